@@ -1,0 +1,39 @@
+# Two commands do all the set-up on a machine with only python3 and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.PHONY: setup demo test proofs lint types generate ui clean
+.DEFAULT_GOAL := demo
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --only-binary :all: --no-binary cbi-dagster --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/cbi demo $(DEMO_ARGS)
+
+test: setup
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow' $(PYTEST_ARGS)
+
+proofs: setup
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+generate: setup
+	$(BIN)/python -m cbi_dagster.catalog.documents
+
+ui: setup
+	$(BIN)/cbi ui
+
+clean:
+	rm -rf $(VENV) .cbi .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,140 @@
+"""From a table declaration and a pure function to a Dagster asset.
+
+Everything Dagster shows of a table comes from its declaration: partitions, code version, column schema, lineage,
+group, owners and the window that each input is read in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+from dagster_pandas import create_dagster_pandas_dataframe_type
+
+from cbi_dagster.catalog import INCEPTION, TABLES, Column, Table, Type
+from cbi_dagster.config.horizons import load_horizons
+from cbi_dagster.config.regimes import load_regimes
+from cbi_dagster.config.universe import load_universe
+from cbi_dagster.partitions import partitions_of
+
+IO_MANAGER_KEY = "warehouse"
+
+_CONFIGS: dict[str, Callable[[], Any]] = {
+    "universe": load_universe,
+    "regimes": load_regimes,
+    "horizons": load_horizons,
+}
+
+
+def code_version(table: Table) -> str:
+    """The table's own version, the `VERSION` of each pure module behind it and a digest of each config it uses.
+
+    A change of any of them makes the table's partitions stale.
+    """
+    parts = [table.version]
+    for name in table.code:
+        if name in _CONFIGS:
+            content = json.dumps(_CONFIGS[name]().model_dump(mode="json"), sort_keys=True)
+            parts.append(f"{name}-{hashlib.blake2b(content.encode(), digest_size=4).hexdigest()}")
+        else:
+            parts.append(f"{name.rpartition('.')[2]}-{importlib.import_module(name).VERSION}")
+    return ".".join(parts)
+
+
+def asset_key(table_id: str) -> dg.AssetKey:
+    """Dagster asset key `[dataset, table]` of a table or landing source."""
+    return dg.AssetKey(table_id.split("."))
+
+
+def table_asset(table: Table) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Make an asset of a function whose parameters are the tables it reads, by name and in declared order."""
+
+    def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
+        parameters = list(inspect.signature(function).parameters)
+        sources = [read.source.partition(".")[2] for read in table.reads]
+        if parameters != sources:
+            raise TypeError(f"{table.id} reads {sources}, but {function.__name__} takes {parameters}")
+        partitions = partitions_of(table)
+        return dg.asset(
+            key=asset_key(table.id),
+            ins={
+                name: dg.AssetIn(
+                    key=asset_key(read.source),
+                    metadata={"table": table.id, "history": _history_text(read.back, read.forward)},
+                    input_manager_key=IO_MANAGER_KEY,
+                )
+                for name, read in zip(parameters, table.reads, strict=True)
+            },
+            description=table.description,
+            metadata=_definition_metadata(table),
+            group_name=table.layer,
+            owners=list(table.owners),
+            kinds={"pandas", "duckdb"},
+            code_version=code_version(table),
+            partitions_def=partitions,
+            backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
+            io_manager_key=IO_MANAGER_KEY,
+            dagster_type=_frame_type(table) if _returns_frame(function) else None,
+        )(function)
+
+    return decorate
+
+
+def _returns_frame(function: Callable[..., Any]) -> bool:
+    return "DataFrame" in str(inspect.signature(function).return_annotation)
+
+
+def _frame_type(table: Table) -> dg.DagsterType:
+    return create_dagster_pandas_dataframe_type(
+        name="".join(part.capitalize() for part in f"{table.dataset}_{table.name}".split("_")),
+        description=table.description,
+        metadata_fn=lambda frame: {"rows_returned": len(frame), "columns_returned": len(frame.columns)},
+    )
+
+
+def _history_text(back: object, forward: int) -> str:
+    before = "since inception" if back is INCEPTION else f"{back} trade dates back"
+    return f"{before}, {forward} trade dates forward" if forward else before
+
+
+def _definition_metadata(table: Table) -> dict[str, Any]:
+    """Schema and lineage belong to the definition: a range run would copy output metadata into every event."""
+    return {
+        "dagster/table_name": table.id,
+        "dagster/column_schema": dg.TableSchema(columns=[_table_column(column, table) for column in table.stored_columns]),
+        "dagster/column_lineage": _column_lineage(table),
+        "key": ", ".join(table.key),
+    }
+
+
+def _table_column(column: Column, table: Table) -> dg.TableColumn:
+    type_ = column.type.value
+    if column.type is Type.STRUCT:
+        type_ = "STRUCT<" + ", ".join(f"{part.name} {part.type.value}" for part in column.fields) + ">"
+    unit = f" [{column.unit}]" if column.unit else ""
+    return dg.TableColumn(
+        name=column.name,
+        type=type_,
+        description=column.description + unit,
+        constraints=dg.TableColumnConstraints(nullable=column.name not in table.required),
+    )
+
+
+def _column_lineage(table: Table) -> dg.TableColumnLineage:
+    """Columns that a table carries over unchanged in meaning: one name means one thing everywhere."""
+    dependencies: dict[str, list[dg.TableColumnDep]] = {}
+    for column in table.columns:
+        names = {column.name, *(part.name for part in column.fields)}
+        for read in table.reads:
+            source = TABLES.get(read.source)
+            for carried in source.columns if source else ():
+                if carried.name in names:
+                    dependencies.setdefault(column.name, []).append(
+                        dg.TableColumnDep(asset_key=asset_key(read.source), column_name=carried.name)
+                    )
+    return dg.TableColumnLineage(deps_by_column=dependencies)

@@ -1,0 +1,33 @@
+"""What a table is: the column dictionary, one declaration per table, and everything derived from them."""
+
+from cbi_dagster.catalog.model import (
+    AUDIT_COLUMNS,
+    INCEPTION,
+    Column,
+    Daily,
+    Monthly,
+    Read,
+    RowCheck,
+    Table,
+    Type,
+    Unpartitioned,
+)
+from cbi_dagster.catalog.registry import ASSET_TABLES, LANDING_SOURCES, OPS_TABLES, TABLES, table
+
+__all__ = [
+    "ASSET_TABLES",
+    "AUDIT_COLUMNS",
+    "INCEPTION",
+    "LANDING_SOURCES",
+    "OPS_TABLES",
+    "TABLES",
+    "Column",
+    "Daily",
+    "Monthly",
+    "Read",
+    "RowCheck",
+    "Table",
+    "Type",
+    "Unpartitioned",
+    "table",
+]

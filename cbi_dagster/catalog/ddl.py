@@ -1,0 +1,69 @@
+"""DDL derived from the declarations: BigQuery text for `sql/schema`, DuckDB statements for the embedded engine."""
+
+from __future__ import annotations
+
+from cbi_dagster.catalog.model import Column, Daily, Monthly, Table, Type
+
+_DUCKDB = {
+    Type.STRING: "VARCHAR",
+    Type.INT64: "BIGINT",
+    Type.FLOAT64: "DOUBLE",
+    Type.BOOL: "BOOLEAN",
+    Type.DATE: "DATE",
+    Type.TIMESTAMP: "TIMESTAMPTZ",
+}
+
+
+def duckdb_type(column: Column) -> str:
+    """The DuckDB type of a column."""
+    if column.type is Type.STRUCT:
+        return "STRUCT(" + ", ".join(f'"{part.name}" {duckdb_type(part)}' for part in column.fields) + ")"
+    return _DUCKDB[column.type]
+
+
+def duckdb_table(table: Table) -> list[str]:
+    """Statements that create the schema and the table where they do not exist."""
+    columns = ", ".join(
+        f'"{column.name}" {duckdb_type(column)}{" NOT NULL" if column.name in table.required else ""}'
+        for column in table.stored_columns
+    )
+    return [
+        f'CREATE SCHEMA IF NOT EXISTS "{table.dataset}"',
+        f'CREATE TABLE IF NOT EXISTS "{table.dataset}"."{table.name}" ({columns})',
+    ]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _bigquery_type(column: Column) -> str:
+    if column.type is Type.STRUCT:
+        parts = ",\n".join(
+            f"    `{part.name}` {_bigquery_type(part)} OPTIONS(description={_quoted(_described(part))})"
+            for part in column.fields
+        )
+        return f"STRUCT<\n{parts}\n  >"
+    return column.type.value
+
+
+def _described(column: Column) -> str:
+    return f"{column.description} [{column.unit}]" if column.unit else column.description
+
+
+def bigquery_table(table: Table) -> str:
+    """CREATE TABLE in BigQuery dialect, partitioned and clustered as declared."""
+    columns = ",\n".join(
+        f"  `{column.name}` {_bigquery_type(column)}{' NOT NULL' if column.name in table.required else ''}"
+        f" OPTIONS(description={_quoted(_described(column))})"
+        for column in table.stored_columns
+    )
+    lines = [f"CREATE TABLE IF NOT EXISTS `{table.dataset}.{table.name}` (\n{columns}\n)"]
+    if isinstance(table.partitioning, Daily):
+        lines.append(f"PARTITION BY `{table.partitioning.column}`")
+    elif isinstance(table.partitioning, Monthly):
+        lines.append(f"PARTITION BY DATE_TRUNC(`{table.partitioning.column}`, MONTH)")
+    if table.cluster:
+        lines.append("CLUSTER BY " + ", ".join(f"`{name}`" for name in table.cluster))
+    lines.append(f"OPTIONS(description={_quoted(table.description)});")
+    return "\n".join(lines)

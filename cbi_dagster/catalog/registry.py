@@ -1,0 +1,45 @@
+"""Every table of the platform, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+
+from cbi_dagster.catalog.model import Table
+from cbi_dagster.catalog.tables import market_data, ops
+
+
+def _declared(module: ModuleType) -> Iterator[Table]:
+    for value in vars(module).values():
+        if isinstance(value, Table):
+            yield value
+        elif isinstance(value, tuple) and value and all(isinstance(item, Table) for item in value):
+            yield from value
+
+
+#: Vendor data by schema, kept as delivered files; the ledger holds one content hash per trade date.
+LANDING_SOURCES: dict[str, str] = {
+    "landing.ohlcv_1m": "ohlcv-1m",
+    "landing.ohlcv_1h": "ohlcv-1h",
+    "landing.ohlcv_1d": "ohlcv-1d",
+}
+
+OPS_TABLES: tuple[Table, ...] = tuple(_declared(ops))
+#: Tables made by assets, inputs before the tables that read them.
+ASSET_TABLES: tuple[Table, ...] = tuple(
+    dict.fromkeys(item for module in (market_data,) for item in _declared(module))
+)
+TABLES: dict[str, Table] = {item.id: item for item in (*OPS_TABLES, *ASSET_TABLES)}
+
+
+def table(name: str) -> Table:
+    """The table called `dataset.name`, or `name` alone where that is unambiguous; KeyError with near names."""
+    if name in TABLES:
+        return TABLES[name]
+    matches = [item for item in TABLES.values() if item.name == name]
+    if len(matches) == 1:
+        return matches[0]
+    import difflib
+
+    near = difflib.get_close_matches(name, [*TABLES, *(item.name for item in TABLES.values())], n=3)
+    raise KeyError(f"no table {name!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))

@@ -1,0 +1,78 @@
+"""Vendor bars as landed, session bars and the continuous series."""
+
+from __future__ import annotations
+
+from cbi_dagster.catalog.columns import pick
+from cbi_dagster.catalog.model import INCEPTION, Daily, Read, Table, ordered
+
+_OHLC = (ordered("low", "open", "high"), ordered("low", "close", "high"))
+
+
+def _landed(name: str, schema: str, what: str) -> Table:
+    return Table(
+        dataset="market_data",
+        name=name,
+        description=f"{what} of the universe, merged over all deliveries (a later one wins for its bars), per trade date.",
+        columns=pick(
+            "date ts_event root symbol instrument_id publisher_id open high low close volume session_instrument_id "
+            "session_covered dataset source_file source_row"
+        ),
+        key=("symbol", "ts_event"),
+        partitioning=Daily("date"),
+        layer="market_data",
+        required=frozenset({"root", "instrument_id", "open", "high", "low", "close", "volume", "session_covered", "dataset"}),
+        cluster=("root", "symbol"),
+        reads=(Read(f"landing.{schema.replace('-', '_')}"),),
+        row_checks=_OHLC,
+        owners=("team:market-data",),
+    )
+
+
+OHLCV_1M = _landed("databento_futures_ohlcv_1m", "ohlcv-1m", "Vendor 1-minute bars")
+OHLCV_1H = _landed("databento_futures_ohlcv_1h", "ohlcv-1h", "Vendor 1-hour bars")
+OHLCV_UTC_1D = _landed("databento_futures_ohlcv_utc_1d", "ohlcv-1d", "Vendor UTC-day bars (not sessions)")
+
+OHLCV_1D = Table(
+    dataset="market_data",
+    name="databento_futures_ohlcv_1d",
+    description="Session bars: one row per symbol and trade date, made of one contract's bars from the finest stored "
+    "schema that covers the session. The root is the symbol of the preferred continuous series.",
+    columns=pick(
+        "date root symbol contract instrument_id open high low close settle volume open_interest vwap realized_vol_1h "
+        "close_decision bar_source bar_count session_close_ts boundary_instrument_id boundary_close exchange currency "
+        "dataset"
+    ),
+    key=("symbol", "date"),
+    partitioning=Daily("date"),
+    layer="market_data",
+    required=frozenset(
+        {"root", "instrument_id", "open", "high", "low", "close", "volume", "bar_source", "bar_count", "session_close_ts"}
+    ),
+    cluster=("symbol",),
+    reads=(Read(OHLCV_1M.id), Read(OHLCV_1H.id), Read(OHLCV_UTC_1D.id)),
+    row_checks=_OHLC,
+    code=("cbi_dagster.market.bars", "universe"),
+    owners=("team:market-data",),
+)
+
+FUTURES_CONTINUOUS_1D = Table(
+    dataset="market_data",
+    name="futures_continuous_1d",
+    description="One continuous series per product: the front contract's session, its roll and its forward ratio factor.",
+    columns=pick(
+        "date symbol contract instrument_id open high low close settle volume open_interest vwap close_decision "
+        "realized_vol_1h bar_source session_close_ts is_roll roll_gap roll_method roll_span_trade_dates adj_factor "
+        "adj_open adj_high adj_low adj_close adj_close_decision"
+    ),
+    key=("symbol", "date"),
+    partitioning=Daily("date"),
+    layer="market_data",
+    required=frozenset(
+        {"instrument_id", "open", "high", "low", "close", "volume", "bar_source", "session_close_ts", "is_roll"}
+    ),
+    cluster=("symbol",),
+    reads=(Read(OHLCV_1D.id, back=INCEPTION),),
+    row_checks=_OHLC,
+    code=("cbi_dagster.market.rolls", "universe"),
+    owners=("team:market-data",),
+)

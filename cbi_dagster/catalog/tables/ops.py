@@ -1,0 +1,73 @@
+"""Operational tables, written by landing and by the warehouse itself, never by an asset."""
+
+from __future__ import annotations
+
+from cbi_dagster.catalog.columns import pick
+from cbi_dagster.catalog.model import Table, Unpartitioned
+
+
+def _ops(name: str, description: str, columns: str, key: tuple[str, ...], required: str = "") -> Table:
+    return Table(
+        dataset="ops",
+        name=name,
+        description=description,
+        columns=pick(columns),
+        key=key,
+        partitioning=Unpartitioned(),
+        layer="ops",
+        required=frozenset(required.split()),
+        owners=("team:platform",),
+    )
+
+
+PARTITION_LEDGER = _ops(
+    "partition_ledger",
+    "What each partition holds (content hash, rows, written when and by which run) and under which code version and "
+    "inputs that content was last confirmed (verification).",
+    "table_name partition_key content_hash row_count written_at written_run code_version input_fingerprint verified_at verified_run",
+    key=("table_name", "partition_key"),
+    required="content_hash row_count written_at code_version input_fingerprint verified_at",
+)
+QUARANTINE = _ops(
+    "quarantine",
+    "Rows that were rejected, where they came from and why. Rows of a partition are replaced when it is rebuilt, rows of "
+    "a file when it is landed.",
+    "table_name date file_hash source_file source_row symbol ts_event reason detail",
+    key=("table_name", "file_hash", "source_row", "symbol", "ts_event", "reason"),
+)
+HELD_BACK = _ops(
+    "held_back",
+    "Bars that wait for the rest of their session, counted per table, trade date, symbol and reason.",
+    "table_name date symbol vendor_schema reason bar_rows",
+    key=("table_name", "date", "symbol", "vendor_schema", "reason"),
+)
+LANDED_FILES = _ops(
+    "landed_files",
+    "Vendor files that were verified and taken, by content hash, in landing order.",
+    "file_hash landing_sequence source_file file_bytes dataset vendor_schema stype_in span_start span_end file_rows "
+    "kept_rows rejected_rows outside_rows landed_at",
+    key=("file_hash",),
+    required="landing_sequence source_file dataset vendor_schema span_start span_end",
+)
+LANDED_SYMBOLS = _ops(
+    "landed_symbols",
+    "The vendor's symbology of each landed file for the universe's symbols: which contract a symbol stood for on which "
+    "UTC dates. A symbol the vendor could not resolve in the file's span has one row with NULL instrument_id.",
+    "file_hash symbol root mapping_start mapping_end instrument_id",
+    key=("file_hash", "symbol", "mapping_start"),
+)
+CORRECTIONS = _ops(
+    "corrections",
+    "Bars that a later delivery changed, with the values before and after.",
+    "file_hash vendor_schema symbol ts_event date old_open old_high old_low old_close old_volume old_instrument_id "
+    "new_open new_high new_low new_close new_volume new_instrument_id landed_at",
+    key=("file_hash", "symbol", "ts_event"),
+)
+INGESTION_RUNS = _ops(
+    "ingestion_runs",
+    "One row per landing and per write of a table by a run: what came in, what went out, what was rejected.",
+    "event_id source run_status started_at ended_at rows_in rows_out rows_rejected rows_held_back partitions_written "
+    "partitions_unchanged code_version error_message",
+    key=("event_id",),
+    required="source run_status started_at",
+)

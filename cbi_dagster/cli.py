@@ -1,0 +1,277 @@
+"""`cbi`: land vendor files, build the tables, look at them, and open the Dagster UI.
+
+Exit codes: 0 done, 1 the work failed (the message says what and where), 2 the command was called wrongly.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table as Grid
+
+from cbi_dagster.home import Home
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cbi_dagster.vendors.databento.landing import Landing, LandingReport
+    from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+
+console = Console()
+DATE = click.DateTime(formats=["%Y-%m-%d"])
+
+
+class _Failure(click.ClickException):
+    """A failure in the user's words, exit code 1."""
+
+    def show(self, file: Any = None) -> None:
+        Console(stderr=True).print(f"[red]cbi:[/red] {self.message}", highlight=False, soft_wrap=True)
+
+
+def _examples(*lines: str) -> str:
+    return "\n\n\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _open(home: Home) -> tuple[DuckDBWarehouse, Landing]:
+    from cbi_dagster.catalog import TABLES
+    from cbi_dagster.config.universe import load_universe
+    from cbi_dagster.vendors.databento.landing import Landing
+    from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+
+    home.prepare()
+    warehouse = DuckDBWarehouse(home.warehouse)
+    warehouse.ensure(TABLES.values())
+    return warehouse, Landing(warehouse, home.landing, load_universe())
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="State lives under CBI_HOME (default ./.cbi).",
+)
+@click.version_option(package_name="cbi-dagster")
+def main() -> None:
+    """Point-in-time feature tables for futures, from vendor files to training data."""
+
+
+@main.command(epilog=_examples("cbi land GLBX-20251216-WEJLAFALCV", "cbi land march.zip correction.ohlcv-1h.dbn.zst"))
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+def land(paths: tuple[Path, ...]) -> None:
+    """Take vendor deliveries: directories, batch zips, DBN files (with or without zstd), Parquet or CSV bars.
+
+    Every file is verified before it is believed. Landing a file twice changes nothing; on the same bar the later
+    delivery wins and the change is recorded as a correction.
+    """
+    _, landing = _open(Home.from_environment())
+    _print_landing(_land(landing, paths))
+
+
+def _land(landing: Landing, paths: Sequence[Path]) -> LandingReport:
+    from cbi_dagster.vendors.databento.delivery import DeliveryError
+    from cbi_dagster.vendors.databento.landing import DatasetMismatchError
+
+    with console.status("reading deliveries …") as status:
+
+        def progress(stage: str, done: int, total: int) -> None:
+            status.update(f"{stage} … {done}/{total}")
+
+        try:
+            return landing.land(list(paths), progress)
+        except ExceptionGroup as group:
+            raise _Failure(f"{group.message}\n" + "\n".join(f"  {error}" for error in group.exceptions)) from group
+        except (DeliveryError, DatasetMismatchError) as error:
+            raise _Failure(f"{error}; nothing was landed") from error
+
+
+def _print_landing(report: LandingReport) -> None:
+    new = report.files[report.files["outcome"] == "landed"]
+    console.print(f"{report.new_files} files landed, {len(report.files) - len(new)} were here already.")
+    for name in report.ignored:
+        console.print(f"  ignored {name}")
+    if new.empty:
+        return
+    grid = Grid("schema", "files", "from (UTC)", "to (UTC)", "rows", "kept", "rejected", "outside universe")
+    for schema, rows in new.groupby("vendor_schema"):
+        grid.add_row(
+            str(schema),
+            str(len(rows)),
+            f"{rows['span_start'].min():%Y-%m-%d %H:%M}",
+            f"{rows['span_end'].max():%Y-%m-%d %H:%M}",
+            *(f"{int(rows[name].sum()):,}" for name in ("file_rows", "kept_rows", "rejected_rows", "outside_rows")),
+        )
+    console.print(grid)
+    if len(report.rejected):
+        counts = report.rejected.groupby(["reason", "symbol"], observed=True).size()
+        grid = Grid("rejected because", "symbol", "rows")
+        for (reason, symbol), rows in counts.items():
+            grid.add_row(reason, symbol, str(rows))
+        console.print(grid)
+    if report.outside:
+        console.print(f"{len(report.outside)} symbols outside universe.yaml left out: {', '.join(sorted(report.outside))}")
+    if len(report.corrections):
+        console.print(f"{len(report.corrections)} bars corrected (see ops.corrections).")
+
+
+@main.command(
+    epilog=_examples("cbi backfill", "cbi backfill --from 2020-01-01 --to 2020-12-31", "cbi backfill --select fib_levels_daily")
+)
+@click.option("--from", "start", type=DATE, help="First trade date, inclusive (default: first landed).")
+@click.option("--to", "stop", type=DATE, help="Last trade date, inclusive (default: last landed).")
+@click.option("--select", "selected", multiple=True, help="Only these tables (repeatable; default: all).")
+def backfill(start: dt.datetime | None, stop: dt.datetime | None, selected: tuple[str, ...]) -> None:
+    """Rebuild a range of trade dates, whether stale or not. Unchanged partitions are confirmed, not written."""
+    from cbi_dagster import runs
+
+    home = Home.from_environment()
+    warehouse, _ = _open(home)
+    try:
+        span = runs.landed_span(warehouse, start.date() if start else None, stop.date() if stop else None)
+        tables = runs.select_tables(selected)
+    except (KeyError, runs.NothingLandedError) as error:
+        raise _Failure(str(error.args[0])) from error
+    _execute(lambda report: runs.backfill(home, tables, *span, on_table=report))
+
+
+def _execute(run: Callable[[Callable[[str, dict[str, Any], float], None]], bool]) -> None:
+    """Run with one line per finished table; exit code 1 when a table failed."""
+    started = time.perf_counter()
+
+    def report(table: str, facts: dict[str, Any], seconds: float) -> None:
+        parts = [f"{facts['partitions_written']:,} written", f"{facts['partitions_unchanged']:,} unchanged"]
+        for name, words in (
+            ("partitions_not_landed", "not landed"),
+            ("rows_rejected", "rows rejected"),
+            ("rows_held_back", "rows held back"),
+        ):
+            if facts.get(name):
+                parts.append(f"{facts[name]:,} {words}")
+        console.print(f"  {table:<50} {seconds:6.1f} s  {facts['rows_written']:>9,} rows  {', '.join(parts)}", highlight=False)
+
+    if not run(report):
+        raise _Failure("a table failed; the run's page in the UI (`cbi ui`) has the whole story")
+    console.print(f"done in {time.perf_counter() - started:.1f} s")
+
+
+@main.command(epilog=_examples("cbi status"))
+def status() -> None:
+    """Tables, partitions, rows, span, and what was rejected or held back."""
+    from cbi_dagster.catalog import ASSET_TABLES
+    from cbi_dagster.catalog.tables import ops
+    from cbi_dagster.warehouse.contract import to_frame
+
+    home = Home.from_environment()
+    warehouse, _ = _open(home)
+    ledger = warehouse.ledger()
+    files = to_frame(ops.LANDED_FILES, warehouse.read(ops.LANDED_FILES))
+    console.print(f"{home.path}: {len(files)} files landed" + (f" ({', '.join(files['dataset'].unique())})" if len(files) else ""))
+    grid = Grid("table", "partitions", "with rows", "rows", "first", "last", "last written (UTC)")
+    for table in ASSET_TABLES:
+        rows = ledger[ledger["table_name"] == table.id]
+        filled = rows[rows["row_count"] > 0]
+        grid.add_row(
+            table.id,
+            f"{len(rows):,}",
+            f"{len(filled):,}",
+            f"{int(rows['row_count'].sum()):,}",
+            *((filled["partition_key"].min(), filled["partition_key"].max()) if len(filled) else ("-", "-")),
+            f"{rows['written_at'].max():%Y-%m-%d %H:%M}" if len(rows) else "-",
+        )
+    console.print(grid)
+    quarantine = to_frame(ops.QUARANTINE, warehouse.read(ops.QUARANTINE))
+    held = to_frame(ops.HELD_BACK, warehouse.read(ops.HELD_BACK))
+    if len(quarantine):
+        grid = Grid("rejected from", "because", "rows", "first", "last")
+        for (name, reason), rows in quarantine.groupby(["table_name", "reason"]):
+            grid.add_row(str(name), str(reason), f"{len(rows):,}", f"{rows['date'].min():%Y-%m-%d}", f"{rows['date'].max():%Y-%m-%d}")
+        console.print(grid)
+    for (name, reason), rows in held.groupby(["table_name", "reason"]):
+        console.print(
+            f"held back from {name}: {int(rows['bar_rows'].sum()):,} bars of {rows['date'].nunique()} trade dates "
+            f"({rows['date'].min():%Y-%m-%d} … {rows['date'].max():%Y-%m-%d}): {reason}"
+        )
+
+
+def _table_or_fail(name: str) -> Any:
+    from cbi_dagster.catalog import table
+
+    try:
+        return table(name)
+    except KeyError as error:
+        raise _Failure(str(error.args[0])) from error
+
+
+@main.command(epilog=_examples("cbi show daily_ml_matrix --date 2024-06-03 --symbol ZL"))
+@click.argument("table_name", metavar="TABLE")
+@click.option("--date", "date", type=DATE, required=True, help="Trade date (for monthly tables: a date in the month).")
+@click.option("--symbol", help="Only this symbol.")
+def show(table_name: str, date: dt.datetime, symbol: str | None) -> None:
+    """Show the rows of one trade date, one column per line."""
+    import numpy as np
+
+    from cbi_dagster.warehouse.contract import to_frame
+
+    table = _table_or_fail(table_name)
+    warehouse, _ = _open(Home.from_environment())
+    day = np.datetime64(date.date(), "D")
+    intervals = [(day, day)] if table.partitioning.column else None
+    frame = to_frame(table, warehouse.read(table, intervals))
+    if symbol is not None and "symbol" in frame:
+        frame = frame[frame["symbol"] == symbol]
+    if frame.empty:
+        raise _Failure(f"{table.id} has no row for {date:%Y-%m-%d}" + (f" and symbol {symbol}" if symbol else ""))
+    for _, row in frame.iterrows():
+        grid = Grid(table.id, "", show_lines=False)
+        for name, value in row.items():
+            grid.add_row(str(name), _cell(value))
+        console.print(grid)
+
+
+def _cell(value: Any) -> str:
+    import pandas as pd
+
+    if value is None or value is pd.NaT or value is pd.NA or value != value:
+        return "NULL"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, pd.Timestamp) and value.tz is None:
+        return f"{value:%Y-%m-%d}"
+    return str(value)
+
+
+@main.command(epilog=_examples("cbi export zl_training_prod_allhistory_1m --out zl_1m.parquet"))
+@click.argument("table_name", metavar="TABLE")
+@click.option("--out", "out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Parquet file to write.")
+def export(table_name: str, out: Path) -> None:
+    """Write a whole table to a Parquet file."""
+    import pyarrow.parquet as pq
+
+    table = _table_or_fail(table_name)
+    warehouse, _ = _open(Home.from_environment())
+    rows = warehouse.read(table)
+    partial = out.with_name(out.name + ".part")
+    pq.write_table(rows, partial, compression="zstd")
+    partial.replace(out)
+    console.print(f"{len(rows):,} rows of {table.id} -> {out}")
+
+
+@main.command(epilog=_examples("cbi ui", "cbi ui --port 4000"))
+@click.option("--port", default=3000, show_default=True, help="Port of the web server on 127.0.0.1.")
+def ui(port: int) -> None:
+    """Open the Dagster UI: web server and daemon, until Ctrl-C."""
+    home = Home.from_environment()
+    _open(home)
+    environment = {**os.environ, "CBI_HOME": str(home.path), "DAGSTER_HOME": str(home.dagster)}
+    console.print(f"Dagster UI on http://127.0.0.1:{port} (state in {home.path}); Ctrl-C ends it.")
+    dagster = [sys.executable, "-m", "dagster", "dev", "-m", "cbi_dagster.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    os.execve(sys.executable, dagster, environment)
+
+
+if __name__ == "__main__":
+    main()

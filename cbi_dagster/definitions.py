@@ -1,0 +1,34 @@
+"""The whole wiring on one screen: assets, checks, jobs and the warehouse they write to."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from cbi_dagster.assets import features, market_data, training
+from cbi_dagster.assets.table_asset import IO_MANAGER_KEY, code_version
+from cbi_dagster.catalog import ASSET_TABLES
+from cbi_dagster.config.universe import load_universe
+from cbi_dagster.home import Home
+from cbi_dagster.vendors.databento.landing import Landing
+from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+from cbi_dagster.warehouse.io_manager import OnWrite, WarehouseIOManager
+
+
+def warehouse_io_manager(home: Home, on_write: OnWrite | None = None) -> WarehouseIOManager:
+    """The IO manager over the state directory `home`; `on_write` is told of every table written."""
+    warehouse = DuckDBWarehouse(home.warehouse)
+    landing = Landing(warehouse, home.landing, load_universe())
+    code_versions = {table.id: code_version(table) for table in ASSET_TABLES}
+    return WarehouseIOManager(warehouse, landing.bars, code_versions, on_write)
+
+
+def build_defs(*, io_manager: dg.IOManager | None = None) -> dg.Definitions:
+    """All definitions over the state directory `CBI_HOME`, or over an IO manager of the caller's."""
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules([market_data, features, training]),
+        resources={IO_MANAGER_KEY: io_manager or warehouse_io_manager(Home.from_environment())},
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs()

@@ -1,0 +1,210 @@
+"""Dagster event log in one SQLite file, written one transaction a batch.
+
+A range run of N partitions logs N materializations per asset. Dagster's own SQLite event log opens an engine and
+commits for every one of them, twice (the run's file and the index file): 3,800 partitions take minutes a table.
+This storage keeps the schema and every row Dagster would have written, and changes only how they are written:
+
+- one file instead of one per run plus an index, so that a batch is one transaction: stored whole or not at all.
+  (Dagster answers a failed batch by storing its events one by one; half a batch would then be there twice.)
+- one insert a batch and one update of the asset index per asset and event type, on connections that are kept.
+- several processes (webserver, daemon, code server, runs, CLI) share the file: WAL, the write lock taken as a
+  transaction begins, and whoever meets a locked file waits instead of failing.
+
+The parent class watches the file for live logs; in WAL mode commits do not touch it, so watching is polling here.
+
+Named in dagster.yaml; without `base_dir` the file lives in the instance's own directory, next to the run history,
+also for the temporary instance of a `dagster dev` without DAGSTER_HOME:
+
+    event_log_storage:
+      module: cbi_dagster.event_log
+      class: BatchedSqliteEventLogStorage
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+
+import sqlalchemy as db
+from dagster import DagsterEventType, EventLogEntry, Field, StringSource
+from dagster._core.event_api import EventHandlerFn, EventLogCursor
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
+from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage
+from dagster._core.storage.event_log.schema import (
+    SqlEventLogStorageMetadata,
+    SqlEventLogStorageTable,
+)
+from dagster._core.storage.event_log.sqlite import consolidated_sqlite_event_log
+from dagster._core.storage.sql import check_alembic_revision, get_alembic_config, stamp_alembic_rev
+from dagster._core.storage.sqlite import create_db_conn_string
+from dagster._serdes import ConfigurableClassData
+
+# Dagster hands events over in batches only when this variable is set, and it reads it at every event. Set here, in
+# the module that dagster.yaml names, it holds in every process that opens the instance and nobody has to export it.
+# 4,000 holds a full history of trade dates, so that the events of a table are one transaction.
+os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "4000")
+
+# How long to wait for another process's lock. SQLite's busy handler tries again with growing pauses. Transactions here
+# take milliseconds: only a stopped process that holds the lock uses this up.
+_LOCK_PATIENCE_SECONDS = 600.0
+_WATCH_POLL_SECONDS = 0.5
+
+
+class BatchedSqliteEventLogStorage(ConsolidatedSqliteEventLogStorage):
+    """Event log storage in `<base_dir>/event_log.db`; `base_dir` defaults to `history` in the instance's directory."""
+
+    def __init__(self, base_dir: str | None = None, inst_data: ConfigurableClassData | None = None) -> None:
+        # Not the parent's constructor: it creates the file at once, before the instance can say where it belongs.
+        super(ConsolidatedSqliteEventLogStorage, self).__init__()  # type: ignore[no-untyped-call]
+        self._base_dir = base_dir or ""
+        self._inst_data = inst_data
+        self._secondary_index_cache: dict[str, bool] = {}
+        self._thread = threading.local()
+        self._watches: dict[tuple[str, EventHandlerFn], tuple[threading.Event, threading.Thread]] = {}
+
+    @classmethod
+    def config_type(cls) -> dict[str, Field]:
+        return {"base_dir": Field(StringSource, is_required=False)}
+
+    def get_db_path(self) -> str:
+        return os.path.join(self._base_dir or os.path.join(self._instance.root_directory, "history"), "event_log.db")
+
+    @cached_property
+    def _engine(self) -> db.Engine:
+        """The connections of this process; the file is created by whoever comes first."""
+        base_dir, name = os.path.split(self.get_db_path())
+        os.makedirs(base_dir, exist_ok=True)
+        engine = db.create_engine(
+            create_db_conn_string(base_dir, os.path.splitext(name)[0]),
+            max_overflow=-1,
+            connect_args={
+                "timeout": _LOCK_PATIENCE_SECONDS,
+                # Take the write lock as the transaction begins: SQLite refuses, without waiting, to turn a transaction
+                # that has read into one that writes when another process wrote in between.
+                "isolation_level": "IMMEDIATE",
+            },
+        )
+
+        @db.event.listens_for(engine, "connect")
+        def configure(connection: sqlite3.Connection, _: object) -> None:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA page_size=8192")  # an event is 1.5 KB: five a page instead of two
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA synchronous=NORMAL")  # a power cut may lose the last events, never the file
+            cursor.execute("PRAGMA journal_size_limit=4194304")  # give the space of a large batch back
+            cursor.close()
+
+        # One transaction, so that another process sees no schema or all of it, migration marks included.
+        with engine.begin() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            alembic = get_alembic_config(consolidated_sqlite_event_log.__file__)
+            if check_alembic_revision(alembic, connection)[0] is None:
+                SqlEventLogStorageMetadata.create_all(connection)
+                stamp_alembic_rev(alembic, connection)
+                with self._use(connection):
+                    self.reindex_events()
+                    self.reindex_assets()
+        return engine
+
+    @contextmanager
+    def _use(self, connection: db.Connection) -> Iterator[db.Connection]:
+        self._thread.connection = connection
+        try:
+            yield connection
+        finally:
+            self._thread.connection = None
+
+    @contextmanager
+    def _connect(self) -> Iterator[db.Connection]:
+        """A connection in a transaction; inside another `_connect` of the thread it is the same transaction.
+
+        The parent's methods ask for a connection each: nesting makes them part of the caller's transaction.
+        """
+        if (connection := getattr(self._thread, "connection", None)) is not None:
+            yield connection
+        else:
+            with self._engine.begin() as connection, self._use(connection):
+                yield connection
+
+    def has_table(self, table_name: str) -> bool:
+        with self._connect() as connection:
+            return connection.dialect.has_table(connection, table_name)
+
+    @property
+    def supports_partition_subset_in_asset_materialization_planned_events(self) -> bool:
+        """Plan a range with one event an asset, not one a partition.
+
+        The price: the UI does not mark single partitions as failed when a run fails.
+        """
+        return True
+
+    def store_event(self, event: EventLogEntry) -> None:
+        self.store_event_batch([event])
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Store the events in one transaction, with the rows that storing them one by one in this order leaves."""
+        if not events:
+            return
+        logs = SqlEventLogStorageTable
+        with self._connect() as connection:
+            ids = connection.scalars(
+                logs.insert().returning(logs.c.id, sort_by_parameter_order=True),
+                [self._event_to_row(event) for event in events],
+            ).all()
+            asset_events, asset_event_ids = [], []
+            newest: dict[tuple[str, DagsterEventType], tuple[EventLogEntry, int]] = {}
+            for event, event_id in zip(events, ids, strict=True):
+                kind = event.dagster_event_type
+                if kind in ASSET_EVENTS and (asset_key := event.get_dagster_event().asset_key):
+                    asset_events.append(event)
+                    asset_event_ids.append(event_id)
+                    # Events of a type set the same columns of the asset's row: only the last one shows.
+                    newest.pop((asset_key.to_string(), kind), None)
+                    newest[asset_key.to_string(), kind] = (event, event_id)
+                elif kind in ASSET_CHECK_EVENTS:
+                    self.store_asset_check_event(event, event_id)
+            self._store_asset_event_tags(connection, asset_events, asset_event_ids)
+            for event, event_id in newest.values():
+                self._store_asset_event(connection, event, event_id)
+
+    def watch(self, run_id: str, cursor: str | None, callback: EventHandlerFn) -> None:
+        """Call `callback(event, cursor)` from a thread for every event of the run after `cursor`, until `end_watch`."""
+        stop = threading.Event()
+        thread = threading.Thread(
+            target=self._follow, args=(run_id, cursor, callback, stop), name=f"watch-{run_id}", daemon=True
+        )
+        self._watches[run_id, callback] = (stop, thread)
+        thread.start()
+
+    def _follow(self, run_id: str, cursor: str | None, callback: EventHandlerFn, stop: threading.Event) -> None:
+        while not stop.is_set():
+            page = self.get_records_for_run(run_id, cursor, limit=1000)
+            cursor = page.cursor
+            for record in page.records:
+                if stop.is_set():
+                    return
+                try:
+                    callback(record.event_log_entry, str(EventLogCursor.from_storage_id(record.storage_id)))
+                except Exception:
+                    logging.exception("A watcher of run %s failed on event %s", run_id, record.storage_id)
+            if not page.has_more:
+                stop.wait(_WATCH_POLL_SECONDS)
+
+    def end_watch(self, run_id: str, handler: EventHandlerFn) -> None:
+        if watch := self._watches.pop((run_id, handler), None):
+            watch[0].set()
+
+    def dispose(self) -> None:
+        watches = list(self._watches.values())
+        self._watches.clear()
+        for stop, _ in watches:
+            stop.set()
+        for _, thread in watches:
+            thread.join()
+        if "_engine" in self.__dict__:
+            self._engine.dispose()

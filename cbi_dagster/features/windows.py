@@ -1,0 +1,226 @@
+"""Bounded windows over sessions: the one place that decides what a feature may look back on.
+
+A feature counts *sessions* (rows of one symbol), while the platform reads history by *trade dates* (weekdays,
+holidays included). A hole in the data could stretch a window of n sessions over any number of trade dates,
+and then a day computed from the declared read window would differ from the same day in a full rebuild. So
+every window here carries a limit, `span_limit(n)` trade dates; sessions older than that count as absent. What
+a row sees is then fixed by the rows within the limit, and the limits of nested windows add up: a mean of 14
+true ranges, each of which looks one session back, reaches `span_limit(14) + span_limit(2)` trade dates.
+
+Results are bit-identical wherever a window stands in the frame: sums run lag by lag, in the same order for
+every row, and never as running sums; order statistics sort each window by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Integers: TypeAlias = npt.NDArray[np.int64]
+Booleans: TypeAlias = npt.NDArray[np.bool_]
+_Element = TypeVar("_Element", bound=np.generic)
+
+PRICE_DECIMALS = 10
+"""Levels and distances are rounded to this many decimals, one more than the vendor's fixed-point prices have.
+Prices are decimal fractions, so without it a close that sits exactly on a level would fall on either side of
+it by rounding noise."""
+
+
+class InvalidSessionsError(ValueError):
+    """The frame given to a feature family is not a table of sessions: one row per (symbol, weekday)."""
+
+
+def span_limit(sessions: int) -> int:
+    """How many trade dates may lie between the first and the last of `sessions` consecutive sessions.
+
+    An eighth of the sessions may be missing, at least four: holidays take about 12 in 252, and no more than
+    four at once.
+    """
+    return sessions - 1 + max(4, sessions // 8)
+
+
+def trade_date_ordinals(dates: npt.ArrayLike) -> Integers:
+    """Weekdays since 1970-01-01 (a Thursday, ordinal 0); differences count trade dates, holidays included."""
+    days = np.asarray(dates, dtype="datetime64[D]")
+    return np.busday_count(np.datetime64("1970-01-01"), days).astype(np.int64)
+
+
+def to_price_resolution(prices: Floats) -> Floats:
+    """Prices or price differences rounded to `PRICE_DECIMALS`."""
+    rounded: Floats = np.round(prices, PRICE_DECIMALS)
+    return rounded
+
+
+def nullable_booleans(values: Booleans, known: Booleans) -> pd.arrays.BooleanArray:
+    """A nullable boolean column: `values` where `known`, NULL elsewhere."""
+    return pd.arrays.BooleanArray(values & known, ~known)
+
+
+def nullable_integers(values: Integers, known: Booleans) -> pd.arrays.IntegerArray:
+    """A nullable integer column: `values` where `known`, NULL elsewhere."""
+    return pd.arrays.IntegerArray(np.where(known, values, 0), ~known)
+
+
+class Sessions:
+    """The sessions of a frame by (symbol, date); windows never cross symbols nor exceed their limit.
+
+    Every method takes and returns arrays with one element per session, in that order. NaN is NULL: it passes
+    through sums, and order statistics leave it out.
+
+    Attributes:
+        frame: the input, sorted by symbol (as text) and date, with a RangeIndex.
+        dates: trade dates, `datetime64[ns]`.
+        ordinals: `trade_date_ordinals` of the dates.
+        symbol_codes: 0, 1, … per symbol, ascending.
+        symbols: the name of each symbol code.
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        """Sort and check `frame`, which needs `symbol` and `date` (naive midnights).
+
+        Raises:
+            InvalidSessionsError: a column is missing, a key is NULL or repeated, or a date is not a weekday.
+        """
+        self._require(frame, "symbol", "date")
+        codes, names = pd.factorize(np.asarray(frame["symbol"], dtype=object), sort=True)
+        dates = frame["date"].to_numpy(dtype="datetime64[ns]")
+        if (codes < 0).any() or np.isnat(dates).any():
+            raise InvalidSessionsError("symbol or date is NULL in some session; give every session its key")
+        days = dates.astype("datetime64[D]")
+        weekend = ~np.is_busday(days)
+        if weekend.any():
+            row = int(np.flatnonzero(weekend)[0])
+            raise InvalidSessionsError(
+                f"{names[codes[row]]} has a session on {days[row]}, a weekend: trade dates are Monday to "
+                "Friday; assign bars by Chicago time + 7 h before building sessions"
+            )
+        ordinals = trade_date_ordinals(days)
+        order = np.lexsort((ordinals, codes))
+        self.frame = frame.take(order).reset_index(drop=True)
+        self.dates: npt.NDArray[np.datetime64] = dates[order]
+        self.ordinals: Integers = ordinals[order]
+        self.symbol_codes: Integers = codes[order].astype(np.int64)
+        self.symbols: list[str] = [str(name) for name in names]
+        repeated = (np.diff(self.symbol_codes) == 0) & (np.diff(self.ordinals) == 0)
+        if repeated.any():
+            row = int(np.flatnonzero(repeated)[0])
+            raise InvalidSessionsError(
+                f"{self.symbols[self.symbol_codes[row]]} has {int(repeated.sum())} repeated trade date(s), "
+                f"the first {self.dates[row].astype('datetime64[D]')}: keep one row per (symbol, date)"
+            )
+        self._bounds: Integers = np.searchsorted(self.symbol_codes, np.arange(len(self.symbols) + 1))
+        self._position: Integers = np.arange(len(order)) - self._bounds[self.symbol_codes]
+
+    def __len__(self) -> int:
+        return len(self.ordinals)
+
+    def column(self, name: str) -> Floats:
+        """A numeric column as contiguous float64; `InvalidSessionsError` if the frame has none of that name."""
+        self._require(self.frame, name)
+        return np.ascontiguousarray(self.frame[name].to_numpy(dtype=np.float64, na_value=np.nan))
+
+    def by_symbol(self, values: Mapping[str, float]) -> Floats:
+        """Each session's value for its symbol; NaN for symbols without one."""
+        return np.array([values.get(name, np.nan) for name in self.symbols], dtype=np.float64)[self.symbol_codes]
+
+    def complete(self, count: int) -> Booleans:
+        """Whether the `count` sessions ending here exist and span at most `span_limit(count)` trade dates."""
+        first = self._lagged(self.ordinals, count - 1)
+        return (self._position >= count - 1) & (self.ordinals - first <= span_limit(count))
+
+    def present(self, count: int) -> Integers:
+        """How many of the last `count` sessions ending here exist within `span_limit(count)` trade dates."""
+        # The key puts every symbol's ordinals on a stretch of its own, so one search serves all symbols.
+        stretch = int(np.ptp(self.ordinals)) + span_limit(count) + 1 if len(self) else 1
+        key = self.symbol_codes * stretch + self.ordinals
+        within = np.arange(len(self)) - np.searchsorted(key, key - span_limit(count)) + 1
+        counted: Integers = np.minimum(np.minimum(within, self._position + 1), count)
+        return counted
+
+    def previous(self, values: Floats, sessions: int = 1) -> Floats:
+        """The value of `sessions` sessions ago; NaN where that session is absent.
+
+        Reaches `span_limit(sessions + 1)` trade dates.
+        """
+        return np.where(self.complete(sessions + 1), self._lagged(values, sessions), np.nan)
+
+    def mean(self, values: Floats, count: int) -> Floats:
+        """Mean of the last `count` values; NaN where one is NaN or the window is not complete.
+
+        Reaches `span_limit(count)` trade dates.
+        """
+        total = np.zeros(len(self))
+        for lag in reversed(range(count)):
+            total += self._lagged(values, lag)
+        return np.where(self.complete(count), total / count, np.nan)
+
+    def standard_deviation(self, values: Floats, count: int) -> Floats:
+        """Sample standard deviation (ddof 1) of the last `count` values; NaN as for `mean`, with its reach."""
+        centre = self.mean(values, count)
+        squares = np.zeros(len(self))
+        for lag in reversed(range(count)):
+            squares += (self._lagged(values, lag) - centre) ** 2
+        deviation: Floats = np.sqrt(squares / (count - 1))
+        return deviation
+
+    def median(self, values: Floats, count: int, at_least: int) -> Floats:
+        """Median of those of the last `count` values that are known; NaN if fewer than `at_least` are.
+
+        Reaches `span_limit(count)` trade dates.
+        """
+        result = np.full(len(self), np.nan)
+        for rows, window in self.trailing(values, count):
+            known = count - np.isnan(window).sum(axis=1)
+            ordered = np.sort(window, axis=1)  # NaN last
+            row = np.arange(len(window))
+            last = np.maximum(known, 1)
+            middle = 0.5 * (ordered[row, (last - 1) // 2] + ordered[row, last // 2])
+            result[rows] = np.where(known >= at_least, middle, np.nan)
+        return result
+
+    def percentile_rank(self, values: Floats, count: int, at_least: int) -> Floats:
+        """Fraction of the known among the last `count` values that are <= the last: 0 exclusive, 1 inclusive.
+
+        NaN if the last value is NaN or fewer than `at_least` are known. Reaches `span_limit(count)` trade
+        dates.
+        """
+        result = np.full(len(self), np.nan)
+        for rows, window in self.trailing(values, count):
+            latest = window[:, -1]
+            known = count - np.isnan(window).sum(axis=1)
+            rank = (window <= latest[:, None]).sum(axis=1) / np.maximum(known, 1)
+            result[rows] = np.where((known >= at_least) & ~np.isnan(latest), rank, np.nan)
+        return result
+
+    def trailing(self, values: Floats, count: int) -> Iterator[tuple[slice, Floats]]:
+        """Per symbol, its rows and a matrix of their last `count` values, oldest first.
+
+        Absent sessions, also those beyond `span_limit(count)`, are NaN on the left. One symbol at a time
+        bounds memory.
+        """
+        present = self.present(count)
+        columns = np.arange(count)
+        for start, stop in zip(self._bounds[:-1], self._bounds[1:], strict=True):
+            rows = slice(int(start), int(stop))
+            padded = np.concatenate([np.full(count - 1, np.nan), values[rows]])
+            window = np.lib.stride_tricks.sliding_window_view(padded, count).copy()
+            window[columns[None, :] < count - present[rows, None]] = np.nan
+            yield rows, window
+
+    @staticmethod
+    def _lagged(values: npt.NDArray[_Element], lag: int) -> npt.NDArray[_Element]:
+        """The element `lag` rows above, whatever its symbol; the first rows repeat the first element."""
+        return values[np.maximum(np.arange(len(values)) - lag, 0)] if lag else values
+
+    @staticmethod
+    def _require(frame: pd.DataFrame, *columns: str) -> None:
+        missing = [name for name in columns if name not in frame.columns]
+        if missing:
+            raise InvalidSessionsError(
+                f"the sessions lack the column(s) {', '.join(missing)}; give a frame shaped like futures_continuous_1d"
+            )

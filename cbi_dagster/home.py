@@ -1,0 +1,58 @@
+"""Where the platform keeps its state: one directory for the warehouse, the landed files and the Dagster instance."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_DAGSTER_YAML = """\
+# Written by cbi; edit freely, it is only written when missing.
+event_log_storage:
+  module: cbi_dagster.event_log
+  class: BatchedSqliteEventLogStorage
+  config:
+    base_dir: {base_dir}
+telemetry:
+  enabled: false
+run_retries:
+  enabled: true
+  max_retries: 2
+concurrency:
+  runs:
+    # One writer: two runs over the same tables would only wait for each other's locks.
+    max_concurrent_runs: 1
+"""
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths below one state directory (`CBI_HOME`, default `./.cbi`)."""
+
+    path: Path
+
+    @staticmethod
+    def from_environment() -> Home:
+        return Home(Path(os.environ.get("CBI_HOME", ".cbi")).expanduser().resolve())
+
+    @property
+    def warehouse(self) -> Path:
+        return self.path / "warehouse.duckdb"
+
+    @property
+    def landing(self) -> Path:
+        """Delivered files, by content hash."""
+        return self.path / "landing"
+
+    @property
+    def dagster(self) -> Path:
+        """The Dagster instance (`DAGSTER_HOME`)."""
+        return self.path / "dagster"
+
+    def prepare(self) -> None:
+        """Create the directories and the instance's dagster.yaml where they are missing."""
+        self.dagster.mkdir(parents=True, exist_ok=True)
+        self.landing.mkdir(parents=True, exist_ok=True)
+        config = self.dagster / "dagster.yaml"
+        if not config.exists():
+            config.write_text(_DAGSTER_YAML.format(base_dir=self.dagster / "history"), encoding="utf-8")

@@ -1,0 +1,196 @@
+"""From vendor bars to session bars: one row per symbol and trade date, made of one contract's bars only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cbi_dagster.config.universe import Universe
+from cbi_dagster.market.sessions import decision_instants, session_bounds, utc_instants
+
+VERSION = "1"
+
+_HOUR_NS = 3_600_000_000_000
+_BAR_NS = {"ohlcv-1m": 60_000_000_000, "ohlcv-1h": _HOUR_NS}
+_FINEST_FIRST = ("ohlcv-1m", "ohlcv-1h", "ohlcv-1d")
+
+SESSION_COLUMNS = (
+    "date", "root", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "volume",
+    "open_interest", "vwap", "realized_vol_1h", "close_decision", "bar_source", "bar_count", "session_close_ts",
+    "boundary_instrument_id", "boundary_close", "exchange", "currency", "dataset",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SessionBars:
+    """Session bars and the account of every bar that went in.
+
+    `rejected`: bars with a `reason` that can never be part of their session (`roll_boundary`).
+    `held_back`: bars with a `reason` whose session is not complete yet (`session_not_covered`, `contract_unknown`).
+    `superseded_rows`: bars of sessions that a finer schema covers.
+    `used_rows` + len(rejected) + len(held_back) + superseded_rows is the number of bars that went in.
+    """
+
+    sessions: pd.DataFrame
+    rejected: pd.DataFrame
+    held_back: pd.DataFrame
+    used_rows: int
+    superseded_rows: int
+
+
+def session_bars(bars: dict[str, pd.DataFrame], universe: Universe) -> SessionBars:
+    """Session bars from the finest schema that covers each session.
+
+    `bars` maps vendor schemas (`ohlcv-1m`, `ohlcv-1h`, `ohlcv-1d`) to landed bars with `session_instrument_id` and
+    `session_covered`. A session belongs to the contract that the vendor's mapping names for the UTC date equal to the
+    trade date, known before the session starts; bars of any other contract are rejected as `roll_boundary`. A
+    session that landed data does not cover from open to close is held back whole.
+
+    `vwap`, `realized_vol_1h` and `close_decision` come from intraday bars only; a session built from vendor UTC-day
+    bars says `utc_1d` (or `utc_1d_merged` when Sunday's bar was folded into Monday) and leaves them NULL.
+    """
+    sessions, rejected, held_back = [], [], []
+    used = superseded = 0
+    taken = pd.MultiIndex.from_arrays([[], []], names=["symbol", "date"])
+    for schema in _FINEST_FIRST:
+        frame = bars.get(schema)
+        if frame is None or frame.empty:
+            continue
+        frame, rejects, held = _split(frame.assign(schema=schema))
+        finer = pd.MultiIndex.from_frame(frame[["symbol", "date"]]).isin(taken) if len(taken) else np.zeros(len(frame), bool)
+        superseded += int(finer.sum())
+        frame = frame[~finer]
+        rejected.append(rejects)
+        held_back.append(held)
+        used += len(frame)
+        if frame.empty:
+            continue
+        built = _aggregate(frame, rejects, schema, universe)
+        taken = taken.append(pd.MultiIndex.from_frame(built[["vendor_symbol", "date"]].set_axis(["symbol", "date"], axis=1)))
+        sessions.append(built)
+    return SessionBars(_finish(sessions, universe), _concat(rejected), _concat(held_back), used, superseded)
+
+
+def _concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled or frames[:1], ignore_index=True) if frames else pd.DataFrame(columns=["reason"])
+
+
+def _split(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Bars of their session's contract, rejected bars and held-back bars, the first sorted by symbol and time."""
+    covered = frame["session_covered"].to_numpy(bool)
+    contract = frame["session_instrument_id"].to_numpy("float64", na_value=np.nan)
+    unknown = np.isnan(contract)
+    held = frame[~covered | unknown].assign(
+        reason=np.where(covered[~covered | unknown], "contract_unknown", "session_not_covered")
+    )
+    whole = covered & ~unknown
+    own = contract == frame["instrument_id"].to_numpy("float64")
+    rejects = frame[whole & ~own].assign(reason="roll_boundary")
+    kept = frame[whole & own].sort_values(["root", "symbol", "ts_event"], kind="stable")
+    return kept, rejects, held
+
+
+def _aggregate(frame: pd.DataFrame, rejects: pd.DataFrame, schema: str, universe: Universe) -> pd.DataFrame:
+    symbol = frame["symbol"].astype("category").cat.codes.to_numpy()
+    date = frame["date"].to_numpy().astype("datetime64[D]")
+    first_of_session = np.ones(len(frame), bool)
+    first_of_session[1:] = (symbol[1:] != symbol[:-1]) | (date[1:] != date[:-1])
+    starts = np.flatnonzero(first_of_session)
+    ends = np.append(starts[1:], len(frame)) - 1
+    first, last = frame.iloc[starts], frame.iloc[ends]
+    volume = frame["volume"].to_numpy(np.int64)
+    built = pd.DataFrame(
+        {
+            "date": first["date"].to_numpy(),
+            "root": first["root"].astype(str).to_numpy(),
+            "vendor_symbol": first["symbol"].astype(str).to_numpy(),
+            "instrument_id": first["instrument_id"].to_numpy(np.int64),
+            "open": first["open"].to_numpy(),
+            "high": np.maximum.reduceat(frame["high"].to_numpy(), starts),
+            "low": np.minimum.reduceat(frame["low"].to_numpy(), starts),
+            "close": last["close"].to_numpy(),
+            "volume": np.add.reduceat(volume, starts),
+            "bar_count": ends - starts + 1,
+            "dataset": first["dataset"].astype(str).to_numpy(),
+        }
+    )
+    if schema == "ohlcv-1d":
+        built["bar_source"] = np.where(built["bar_count"] > 1, "utc_1d_merged", "utc_1d")
+        built[["vwap", "realized_vol_1h", "close_decision"]] = np.nan
+    else:
+        built["bar_source"] = schema
+        typical = (frame["high"].to_numpy() + frame["low"].to_numpy() + frame["close"].to_numpy()) / 3.0
+        built["vwap"] = np.add.reduceat(typical * volume, starts) / built["volume"].to_numpy()
+        built["realized_vol_1h"] = _realized_vol_1h(frame, starts, ends)
+        built["close_decision"] = _close_decision(frame, date, starts, schema, universe)
+    return built.merge(_boundary(frame, first, rejects), how="left", on=["vendor_symbol", "date"])
+
+
+def _realized_vol_1h(frame: pd.DataFrame, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Root of the summed squared hourly log returns of each session; the first return starts at the session's open."""
+    hour = utc_instants(frame["ts_event"]).astype(np.int64) // _HOUR_NS
+    last_of_hour = np.ones(len(frame), bool)
+    last_of_hour[:-1] = hour[1:] != hour[:-1]
+    last_of_hour[ends] = True
+    with np.errstate(invalid="ignore", divide="ignore"):
+        log_close = np.log(frame["close"].to_numpy()[last_of_hour])
+        log_open = np.log(frame["open"].to_numpy()[starts])
+    # Position of each session's first hour among the hours.
+    hour_starts = np.append(0, np.cumsum(last_of_hour)[ends][:-1])
+    previous = np.empty_like(log_close)
+    previous[1:] = log_close[:-1]
+    previous[hour_starts] = log_open
+    result = np.sqrt(np.add.reduceat((log_close - previous) ** 2, hour_starts))
+    return np.where(np.isfinite(result), result, np.nan)
+
+
+def _close_decision(
+    frame: pd.DataFrame, date: np.ndarray, starts: np.ndarray, schema: str, universe: Universe
+) -> np.ndarray:
+    """Close of each session's last bar that ended by the decision time of its trade date."""
+    ends_at = utc_instants(frame["ts_event"]) + np.timedelta64(_BAR_NS[schema], "ns")
+    dates, inverse = np.unique(date, return_inverse=True)
+    completed = ends_at <= decision_instants(dates, universe)[inverse]
+    position = np.maximum.reduceat(np.where(completed, np.arange(len(frame)), -1), starts)
+    return np.where(position >= 0, frame["close"].to_numpy()[position], np.nan)
+
+
+def _boundary(frame: pd.DataFrame, first: pd.DataFrame, rejects: pd.DataFrame) -> pd.DataFrame:
+    """The old contract's last bar before the first bar of each session's own contract."""
+    opening = first[["symbol", "date", "ts_event"]].astype({"symbol": object})
+    before = rejects[["symbol", "date", "ts_event", "instrument_id", "close"]].astype({"symbol": object})
+    before = before.merge(opening, on=["symbol", "date"], suffixes=("", "_first"))
+    before = before[before["ts_event"] < before["ts_event_first"]].sort_values("ts_event", kind="stable")
+    last = before.drop_duplicates(["symbol", "date"], keep="last")
+    return pd.DataFrame(
+        {
+            "vendor_symbol": last["symbol"].to_numpy(),
+            "date": last["date"].to_numpy(),
+            "boundary_instrument_id": last["instrument_id"].astype("Int64").to_numpy(),
+            "boundary_close": last["close"].to_numpy(np.float64),
+        }
+    ).astype({"vendor_symbol": object, "date": "datetime64[ns]", "boundary_instrument_id": "Int64"})
+
+
+def _finish(parts: list[pd.DataFrame], universe: Universe) -> pd.DataFrame:
+    """Name the rows and add the product's facts: the root stands for the preferred continuous symbol."""
+    if not parts:
+        return pd.DataFrame(columns=list(SESSION_COLUMNS))
+    built = pd.concat(parts, ignore_index=True)
+    product = {root: universe.product(root) for root in built["root"].unique()}
+    vendor = built["vendor_symbol"]
+    preferred = built["root"].map({root: product[root].continuous_symbol for root in product})
+    built["symbol"] = vendor.where(vendor != preferred, built["root"])
+    built["contract"] = vendor.where(~vendor.str.contains(".", regex=False), None)
+    built["exchange"] = built["root"].map({root: product[root].venue for root in product})
+    built["currency"] = built["root"].map({root: product[root].currency for root in product})
+    built["session_close_ts"] = pd.Series(pd.NaT, index=built.index, dtype="datetime64[ns, UTC]")
+    for root, rows in built.groupby("root").indices.items():
+        _, closes = session_bounds(str(root), built["date"].to_numpy()[rows].astype("datetime64[D]"), universe)
+        built.iloc[rows, built.columns.get_loc("session_close_ts")] = pd.DatetimeIndex(closes, tz="UTC")
+    built["settle"] = np.nan
+    built["open_interest"] = pd.array([pd.NA] * len(built), dtype="Int64")
+    return built.sort_values(["symbol", "date"], ignore_index=True)[list(SESSION_COLUMNS)]

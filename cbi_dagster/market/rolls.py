@@ -1,0 +1,165 @@
+"""From session bars to one continuous series per product, adjusted forward so that history is never rewritten."""
+
+from __future__ import annotations
+
+import calendar
+import datetime as dt
+import re
+
+import numpy as np
+import pandas as pd
+
+from cbi_dagster.config.universe import Product, Universe
+
+VERSION = "1"
+
+MONTH_CODES = "FGHJKMNQUVXZ"
+_OUTRIGHT = re.compile(r"^(?P<root>[A-Z0-9]+?)(?P<month>[FGHJKMNQUVXZ])(?P<year>\d{1,2})$")
+_ADJUSTED = ("open", "high", "low", "close", "close_decision")
+
+CONTINUOUS_COLUMNS = (
+    "date", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "volume",
+    "open_interest", "vwap", "close_decision", "realized_vol_1h", "bar_source", "session_close_ts", "is_roll",
+    "roll_gap", "roll_method", "roll_span_trade_dates", "adj_factor", "adj_open", "adj_high", "adj_low", "adj_close",
+    "adj_close_decision",
+)  # fmt: skip
+
+
+def continuous(sessions: pd.DataFrame, universe: Universe) -> pd.DataFrame:
+    """One row per product and trade date: the front contract's session with its roll and its adjustment factor.
+
+    The front contract is the vendor's preferred continuous symbol where it was delivered, else an outright chosen
+    from the volumes of earlier sessions (`select_outrights`). At a roll the factor of the new contract is the old
+    one's times `old price / new price`, taken from the closes of both contracts in the session before where both are
+    known (`both_legs`), else from the old contract's last bar before the switch and the new contract's first bar
+    after it (`adjacent_bars`). Where either price is not positive a ratio means nothing: the method is `undefined`
+    and the adjusted series stops (NULL) rather than continue on an invented factor.
+    """
+    if sessions.empty:
+        return pd.DataFrame(columns=list(CONTINUOUS_COLUMNS))
+    front = []
+    for root, rows in sessions.groupby("root", observed=True, sort=True):
+        chosen = _front_sessions(rows, universe.product(str(root)))
+        if len(chosen):
+            front.append(_adjust(chosen, rows).assign(symbol=str(root)))
+    if not front:
+        return pd.DataFrame(columns=list(CONTINUOUS_COLUMNS))
+    result = pd.concat(front, ignore_index=True)
+    for name in _ADJUSTED:
+        result[f"adj_{name}"] = result[name] * result["adj_factor"]
+    return result[list(CONTINUOUS_COLUMNS)]
+
+
+def _front_sessions(rows: pd.DataFrame, product: Product) -> pd.DataFrame:
+    """The row of each trade date that the continuous series is made of, in order of date."""
+    preferred = rows[rows["symbol"] == product.root]
+    outrights = rows[rows["contract"].notna()]
+    if len(outrights):
+        chosen = select_outrights(outrights, product)
+        preferred = pd.concat([preferred, chosen[~chosen["date"].isin(preferred["date"])]])
+    return preferred.sort_values("date", ignore_index=True)
+
+
+def _adjust(front: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Roll columns and the forward factor of one product's front sessions; `rows` hold the other legs."""
+    contract = front["instrument_id"].to_numpy(np.int64)
+    rolls = np.flatnonzero(contract[1:] != contract[:-1]) + 1
+    count = len(front)
+    is_roll = np.zeros(count, bool)
+    is_roll[rolls] = True
+    ratio = np.ones(count)
+    gap = np.full(count, np.nan)
+    method = np.full(count, None, object)
+    span = np.full(count, np.nan)
+    dates = front["date"].to_numpy().astype("datetime64[D]")
+    close, opening = front["close"].to_numpy(), front["open"].to_numpy()
+    boundary_id = front["boundary_instrument_id"].to_numpy("float64", na_value=np.nan)
+    boundary_close = front["boundary_close"].to_numpy()
+    legs = rows.drop_duplicates(["date", "instrument_id"]).set_index(["date", "instrument_id"])["close"]
+    both = legs.reindex(
+        pd.MultiIndex.from_arrays([front["date"].to_numpy()[rolls - 1], contract[rolls]], names=legs.index.names)
+    ).to_numpy()
+    for roll, new_close_before in zip(rolls, both, strict=True):
+        if not np.isnan(new_close_before):
+            method[roll], old, new, span[roll] = "both_legs", close[roll - 1], new_close_before, 0
+        elif boundary_id[roll] == contract[roll - 1]:
+            method[roll], old, new, span[roll] = "adjacent_bars", boundary_close[roll], opening[roll], 0
+        else:
+            method[roll], old, new = "adjacent_bars", close[roll - 1], opening[roll]
+            span[roll] = np.busday_count(dates[roll - 1], dates[roll])
+        gap[roll] = new - old
+        ratio[roll] = old / new if old > 0 and new > 0 else np.nan
+        if np.isnan(ratio[roll]):
+            method[roll] = "undefined"
+    return front.assign(
+        is_roll=is_roll,
+        roll_gap=gap,
+        roll_method=method,
+        roll_span_trade_dates=pd.array(np.where(np.isnan(span), 0, span).astype(np.int64), dtype="Int64"),
+        adj_factor=np.cumprod(ratio),
+    ).assign(roll_span_trade_dates=lambda f: f["roll_span_trade_dates"].mask(~f["is_roll"]))
+
+
+def select_outrights(outrights: pd.DataFrame, product: Product) -> pd.DataFrame:
+    """The session rows of the contract that is front on each trade date, decided before the session starts.
+
+    The first contract is the one with the largest volume of the session before. The series rolls to the later
+    contract with the largest volume once that contract's volume exceeded the current one's in both of the last two
+    sessions, or the current one no longer traded, or its forced roll date (`forced_roll_date`) has come; never back.
+    The first session of a history has no session before it and so no front contract; a session in which the front
+    contract did not trade has no row.
+    """
+    outrights = outrights.assign(
+        month=[delivery_month(c, d) for c, d in zip(outrights["contract"], outrights["date"], strict=True)]
+    )
+    volume = outrights.pivot_table(index="date", columns="month", values="volume", aggfunc="sum").sort_index(axis=1)
+    months, days = list(volume.columns), volume.index
+    traded = volume.to_numpy(np.float64, na_value=0.0)
+    traded = np.nan_to_num(traded)
+    forced = np.array([forced_roll_date(month, product) for month in months], dtype="datetime64[D]")
+    front: dict[pd.Timestamp, dt.date] = {}
+    current = -1
+    for day in range(1, len(days)):
+        before = traded[day - 1]
+        if current < 0:
+            current = int(np.argmax(before))
+        elif current + 1 < len(months):
+            later = current + 1 + int(np.argmax(before[current + 1 :]))
+            earlier = traded[day - 2] if day >= 2 else np.zeros(len(months))
+            overtaken = before[later] > before[current] and earlier[later] > earlier[current]
+            ended = before[current] == 0 or np.datetime64(days[day], "D") >= forced[current]
+            if before[later] > 0 and (overtaken or ended):
+                current = later
+        front[days[day]] = months[current]
+    return outrights[outrights["date"].map(front) == outrights["month"]].drop(columns="month")
+
+
+def delivery_month(contract: str, trade_date: dt.date) -> dt.date:
+    """First day of the delivery month of an outright such as `ZLZ5` that trades on `trade_date`.
+
+    A one-digit year names the first year ending in it that is not before the trade date's: symbols repeat every ten
+    years, and no contract of the universe trades after its delivery year. ValueError for other symbols.
+    """
+    match = _OUTRIGHT.match(contract)
+    if match is None:
+        raise ValueError(f"{contract!r} is no outright symbol (root, month code, year), e.g. ZLZ5")
+    digits = match["year"]
+    span = 10 ** len(digits)
+    year = trade_date.year + (int(digits) - trade_date.year) % span
+    return dt.date(year, MONTH_CODES.index(match["month"]) + 1, 1)
+
+
+def forced_roll_date(month: dt.date, product: Product) -> np.datetime64:
+    """First trade date on which the contract of a delivery month may no longer be front; NaT for no such rule.
+
+    `first_notice`: two trade dates before the last weekday of the month before delivery. `third_friday_week` and
+    `third_wednesday_week`: the Monday of the week in which contracts of the delivery month expire.
+    """
+    start = np.datetime64(month, "D")
+    if product.force_roll == "first_notice":
+        return np.busday_offset(start, -3, roll="forward")
+    if product.force_roll == "none":
+        return np.datetime64("NaT")
+    weekday = calendar.FRIDAY if product.force_roll == "third_friday_week" else calendar.WEDNESDAY
+    third = start + np.timedelta64((weekday - month.weekday()) % 7 + 14, "D")
+    return third - np.timedelta64(weekday, "D")

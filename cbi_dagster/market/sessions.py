@@ -1,0 +1,70 @@
+"""Trade dates and session times.
+
+The trade date of an instant is the date of its America/Chicago wall clock plus seven hours, so that the session that
+opens at 17:00 on Sunday belongs to Monday. 17:00 is on the hour all year: hourly bars never straddle two dates.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cbi_dagster.config.universe import Universe, clock_minutes
+
+CHICAGO = "America/Chicago"
+_NS_PER_HOUR = 3_600_000_000_000
+_TRADE_DATE_SHIFT = pd.Timedelta(hours=7)
+
+
+def utc_instants(column: pd.Series) -> np.ndarray:
+    """The instants of a `datetime64[ns, UTC]` column as a plain datetime64[ns] array."""
+    return column.dt.tz_convert(None).to_numpy()
+
+
+def trade_dates(instants: np.ndarray) -> np.ndarray:
+    """Trade date (datetime64[D]) of each UTC instant (datetime64[ns]); weekend dates are returned as they fall.
+
+    Both daylight-saving offsets are whole hours, so one conversion per distinct UTC hour is enough.
+    """
+    if not len(instants):
+        return np.empty(0, "datetime64[D]")
+    hours = instants.astype("datetime64[ns]").astype(np.int64) // _NS_PER_HOUR
+    first = hours.min()
+    table = pd.to_datetime(np.arange(first, hours.max() + 1) * _NS_PER_HOUR, utc=True).tz_convert(CHICAGO)
+    dates = (table.tz_localize(None) + _TRADE_DATE_SHIFT).to_numpy().astype("datetime64[D]")
+    return dates[hours - first]
+
+
+def chicago_instants(dates: np.ndarray, minutes: np.ndarray | int) -> np.ndarray:
+    """UTC instants (datetime64[ns]) of Chicago wall-clock `minutes` after midnight of `dates` (datetime64[D]).
+
+    Negative minutes fall on the day before. Session times never lie in a daylight-saving gap.
+    """
+    wall = dates.astype("datetime64[ns]") + np.asarray(minutes) * np.timedelta64(60, "s")
+    return pd.DatetimeIndex(wall).tz_localize(CHICAGO).tz_convert("UTC").tz_localize(None).to_numpy()
+
+
+def session_bounds(root: str, dates: np.ndarray, universe: Universe) -> tuple[np.ndarray, np.ndarray]:
+    """Scheduled open and close (UTC datetime64[ns]) of `root`'s sessions on trade dates (datetime64[D]).
+
+    The regular hours of the era; early closes and holidays only shorten them. Grain sessions may pause in between.
+    """
+    eras = universe.eras(root)
+    starts = np.array([era.first_trade_date for era in eras], dtype="datetime64[D]")
+    era = np.searchsorted(starts, dates, side="right") - 1
+    if len(dates) and era.min() < 0:
+        raise ValueError(f"universe.yaml: the schedule of {root} starts on {starts[0]}, after {dates.min()}")
+    day_rolls_at = clock_minutes(universe.day_rolls_at)
+    opens = np.array([e.open_minute - (1440 if e.open_minute >= day_rolls_at else 0) for e in eras])
+    closes = np.array([e.close_minute for e in eras])
+    return chicago_instants(dates, opens[era]), chicago_instants(dates, closes[era])
+
+
+def decision_instants(dates: np.ndarray, universe: Universe) -> np.ndarray:
+    """UTC instants (datetime64[ns]) up to which other markets and texts count for a row of each trade date."""
+    return chicago_instants(dates, clock_minutes(universe.decision_time))
+
+
+def is_weekend(dates: np.ndarray) -> np.ndarray:
+    """Whether each datetime64[D] date is a Saturday or Sunday, on which no session is dated."""
+    return ~np.is_busday(dates)

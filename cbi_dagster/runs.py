@@ -1,0 +1,117 @@
+"""Building tables through Dagster from a program: the same runs that the UI starts, recorded in the same instance."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dagster as dg
+import numpy as np
+
+from cbi_dagster.assets.table_asset import asset_key
+from cbi_dagster.catalog import ASSET_TABLES, Monthly, Table, table
+from cbi_dagster.definitions import build_defs, warehouse_io_manager
+from cbi_dagster.home import Home
+from cbi_dagster.partitions import MONTHS, TRADE_DATES, keys_between, last_key, partitions_of
+from cbi_dagster.warehouse.contract import Warehouse
+from cbi_dagster.warehouse.io_manager import ONLY_STALE_TAG
+from cbi_dagster.warehouse.plan import Contents, landed_trade_dates
+
+OnTable = Callable[[str, dict[str, Any], float], None]
+
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+
+
+class NothingLandedError(RuntimeError):
+    """There is no landed data in the range that was asked for."""
+
+
+def select_tables(names: Sequence[str]) -> list[Table]:
+    """The tables called `names` in dependency order, all for none; KeyError for an unknown name."""
+    wanted = {table(name).id for name in names}
+    return [item for item in ASSET_TABLES if not wanted or item.id in wanted]
+
+
+def landed_span(warehouse: Warehouse, first: dt.date | None, last: dt.date | None) -> tuple[np.datetime64, np.datetime64]:
+    """First and last landed trade date between `first` and `last` (both inclusive, None: unbounded).
+
+    Trade dates whose partition does not exist yet (a Sunday evening's) wait. Raises NothingLandedError.
+    """
+    dates = landed_trade_dates(Contents.by_table(warehouse.ledger()))
+    dates = dates[(dates >= np.datetime64(TRADE_DATES.get_first_partition_key() or "", "D")) & (dates <= last_key(TRADE_DATES))]
+    span = f"{dates[0]} … {dates[-1]}" if len(dates) else "nothing"
+    if first is not None:
+        dates = dates[dates >= np.datetime64(first, "D")]
+    if last is not None:
+        dates = dates[dates <= np.datetime64(last, "D")]
+    if not len(dates):
+        raise NothingLandedError(f"no landed trade date in the range asked for (landed: {span}); `cbi land PATH` takes vendor files")
+    return dates[0], dates[-1]
+
+
+def backfill(
+    home: Home,
+    tables: Sequence[Table],
+    first: np.datetime64,
+    last: np.datetime64,
+    *,
+    on_table: OnTable = lambda name, facts, seconds: None,
+    only_stale: bool = False,
+) -> bool:
+    """Materialize `tables` over the trade dates from `first` to `last` (both inclusive); False when a table failed.
+
+    One run for tables by trade date and unpartitioned ones, then one for tables by month: Dagster accepts two
+    partition definitions in one run and writes the wrong months. `on_table` is told of every finished table.
+    """
+    daily = [item for item in tables if not isinstance(item.partitioning, Monthly)]
+    monthly = [item for item in tables if isinstance(item.partitioning, Monthly)]
+    for group, partitions in ((daily, TRADE_DATES), (monthly, MONTHS)):
+        if group and not _run(home, group, partitions, first, last, on_table, only_stale):
+            return False
+    return True
+
+
+def _run(
+    home: Home,
+    tables: Sequence[Table],
+    partitions: dg.TimeWindowPartitionsDefinition,
+    first: np.datetime64,
+    last: np.datetime64,
+    on_table: OnTable,
+    only_stale: bool,
+) -> bool:
+    if len({partitions_of(item) for item in tables} - {None, partitions}):
+        raise ValueError("tables of two partition definitions never share a run")
+    tags = {ONLY_STALE_TAG: "true"} if only_stale else {}
+    partitioned = [item for item in tables if partitions_of(item) is not None]
+    if partitioned:
+        keys = keys_between(partitioned[0], first, last)
+        keys = keys[keys <= last_key(partitions)]
+        for key in (keys[0], keys[-1]):
+            if not partitions.has_partition_key(str(key)):
+                raise ValueError(f"{key} is no partition: Dagster would round a range to other dates in silence")
+        tags |= {RANGE_START_TAG: str(keys[0]), RANGE_END_TAG: str(keys[-1])}
+    clock = time.perf_counter()
+
+    def written(name: str, facts: dict[str, Any]) -> None:
+        nonlocal clock
+        now = time.perf_counter()
+        on_table(name, facts, now - clock)
+        clock = now
+
+    defs = build_defs(io_manager=warehouse_io_manager(home, written))
+    home.prepare()
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance,
+            run_id=str(uuid.uuid4()),
+            asset_selection=[asset_key(item.id) for item in tables],
+            tags=tags,
+            run_config={"loggers": {"console": {"config": {"log_level": "WARNING"}}}},
+            raise_on_error=False,
+        )
+    return bool(result.success)

@@ -1,0 +1,244 @@
+"""The embedded engine: all tables in one DuckDB file.
+
+One connection per operation, closed at once and never held during computation, so that several processes can work on
+the file; a lock held by another process is waited for with backoff. Every connection is read-write: DuckDB refuses
+mixed modes within a process. A replace is one transaction, its ledger rows included.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from cbi_dagster.catalog.ddl import duckdb_table, duckdb_type
+from cbi_dagster.catalog.model import Table, Unpartitioned
+from cbi_dagster.catalog.tables.ops import HELD_BACK, PARTITION_LEDGER, QUARANTINE
+from cbi_dagster.warehouse.contract import (
+    Accounts,
+    Provenance,
+    ReplaceResult,
+    SchemaDriftError,
+    Warehouse,
+    check_slice,
+    key_label,
+    now_utc,
+    to_arrow,
+    to_frame,
+)
+from cbi_dagster.warehouse.hashing import content_hashes
+
+_LOCK_WAIT_S = 120.0
+
+
+class DuckDBWarehouse(Warehouse):
+    """All tables in the DuckDB file at `path`, created on first use."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for one short operation; waits while another process has the file.
+
+        Raises TimeoutError after two minutes, naming the file.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + _LOCK_WAIT_S
+        pause = 0.01
+        while True:
+            try:
+                connection = duckdb.connect(str(self.path))
+                break
+            except duckdb.IOException as error:
+                if "lock" not in str(error).lower():
+                    raise
+                if time.monotonic() > deadline:
+                    raise TimeoutError(
+                        f"{self.path} has been in use by another process for {_LOCK_WAIT_S:.0f} s; "
+                        "close the program that holds it open and try again"
+                    ) from error
+                # Jitter keeps two waiting writers from meeting again and again.
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 1.5, 0.25)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection inside a transaction that commits on success and leaves nothing behind otherwise."""
+        with self.connection() as connection:
+            connection.begin()
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+
+    def ensure(self, tables: Iterable[Table]) -> None:
+        with self.transaction() as connection:
+            existing: dict[str, dict[str, str]] = {}
+            for schema, name, column, type_ in connection.sql(
+                "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns"
+            ).fetchall():
+                existing.setdefault(f"{schema}.{name}", {})[column] = type_
+            for table in tables:
+                if table.id not in existing:
+                    for statement in duckdb_table(table):
+                        connection.execute(statement)
+                    continue
+                self._mend(connection, table, existing[table.id])
+
+    def _mend(self, connection: duckdb.DuckDBPyConnection, table: Table, stored: dict[str, str]) -> None:
+        declared = {column.name: column for column in table.stored_columns}
+        if extra := sorted(set(stored) - set(declared)):
+            raise SchemaDriftError(f"{table.id} has columns {extra} that its declaration does not: rebuild the table")
+        for name, column in declared.items():
+            wanted = duckdb_type(column)
+            if name not in stored:
+                if name in table.required:
+                    raise SchemaDriftError(f"{table.id} lacks the required column {name}: rebuild the table")
+                connection.execute(f'ALTER TABLE "{table.dataset}"."{table.name}" ADD COLUMN "{name}" {wanted}')
+                continue
+            normal = connection.sql(f"SELECT typeof(NULL::{wanted})").fetchall()[0][0]
+            if stored[name] != normal:
+                raise SchemaDriftError(f"{table.id}.{name} is stored as {stored[name]}, declared as {normal}: rebuild the table")
+
+    def read(
+        self,
+        table: Table,
+        intervals: Sequence[tuple[np.datetime64, np.datetime64]] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        names = [table.column(name).name for name in columns] if columns else [c.name for c in table.stored_columns]
+        select = ", ".join(f'"{name}"' for name in names)
+        order = ", ".join(f'"{name}"' for name in table.key)
+        sql = f'SELECT {select} FROM "{table.dataset}"."{table.name}"'
+        parameters: list[object] = []
+        if intervals is not None:
+            column = table.partitioning.column
+            terms = [f'"{column}" BETWEEN ? AND ?'] * len(intervals)
+            sql += f" WHERE {' OR '.join(terms) or 'false'}"
+            parameters = [bound.astype(object) for interval in intervals for bound in interval]
+        with self.connection() as connection:
+            rows = connection.sql(f"{sql} ORDER BY {order}", params=parameters).to_arrow_table()
+        # DuckDB labels instants with the session's time zone; the instants themselves are the same.
+        return rows.cast(pa.schema([pa.field(name, table.column(name).arrow_type) for name in names]))
+
+    def replace(
+        self,
+        table: Table,
+        partitions: np.ndarray,
+        data: pd.DataFrame | pa.Table,
+        provenance: Provenance,
+        accounts: Accounts | None = None,
+    ) -> ReplaceResult:
+        rows = check_slice(table, partitions, data)
+        labels = np.array([key_label(table, key) for key in rows.partitions], dtype=object)
+        moment = now_utc()
+        entries = pd.DataFrame(
+            {
+                "table_name": table.id,
+                "partition_key": labels,
+                "content_hash": content_hashes(rows),
+                "row_count": rows.row_counts,
+                "written_at": moment,
+                "written_run": provenance.run_id,
+                "code_version": provenance.code_version,
+                "input_fingerprint": [provenance.fingerprints[key] for key in rows.partitions],
+                "verified_at": moment,
+                "verified_run": provenance.run_id,
+            }
+        )
+        with self.transaction() as connection:
+            known = _select_ledger(connection, table.id).set_index("partition_key").reindex(labels)
+            same = (known["content_hash"].to_numpy() == entries["content_hash"].to_numpy()) & known["content_hash"].notna().to_numpy()
+            for name in ("written_at", "written_run"):
+                entries[name] = entries[name].where(~same, known[name].to_numpy())
+            confirmed = same & (
+                (known["code_version"].to_numpy() == entries["code_version"].to_numpy())
+                & (known["input_fingerprint"].to_numpy() == entries["input_fingerprint"].to_numpy())
+            )
+            changed = ~same
+            if changed.any():
+                _delete(connection, table, rows.partitions[changed])
+                written = rows.only(changed)
+                written = written.append_column("ingestion_ts", pa.array([moment] * len(written), pa.timestamp("us", tz="UTC")))
+                written = written.append_column("run_id", pa.array([provenance.run_id] * len(written), pa.string()))
+                insert(connection, table, written)
+            if not confirmed.all():
+                write_ledger(connection, entries[~confirmed])
+            if accounts is not None:
+                _write_accounts(connection, table, rows.partitions, accounts)
+        return ReplaceResult(
+            written=tuple(labels[changed]), unchanged=tuple(labels[same]), rows_written=int(rows.row_counts[changed].sum())
+        )
+
+    def ledger(self, table_id: str | None = None) -> pd.DataFrame:
+        with self.connection() as connection:
+            return _select_ledger(connection, table_id)
+
+
+def _select_ledger(connection: duckdb.DuckDBPyConnection, table_id: str | None) -> pd.DataFrame:
+    columns = ", ".join(column.name for column in PARTITION_LEDGER.columns)
+    where, parameters = ("WHERE table_name = ?", [table_id]) if table_id else ("", [])
+    result = connection.sql(
+        f"SELECT {columns} FROM ops.partition_ledger {where} ORDER BY table_name, partition_key", params=parameters
+    )
+    return to_frame(PARTITION_LEDGER, result.to_arrow_table())
+
+
+def write_ledger(connection: duckdb.DuckDBPyConnection, entries: pd.DataFrame) -> None:
+    """Replace the ledger rows of the (table, partition) pairs of `entries`."""
+    arrow = to_arrow(PARTITION_LEDGER, entries.reset_index(drop=True))
+    connection.register("ledger_entries", arrow)
+    connection.execute(
+        "DELETE FROM ops.partition_ledger AS old USING ledger_entries AS new "
+        "WHERE old.table_name = new.table_name AND old.partition_key = new.partition_key"
+    )
+    connection.unregister("ledger_entries")
+    insert(connection, PARTITION_LEDGER, arrow)
+
+
+def insert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table) -> None:
+    """Append checked rows; write columns that `rows` lacks stay NULL."""
+    connection.register("new_rows", rows)
+    names = ", ".join(f'"{name}"' for name in rows.column_names)
+    connection.execute(f'INSERT INTO "{table.dataset}"."{table.name}" ({names}) SELECT {names} FROM new_rows')
+    connection.unregister("new_rows")
+
+
+def _delete(connection: duckdb.DuckDBPyConnection, table: Table, partitions: np.ndarray) -> None:
+    name = f'"{table.dataset}"."{table.name}"'
+    if isinstance(table.partitioning, Unpartitioned):
+        connection.execute(f"DELETE FROM {name}")
+        return
+    spans = np.array([table.partitioning.span(key) for key in partitions])
+    connection.register("replaced", pa.table({"first": pa.array(spans[:, 0]), "last": pa.array(spans[:, 1])}))
+    column = table.partitioning.column
+    connection.execute(f'DELETE FROM {name} USING replaced WHERE "{column}" BETWEEN replaced.first AND replaced.last')
+    connection.unregister("replaced")
+
+
+def _write_accounts(
+    connection: duckdb.DuckDBPyConnection, table: Table, partitions: np.ndarray, accounts: Accounts
+) -> None:
+    connection.register("replaced", pa.table({"date": pa.array(partitions, pa.date32())}))
+    for account, rows in ((QUARANTINE, accounts.rejected), (HELD_BACK, accounts.held_back)):
+        connection.execute(
+            f"DELETE FROM ops.{account.name} AS old USING replaced WHERE old.table_name = ? AND old.date = replaced.date",
+            [table.id],
+        )
+        if len(rows):
+            insert(connection, account, to_arrow(account, rows.assign(table_name=table.id)))
+    connection.unregister("replaced")

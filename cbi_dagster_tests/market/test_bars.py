@@ -1,0 +1,125 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbi_dagster.config.universe import load_universe
+from cbi_dagster.market.bars import session_bars
+
+UNIVERSE = load_universe()
+
+# The MES session of Tuesday 2024-06-18: contract 2 from 00:00 UTC (19:00 Chicago) on, contract 1 before.
+ROLL_SESSION = [
+    ("2024-06-17 17:00", "MES.v.0", 1, 2, 100.0, 101.0, 99.0, 100.5, 10),
+    ("2024-06-17 18:00", "MES.v.0", 1, 2, 100.5, 120.0, 80.0, 101.0, 10),
+    ("2024-06-17 19:00", "MES.v.0", 2, 2, 111.0, 112.0, 110.0, 111.5, 4),
+    ("2024-06-18 12:00", "MES.v.0", 2, 2, 111.5, 114.0, 111.0, 113.0, 1),
+    ("2024-06-18 15:00", "MES.v.0", 2, 2, 113.0, 113.5, 112.0, 112.5, 5),
+]
+
+
+def test_a_session_has_one_contract_and_the_others_bars_are_rejected(landed):
+    built = session_bars({"ohlcv-1h": landed(ROLL_SESSION)}, UNIVERSE)
+    row = built.sessions.iloc[0]
+    assert len(built.sessions) == 1
+    assert (row["symbol"], row["instrument_id"], row["volume"], row["bar_count"]) == ("MES", 2, 10, 3)
+    assert (row["open"], row["high"], row["low"], row["close"]) == (111.0, 114.0, 110.0, 112.5)
+    assert built.rejected["reason"].tolist() == ["roll_boundary"] * 2
+    assert (row["boundary_instrument_id"], row["boundary_close"]) == (1, 101.0)
+
+
+def test_every_bar_that_goes_in_is_accounted_for(landed):
+    hours = landed(ROLL_SESSION)
+    hours.loc[4, "session_covered"] = False
+    minutes = landed([("2024-06-18 12:00", "ES.v.0", 5, 5, 1.0, 1.0, 1.0, 1.0, 3)])
+    coarse = landed([("2024-06-18 12:00", "ES.v.0", 5, 5, 1.0, 1.0, 1.0, 1.0, 3)])
+    built = session_bars({"ohlcv-1m": minutes, "ohlcv-1h": pd.concat([hours, coarse], ignore_index=True)}, UNIVERSE)
+    assert built.used_rows + built.superseded_rows + len(built.rejected) + len(built.held_back) == 7
+    assert built.superseded_rows == 1
+
+
+def test_vwap_weights_typical_prices_by_volume(landed):
+    row = session_bars({"ohlcv-1h": landed(ROLL_SESSION)}, UNIVERSE).sessions.iloc[0]
+    typical = [(112 + 110 + 111.5) / 3, (114 + 111 + 113) / 3, (113.5 + 112 + 112.5) / 3]
+    assert row["vwap"] == pytest.approx(np.average(typical, weights=[4, 1, 5]))
+
+
+def test_realized_vol_sums_squared_hourly_log_returns_from_the_open(landed):
+    row = session_bars({"ohlcv-1h": landed(ROLL_SESSION)}, UNIVERSE).sessions.iloc[0]
+    returns = np.diff(np.log([111.0, 111.5, 113.0, 112.5]))
+    assert row["realized_vol_1h"] == pytest.approx(np.sqrt((returns**2).sum()))
+
+
+def test_the_decision_close_is_the_last_bar_completed_by_1320(landed):
+    # The 12:00 bar ends at 13:00; the 13:00 bar ends after 13:20 and does not count.
+    bars = [*ROLL_SESSION[:4], ("2024-06-18 13:00", "MES.v.0", 2, 2, 113.0, 119.0, 113.0, 119.0, 1)]
+    row = session_bars({"ohlcv-1h": landed(bars)}, UNIVERSE).sessions.iloc[0]
+    assert row["close_decision"] == 113.0
+    assert row["close"] == 119.0
+
+
+def test_minutes_and_hours_of_one_session_give_one_answer(landed):
+    rng = np.random.default_rng(7)
+    close = 100 * np.exp(np.cumsum(rng.normal(0, 1e-3, 300)))
+    start = pd.Timestamp("2024-06-18 08:30")
+    minutes = landed(
+        [
+            (start + pd.Timedelta(minutes=i), "MES.v.0", 2, 2, c, c + 0.25, c - 0.25, c, int(v))
+            for i, (c, v) in enumerate(zip(close, rng.integers(1, 50, 300), strict=True))
+        ]
+    )
+    hour = minutes["ts_event"].dt.floor("h")
+    hours = minutes.groupby(hour).agg(
+        {"symbol": "first", "instrument_id": "first", "session_instrument_id": "first", "open": "first", "high": "max",
+         "low": "min", "close": "last", "volume": "sum", "date": "first", "root": "first", "session_covered": "first",
+         "dataset": "first", "source_file": "first", "source_row": "first"}
+    )  # fmt: skip
+    hours = hours.reset_index()
+    fine = session_bars({"ohlcv-1m": minutes}, UNIVERSE).sessions.iloc[0]
+    coarse = session_bars({"ohlcv-1h": hours}, UNIVERSE).sessions.iloc[0]
+    for name in ("open", "high", "low", "close", "volume"):
+        assert fine[name] == coarse[name]
+    assert fine["realized_vol_1h"] == pytest.approx(coarse["realized_vol_1h"])
+    assert (fine["bar_source"], coarse["bar_source"]) == ("ohlcv-1m", "ohlcv-1h")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"session_covered": False}, "session_not_covered"), ({"session_instrument_id": pd.NA}, "contract_unknown")],
+)
+def test_an_incomplete_session_is_held_back_whole(landed, change, reason):
+    bars = landed(ROLL_SESSION).assign(**change)
+    bars["session_instrument_id"] = bars["session_instrument_id"].astype("Int64")
+    built = session_bars({"ohlcv-1h": bars}, UNIVERSE)
+    assert built.sessions.empty
+    assert built.held_back["reason"].tolist() == [reason] * 5
+
+
+def test_sunday_utc_day_bars_fold_into_monday_and_know_no_intraday_values(landed):
+    days = landed(
+        [
+            ("2024-06-16 19:00", "ES.v.0", 5, 5, 10.0, 12.0, 9.0, 11.0, 3),
+            ("2024-06-16 19:01", "ES.v.0", 5, 5, 11.0, 15.0, 10.0, 14.0, 7),
+        ]
+    )
+    row = session_bars({"ohlcv-1d": days}, UNIVERSE).sessions.iloc[0]
+    assert (row["open"], row["high"], row["low"], row["close"], row["volume"]) == (10.0, 15.0, 9.0, 14.0, 10)
+    assert row["bar_source"] == "utc_1d_merged"
+    assert np.isnan([row["vwap"], row["realized_vol_1h"], row["close_decision"]]).all()
+
+
+def test_other_series_keep_their_own_symbol(landed):
+    bars = landed(
+        [
+            ("2024-06-18 09:00", "ZL.v.1", 8, 8, 1.0, 1.0, 1.0, 1.0, 1),
+            ("2024-06-18 09:00", "ZLZ4", 9, 9, 1.0, 1.0, 1.0, 1.0, 1),
+        ]
+    )
+    sessions = session_bars({"ohlcv-1h": bars}, UNIVERSE).sessions
+    assert sessions["symbol"].tolist() == ["ZL.v.1", "ZLZ4"]
+    assert sessions["contract"].tolist() == [None, "ZLZ4"]
+
+
+def test_nothing_landed_gives_no_sessions():
+    built = session_bars({}, UNIVERSE)
+    assert built.sessions.empty
+    assert "date" in built.sessions

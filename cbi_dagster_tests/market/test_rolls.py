@@ -1,0 +1,130 @@
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbi_dagster.config.universe import load_universe
+from cbi_dagster.market.bars import SESSION_COLUMNS
+from cbi_dagster.market.rolls import continuous, delivery_month, forced_roll_date, select_outrights
+
+UNIVERSE = load_universe()
+
+
+def sessions(rows):
+    """Session rows from (date, symbol, contract, instrument, open, close, volume, boundary instrument, boundary close)."""
+    frame = pd.DataFrame(
+        rows,
+        columns=["date", "symbol", "contract", "instrument_id", "open", "close", "volume", "boundary_instrument_id", "boundary_close"],
+    )
+    frame["date"] = pd.to_datetime(frame["date"])
+    frame["root"] = frame["symbol"].str[:2]
+    frame["boundary_instrument_id"] = frame["boundary_instrument_id"].astype("Int64")
+    frame["boundary_close"] = frame["boundary_close"].astype(float)
+    frame["close_decision"] = frame["close"]
+    frame["high"] = frame[["open", "close"]].max(axis=1)
+    frame["low"] = frame[["open", "close"]].min(axis=1)
+    return frame.reindex(columns=list(SESSION_COLUMNS))
+
+
+def test_a_roll_between_sessions_compares_last_close_with_first_open():
+    front = continuous(
+        sessions([("2024-01-02", "ZL", None, 1, 50, 50.0, 9, None, None), ("2024-01-03", "ZL", None, 2, 55.0, 56.0, 9, None, None)]),
+        UNIVERSE,
+    )
+    assert front["is_roll"].tolist() == [False, True]
+    assert front["roll_gap"].tolist()[1] == 5.0
+    assert front["adj_factor"].tolist() == [1.0, 50 / 55]
+    assert front["roll_method"].tolist() == [None, "adjacent_bars"]
+    assert front["roll_span_trade_dates"].tolist() == [pd.NA, 1]
+    # The market did not move across the roll: the adjusted open continues from the adjusted close.
+    assert front["adj_open"][1] == pytest.approx(front["adj_close"][0])
+
+
+def test_a_roll_inside_a_session_uses_the_old_contracts_last_bar_of_that_session():
+    front = continuous(
+        sessions([("2024-01-02", "ES", None, 1, 50, 50.0, 9, None, None), ("2024-01-03", "ES", None, 2, 55.0, 56.0, 9, 1, 52.0)]),
+        UNIVERSE,
+    )
+    assert front["adj_factor"][1] == 52 / 55
+    assert front["roll_span_trade_dates"][1] == 0
+
+
+def test_both_legs_of_the_session_before_make_the_factor_exact():
+    front = continuous(
+        sessions(
+            [
+                ("2024-01-02", "ZL", None, 1, 50, 50.0, 9, None, None),
+                ("2024-01-02", "ZL.v.1", None, 2, 54, 54.5, 5, None, None),
+                ("2024-01-03", "ZL", None, 2, 55.0, 56.0, 9, None, None),
+            ]
+        ),
+        UNIVERSE,
+    )
+    assert front["roll_method"][1] == "both_legs"
+    assert front["adj_factor"][1] == 50 / 54.5
+    assert front["symbol"].tolist() == ["ZL", "ZL"]
+
+
+def test_a_price_that_is_not_positive_stops_the_adjusted_series():
+    front = continuous(
+        sessions(
+            [
+                ("2020-04-20", "CL", None, 1, 10, -37.63, 9, None, None),
+                ("2020-04-21", "CL", None, 2, 20.0, 11.0, 9, None, None),
+                ("2020-04-22", "CL", None, 3, 20.0, 11.0, 9, None, None),
+            ]
+        ),
+        UNIVERSE,
+    )
+    assert front["roll_method"].tolist() == [None, "undefined", "adjacent_bars"]
+    assert front["adj_close"].isna().tolist() == [False, True, True]
+    assert front["close"].tolist() == [-37.63, 11.0, 11.0]
+
+
+def test_later_sessions_never_change_earlier_rows():
+    rng = np.random.default_rng(3)
+    days = pd.bdate_range("2024-01-01", periods=60).strftime("%Y-%m-%d")
+    rows = [(d, "ZL", None, 1 + i // 7, *rng.uniform(40, 60, 2), 9, None, None) for i, d in enumerate(days)]
+    whole = continuous(sessions(rows), UNIVERSE)
+    for cut in (5, 20, 41):
+        pd.testing.assert_frame_equal(continuous(sessions(rows[:cut]), UNIVERSE), whole.iloc[:cut].reset_index(drop=True))
+
+
+def outright(day, contract, volume, price=50.0):
+    return (day, contract, contract, hash(contract) % 1000, price, price, volume, None, None)
+
+
+def test_an_outright_series_rolls_after_two_sessions_of_larger_volume_and_never_back():
+    days = pd.bdate_range("2024-05-01", periods=7).strftime("%Y-%m-%d")
+    july = [90, 80, 40, 30, 90, 95, 99]
+    august = [10, 60, 60, 70, 10, 5, 1]
+    rows = [outright(d, c, v) for d, *vs in zip(days, july, august, strict=True) for c, v in zip(("ZLN4", "ZLQ4"), vs, strict=True)]
+    chosen = select_outrights(sessions(rows), UNIVERSE.product("ZL"))
+    # No front contract on the first day; August overtook on days 2 and 3, so it is front from day 4 (index 4) on.
+    assert chosen["contract"].tolist() == ["ZLN4", "ZLN4", "ZLN4", "ZLQ4", "ZLQ4", "ZLQ4"]
+    assert chosen["date"].dt.strftime("%Y-%m-%d").tolist() == list(days[1:])
+
+
+def test_an_outright_roll_is_forced_before_first_notice():
+    assert forced_roll_date(dt.date(2024, 7, 1), UNIVERSE.product("ZL")) == np.datetime64("2024-06-26")
+    assert forced_roll_date(dt.date(2024, 6, 1), UNIVERSE.product("MES")) == np.datetime64("2024-06-17")
+    assert forced_roll_date(dt.date(2024, 6, 1), UNIVERSE.product("6E")) == np.datetime64("2024-06-17")
+    assert np.isnat(forced_roll_date(dt.date(2024, 6, 1), UNIVERSE.product("CL")))
+    days = pd.bdate_range("2024-06-24", "2024-06-28").strftime("%Y-%m-%d")
+    rows = [outright(d, c, v) for d in days for c, v in (("ZLN4", 90), ("ZLQ4", 10))]
+    chosen = select_outrights(sessions(rows), UNIVERSE.product("ZL"))
+    assert chosen["contract"].tolist() == ["ZLN4", "ZLQ4", "ZLQ4", "ZLQ4"]
+
+
+@pytest.mark.parametrize(
+    ("contract", "traded", "month"),
+    [("ZLZ5", "2025-11-17", "2025-12-01"), ("CLF6", "2015-12-01", "2016-01-01"), ("ESH21", "2020-12-28", "2021-03-01"), ("MESM0", "2019-05-06", "2020-06-01")],
+)
+def test_delivery_months_resolve_the_repeating_year_digit(contract, traded, month):
+    assert delivery_month(contract, dt.date.fromisoformat(traded)) == dt.date.fromisoformat(month)
+
+
+def test_a_spread_is_no_outright():
+    with pytest.raises(ValueError, match="ZLN4-ZLQ4"):
+        delivery_month("ZLN4-ZLQ4", dt.date(2024, 1, 1))

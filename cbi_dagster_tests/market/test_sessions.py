@@ -1,0 +1,61 @@
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cbi_dagster.config.universe import load_universe
+from cbi_dagster.market.sessions import decision_instants, session_bounds, trade_dates
+
+
+def _utc(*chicago: str) -> np.ndarray:
+    return pd.DatetimeIndex(chicago, tz="America/Chicago").tz_convert("UTC").tz_localize(None).to_numpy()
+
+
+@pytest.mark.parametrize(
+    ("chicago", "expected"),
+    [
+        ("2025-11-16 17:30", "2025-11-17"),  # Sunday evening belongs to Monday
+        ("2025-11-17 15:59", "2025-11-17"),
+        ("2025-11-17 17:00", "2025-11-18"),
+        ("2025-11-16 19:00", "2025-11-17"),
+        ("2024-03-10 17:00", "2024-03-11"),  # the day the clocks went forward
+        ("2024-11-03 17:00", "2024-11-04"),  # and back
+        ("2024-07-05 16:59", "2024-07-05"),
+    ],
+)
+def test_trade_date_is_the_chicago_date_seven_hours_on(chicago, expected):
+    assert trade_dates(_utc(chicago))[0] == np.datetime64(expected)
+
+
+@given(st.lists(st.datetimes(dt.datetime(2005, 1, 1), dt.datetime(2035, 1, 1)), min_size=1, max_size=50))
+def test_trade_dates_agree_with_a_conversion_one_by_one(instants):
+    expected = [
+        (pd.Timestamp(t, tz="UTC").tz_convert("America/Chicago").tz_localize(None) + pd.Timedelta("7h")).date() for t in instants
+    ]
+    assert trade_dates(np.array(instants, dtype="datetime64[ns]")).tolist() == expected
+
+
+def test_session_hours_follow_the_eras_of_the_exchange():
+    dates = np.array(["2012-05-18", "2012-05-21", "2013-04-08", "2015-07-06"], dtype="datetime64[D]")
+    opens, closes = session_bounds("ZL", dates, load_universe())
+    assert (opens == _utc("2012-05-17 18:00", "2012-05-20 17:00", "2013-04-07 19:00", "2015-07-05 19:00")).all()
+    assert (closes == _utc("2012-05-18 13:15", "2012-05-21 14:00", "2013-04-08 13:15", "2015-07-06 13:20")).all()
+
+
+def test_every_session_lies_within_its_own_trade_date():
+    universe = load_universe()
+    dates = np.arange("2010-06-07", "2026-01-01", dtype="datetime64[D]")
+    dates = dates[np.is_busday(dates)]
+    for root in universe.roots:
+        opens, closes = session_bounds(root, dates, universe)
+        assert (trade_dates(opens) == dates).all()
+        assert (trade_dates(closes) == dates).all()
+        assert (opens < closes).all()
+
+
+def test_the_decision_time_is_1320_in_chicago_in_winter_and_summer():
+    dates = np.array(["2024-01-15", "2024-07-15"], dtype="datetime64[D]")
+    assert (decision_instants(dates, load_universe()) == _utc("2024-01-15 13:20", "2024-07-15 13:20")).all()
