@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from cbi_dagster.vendors.databento.landing import Landing, LandingReport
     from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
-console = Console()
+# A pipe has no width of its own: do not squeeze tables for it.
+console = Console(width=None if sys.stdout.isatty() else 160)
 DATE = click.DateTime(formats=["%Y-%m-%d"])
 
 
@@ -92,7 +93,7 @@ def _land(landing: Landing, paths: Sequence[Path]) -> LandingReport:
 
 def _print_landing(report: LandingReport) -> None:
     new = report.files[report.files["outcome"] == "landed"]
-    console.print(f"{report.new_files} files landed, {len(report.files) - len(new)} were here already.")
+    console.print(f"{len(new)} files landed, {len(report.files) - len(new)} were here already.")
     for name in report.ignored:
         console.print(f"  ignored {name}")
     if new.empty:

@@ -9,7 +9,7 @@ from cbi_dagster.assets.table_asset import asset_key, table_asset
 from cbi_dagster.catalog import LANDING_SOURCES
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.config.universe import load_universe
-from cbi_dagster.market.bars import session_bars
+from cbi_dagster.market.bars import held_back_counts, quarantine_rows, session_bars
 from cbi_dagster.market.rolls import continuous
 from cbi_dagster.partitions import TRADE_DATES
 from cbi_dagster.warehouse.io_manager import Built
@@ -55,7 +55,7 @@ def databento_futures_ohlcv_1d(
         },
         load_universe(),
     )
-    return Built(built.sessions, built.rejected, built.held_back)
+    return Built(built.sessions, quarantine_rows(built.rejected), held_back_counts(built.held_back))
 
 
 @table_asset(FUTURES_CONTINUOUS_1D)

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -17,8 +18,6 @@ import dagster as dg
 from dagster_pandas import create_dagster_pandas_dataframe_type
 
 from cbi_dagster.catalog import INCEPTION, TABLES, Column, Table, Type
-from cbi_dagster.config.horizons import load_horizons
-from cbi_dagster.config.regimes import load_regimes
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.partitions import partitions_of
 
@@ -26,8 +25,6 @@ IO_MANAGER_KEY = "warehouse"
 
 _CONFIGS: dict[str, Callable[[], Any]] = {
     "universe": load_universe,
-    "regimes": load_regimes,
-    "horizons": load_horizons,
 }
 
 
@@ -60,29 +57,38 @@ def table_asset(table: Table) -> Callable[[Callable[..., Any]], dg.AssetsDefinit
         if parameters != sources:
             raise TypeError(f"{table.id} reads {sources}, but {function.__name__} takes {parameters}")
         partitions = partitions_of(table)
-        return dg.asset(
-            key=asset_key(table.id),
-            ins={
-                name: dg.AssetIn(
-                    key=asset_key(read.source),
-                    metadata={"table": table.id, "history": _history_text(read.back, read.forward)},
-                    input_manager_key=IO_MANAGER_KEY,
-                )
-                for name, read in zip(parameters, table.reads, strict=True)
-            },
-            description=table.description,
-            metadata=_definition_metadata(table),
-            group_name=table.layer,
-            owners=list(table.owners),
-            kinds={"pandas", "duckdb"},
-            code_version=code_version(table),
-            partitions_def=partitions,
-            backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
-            io_manager_key=IO_MANAGER_KEY,
-            dagster_type=_frame_type(table) if _returns_frame(function) else None,
-        )(function)
+        with warnings.catch_warnings():
+            # Single-run backfills and dagster-pandas types are marked beta; both are pinned with Dagster itself.
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            return _asset(table, function, partitions)
 
     return decorate
+
+
+def _asset(
+    table: Table, function: Callable[..., Any], partitions: dg.TimeWindowPartitionsDefinition | None
+) -> dg.AssetsDefinition:
+    return dg.asset(
+        key=asset_key(table.id),
+        ins={
+            name: dg.AssetIn(
+                key=asset_key(read.source),
+                metadata={"table": table.id, "history": _history_text(read.back, read.forward)},
+                input_manager_key=IO_MANAGER_KEY,
+            )
+            for name, read in zip(inspect.signature(function).parameters, table.reads, strict=True)
+        },
+        description=table.description,
+        metadata=_definition_metadata(table),
+        group_name=table.layer,
+        owners=list(table.owners),
+        kinds={"pandas", "duckdb"},
+        code_version=code_version(table),
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
+        io_manager_key=IO_MANAGER_KEY,
+        dagster_type=_frame_type(table) if _returns_frame(function) else None,
+    )(function)
 
 
 def _returns_frame(function: Callable[..., Any]) -> bool:

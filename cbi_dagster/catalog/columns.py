@@ -18,7 +18,8 @@ _IDENTITY = [
     Column("symbol", _S, "Market: the root for the platform's continuous series, else the vendor's symbol."),
     Column("root", _S, "Product root, e.g. ZL."),
     Column("contract", _S, "Contract the prices belong to, e.g. ZLZ5; NULL when the vendor names only an id."),
-    Column("instrument_id", _I, "Vendor's id of the contract; unique within a day only.", ge=0),
+    Column("instrument_id", _I, "Vendor's id of the contract, unique within a day only; negative where the delivery named "
+           "the contract but gave no id."),
     Column("publisher_id", _I, "Vendor's id of the publisher (venue feed).", ge=0),
     Column("exchange", _S, "Venue of the product."),
     Column("currency", _S, "Currency of the price."),
@@ -36,7 +37,7 @@ _BARS = [
     Column("open_interest", _I, "Open contracts at the end of the trade date; NULL until statistics are landed.",
            "contracts", ge=0),
     Column("session_instrument_id", _I, "Contract that the vendor's mapping names for the UTC date equal to the trade "
-           "date; NULL when no landed mapping covers that date.", ge=0),
+           "date; NULL when no landed mapping covers that date."),
     Column("session_covered", _B, "Whether landed data covers the bar's session from open to close."),
     Column("source_file", _S, "Name of the landed file the bar came from; not part of the row's content."),
     Column("source_row", _I, "Row (0-based) in that file; not part of the row's content.", ge=0),
@@ -55,7 +56,7 @@ _SESSIONS = [
     Column("bar_count", _I, "Source bars of the session's contract.", "bars", ge=1),
     Column("session_close_ts", _T, "Scheduled close of the session (UTC)."),
     Column("boundary_instrument_id", _I, "Contract of the bars that this session rejected as roll_boundary because "
-           "they precede the switch; NULL when there were none.", ge=0),
+           "they precede the switch; NULL when there were none."),
     Column("boundary_close", _F, "Close of the last such bar: the old contract's last price before the switch.",
            _PRICE),
 ]
@@ -76,6 +77,102 @@ _CONTINUOUS = [
     Column("adj_low", _F, "low x adj_factor.", "adjusted price"),
     Column("adj_close", _F, "close x adj_factor.", "adjusted price"),
     Column("adj_close_decision", _F, "close_decision x adj_factor.", "adjusted price"),
+]
+
+_PER_YEAR = "fraction per year"
+
+_VOLATILITY = [
+    *(
+        Column(f"realized_vol_{n}d", _F, f"Sample standard deviation of the last {n} daily log returns of adj_close x "
+               "sqrt(252).", _PER_YEAR, ge=0)
+        for n in (5, 10, 21, 63)
+    ),
+    Column("parkinson_vol_21d", _F, "sqrt(mean ln(high / low)^2 / (4 ln 2)) of the last 21 sessions x sqrt(252).",
+           _PER_YEAR, ge=0),
+    Column("vol_percentile", _F, "Share of the realized_vol_21d of the last 252 sessions ending at the row that are <= the "
+           "row's; NULL before 126 are known.", "fraction", ge=0, le=1),
+    Column("k_vol", _F, "realized_vol_21d over its median of the last 252 sessions ending at the row, clamped to 0.5..3; "
+           "NULL before 126 are known.", "ratio", ge=0.5, le=3),
+]
+
+_LEVELS = {
+    "P": ("Pivot", "(H+L+C)/3"),
+    "R1": ("Resistance 1", "2P-L"),
+    "R2": ("Resistance 2", "P+(H-L)"),
+    "R3": ("Resistance 3", "H+2(P-L)"),
+    "R4": ("Resistance 4", "H+3(P-L)"),
+    "S1": ("Support 1", "2P-H"),
+    "S2": ("Support 2", "P-(H-L)"),
+    "S3": ("Support 3", "L-2(H-P)"),
+    "S4": ("Support 4", "L-3(H-P)"),
+}
+_MIDS = ("P and R1", "R1 and R2", "R2 and R3", "R3 and R4", "P and S1", "S1 and S2", "S2 and S3", "S3 and S4")
+_CONFLUENCE = "How many of P, R1, S1, R2, S2, WP, MP lie within"
+
+_PIVOTS = [
+    *(
+        Column(prefix + level, _F, f"{word} of the prior {period}: {formula}.", _PRICE)
+        for prefix, period in (("", "session"), ("W", "ISO week"), ("M", "calendar month"))
+        for level, (word, formula) in _LEVELS.items()
+        if not prefix or level not in ("R4", "S4")
+    ),
+    *(Column(f"M{number}", _F, f"Mid-point of {pair}.", _PRICE) for number, pair in enumerate(_MIDS, start=1)),
+    Column("current_price", _F, "Unadjusted close of the row's trade date.", _PRICE),
+    Column("atr_14", _F, "Simple mean of the last 14 true ranges, in the price of the row's contract.", _PRICE, ge=0),
+    *(
+        Column(f"distance_to_{level}", _F, f"current_price - {level}, signed.", _PRICE)
+        for level in ("P", "R1", "S1", "R2", "S2", "R3", "S3")
+    ),
+    Column("distance_to_P_atr", _F, "distance_to_P / atr_14, signed.", "ATR"),
+    Column("distance_to_nearest_pivot", _F, "Unsigned distance from current_price to the nearest of P, R1..R4, S1..S4, "
+           "M1, M5.", _PRICE, ge=0),
+    Column("nearest_pivot_type", _S, "Name of that nearest level (the first of equals in that order).",
+           isin=(*_LEVELS, "M1", "M5")),
+    Column("price_above_P", _B, "current_price > P."),
+    Column("price_between_R1_R2", _B, "R1 <= current_price <= R2."),
+    Column("price_between_S1_P", _B, "S1 <= current_price <= P."),
+    *(
+        column
+        for period, level in (("weekly", "WP"), ("monthly", "MP"))
+        for column in (
+            Column(f"{period}_pivot_distance", _F, f"Unsigned distance from current_price to {level}.", _PRICE, ge=0),
+            Column(f"{period}_pivot_distance_signed", _F, f"current_price - {level}.", _PRICE),
+        )
+    ),
+    Column("pivot_confluence_count", _I, f"{_CONFLUENCE} 0.25 atr_14 of current_price.", "levels", ge=0, le=7),
+    Column("pivot_confluence_count_fixed", _I, f"{_CONFLUENCE} the symbol's fixed tolerance of current_price; NULL for "
+           "symbols without one.", "levels", ge=0, le=7),
+    Column("pivot_zone_strength", _I, "pivot_confluence_count clamped to 1..5.", "levels", ge=1, le=5),
+    Column("pivot_confluence_3_or_higher", _B, "pivot_confluence_count >= 3."),
+    Column("price_rejected_R1_twice", _B, "At least 2 of the 3 sessions before had high > R1 and close < R1, each with its "
+           "own day's R1."),
+    Column("price_bouncing_off_S1", _B, "Of the 3 sessions before at least 1 had low <= S1 and at least 2 had close >= P, "
+           "each with its own day's levels."),
+    Column("price_stuck_between_R1_S1_for_3_days", _B, "All 3 sessions before closed within [S1, R1] of their own day."),
+    Column("weekly_pivot_flip", _B, "The session before and this one closed strictly on opposite sides of their own day's "
+           "WP."),
+]
+
+_RETRACEMENTS = (("236", "23.6"), ("382", "38.2"), ("50", "50"), ("618", "61.8"), ("786", "78.6"))
+_EXTENSIONS = (("100", "100"), ("1236", "123.6"), ("1382", "138.2"), ("1618", "161.8"), ("200", "200"), ("2618", "261.8"))
+
+_FIBS = [
+    Column("swing_date_low", _D, "Session of the leg's low close."),
+    Column("swing_date_high", _D, "Session of the leg's high close."),
+    Column("leg_confirmed_date", _D, "Session whose close confirmed the leg's later end."),
+    Column("zigzag_threshold", _F, "Reversal that confirms a pivot: 3 x median over the window of (mean of 14 true ranges / "
+           "close), clamped to 0.005..0.15.", "fraction", ge=0.005, le=0.15),
+    Column("trend_direction", _S, "up when the leg's low came first, else down.", isin=("up", "down")),
+    Column("days_since_swing", _I, "From the leg's later end to the row's trade date.", "calendar days", ge=0),
+    Column("swing_low_price", _F, "Low close of the leg in the price of the row's contract.", _PRICE),
+    Column("swing_high_price", _F, "High close of the leg in the price of the row's contract.", _PRICE),
+    *(Column(f"retrace_{name}", _F, f"{pct} % retracement of the leg from its later end.", _PRICE) for name, pct in _RETRACEMENTS),
+    *(Column(f"ext_{name}", _F, f"{pct} % extension of the leg, measured from its earlier end.", _PRICE) for name, pct in _EXTENSIONS),
+    Column("swing_position_pct", _F, "100 x (close - low) / (high - low) of the leg; may leave 0..100.", "percent"),
+    Column("price_near_618_retrace", _B, "current_price lies within the symbol's tolerance (else 1 %) of retrace_618."),
+    Column("price_near_1618_ext", _B, "current_price lies within the symbol's tolerance (else 1 %) of ext_1618."),
+    Column("price_near_any_major", _B, "price_near_618_retrace or price_near_1618_ext, or within 1 % of retrace_382, "
+           "retrace_50 or ext_100."),
 ]
 
 _OPS = [
@@ -113,8 +210,8 @@ _OPS = [
     ),
     Column("old_volume", _I, "Earlier volume of a corrected bar.", "contracts", ge=0),
     Column("new_volume", _I, "Corrected volume of a corrected bar.", "contracts", ge=0),
-    Column("old_instrument_id", _I, "Earlier contract of a corrected bar.", ge=0),
-    Column("new_instrument_id", _I, "Corrected contract of a corrected bar.", ge=0),
+    Column("old_instrument_id", _I, "Earlier contract of a corrected bar."),
+    Column("new_instrument_id", _I, "Corrected contract of a corrected bar."),
     Column("event_id", _S, "Identity of a landing or of one table's write within a run."),
     Column("source", _S, "What ran: a vendor file name or a table."),
     Column("run_status", _S, "How it ended.", isin=("running", "success", "failed")),
@@ -129,7 +226,7 @@ _OPS = [
     Column("error_message", _S, "What went wrong, NULL on success."),
 ]
 
-_ALL = (*_IDENTITY, *_BARS, *_SESSIONS, *_CONTINUOUS, *_OPS)
+_ALL = (*_IDENTITY, *_BARS, *_SESSIONS, *_CONTINUOUS, *_VOLATILITY, *_PIVOTS, *_FIBS, *_OPS)
 
 DICTIONARY: dict[str, Column] = {column.name: column for column in _ALL}
 if len(DICTIONARY) != len(_ALL):

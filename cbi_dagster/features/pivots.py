@@ -91,7 +91,7 @@ def pivot_math_daily(continuous: pd.DataFrame, tolerances: Mapping[str, float]) 
     atr = average_true_range(sessions) / factor
     distance = {name: to_price_resolution(close - level) for name, level in levels.items()}
     nearest, nearest_type = _nearest(distance)
-    known, count = _confluence(distance, CONFLUENCE_ATR * atr)
+    known, count = _confluence(distance, to_price_resolution(CONFLUENCE_ATR * atr))
     known_fixed, count_fixed = _confluence(distance, sessions.by_symbol(tolerances))
     return pd.DataFrame(
         {

@@ -73,6 +73,24 @@ def session_bars(bars: dict[str, pd.DataFrame], universe: Universe) -> SessionBa
     return SessionBars(_finish(sessions, universe), _concat(rejected), _concat(held_back), used, superseded)
 
 
+def quarantine_rows(rejected: pd.DataFrame) -> pd.DataFrame:
+    """Rejected bars as rows for `ops.quarantine`: where each came from, why it was rejected and what it said."""
+    values = ["open", "high", "low", "close", "volume"]
+    detail = [
+        ", ".join(f"{name}={value:g}" for name, value in zip(values, row, strict=True))
+        for row in rejected.reindex(columns=values).to_numpy(np.float64)
+    ]
+    origin = ["date", "source_file", "source_row", "symbol", "ts_event", "reason"]
+    return rejected.reindex(columns=origin).astype({"symbol": object}).assign(detail=detail)
+
+
+def held_back_counts(held_back: pd.DataFrame) -> pd.DataFrame:
+    """Held-back bars counted per trade date, symbol, vendor schema and reason, as rows for `ops.held_back`."""
+    by = ["date", "symbol", "schema", "reason"]
+    counts = held_back.reindex(columns=by).astype({"symbol": object}).groupby(by, observed=True).size()
+    return counts.reset_index(name="bar_rows").rename(columns={"schema": "vendor_schema"})
+
+
 def _concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
     filled = [frame for frame in frames if len(frame)]
     return pd.concat(filled or frames[:1], ignore_index=True) if frames else pd.DataFrame(columns=["reason"])

@@ -113,24 +113,23 @@ def _column_to_arrow(column: Column, data: pd.DataFrame | pa.Table) -> pa.Array 
         array = data[column.name]
         return array.cast(column.arrow_type)
     series = data[column.name]
+    if series.isna().all():
+        # Nothing is known, so the frame's dtype says nothing either.
+        return pa.nulls(len(series), column.arrow_type)
     if column.type is Type.FLOAT64:
-        if series.dtype.kind not in "fiu" and not (series.empty or series.isna().all()):
+        if series.dtype.kind not in "fiu":
             raise TypeError(f"its dtype is {series.dtype}")
         return pa.array(series.to_numpy(np.float64, na_value=np.nan), from_pandas=True)
     if column.type in (Type.INT64, Type.BOOL):
         kinds = "iu" if column.type is Type.INT64 else "b"
-        if series.isna().all():
-            return pa.nulls(len(series), column.arrow_type)
         if series.dtype.kind not in kinds:
             raise TypeError(f"its dtype is {series.dtype}")
         return pa.array(series).cast(column.arrow_type)
     if column.type is Type.DATE:
-        if not series.isna().all() and not (series.dt.normalize() == series).where(series.notna(), True).all():
+        if not (series.dt.normalize() == series).where(series.notna(), True).all():
             raise TypeError("it has times of day")
         return pa.array(series.to_numpy("datetime64[ns]"), from_pandas=True).cast(pa.date32())
     if column.type is Type.TIMESTAMP:
-        if series.isna().all():
-            return pa.nulls(len(series), column.arrow_type)
         if series.dt.tz is None:
             raise TypeError("it has no time zone (UTC wanted)")
         # safe=True: a nanosecond that microseconds cannot hold is an error, not a rounding.
@@ -140,7 +139,7 @@ def _column_to_arrow(column: Column, data: pd.DataFrame | pa.Table) -> pa.Array 
     array = pa.array(series, from_pandas=True)
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
-    if pa.types.is_null(array.type) or pa.types.is_large_string(array.type):
+    if pa.types.is_large_string(array.type):
         array = array.cast(pa.string())
     if array.type != pa.string():
         raise TypeError(f"its type is {array.type}")

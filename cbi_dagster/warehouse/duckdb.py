@@ -22,6 +22,7 @@ from cbi_dagster.catalog.ddl import duckdb_table, duckdb_type
 from cbi_dagster.catalog.model import Table, Unpartitioned
 from cbi_dagster.catalog.tables.ops import HELD_BACK, PARTITION_LEDGER, QUARANTINE
 from cbi_dagster.warehouse.contract import (
+    WHOLE,
     Accounts,
     Provenance,
     ReplaceResult,
@@ -240,5 +241,6 @@ def _write_accounts(
             [table.id],
         )
         if len(rows):
-            insert(connection, account, to_arrow(account, rows.assign(table_name=table.id)))
+            rows = rows.assign(table_name=table.id).reindex(columns=[column.name for column in account.columns])
+            insert(connection, account, check_slice(account, np.array([WHOLE]), rows).data)
     connection.unregister("replaced")

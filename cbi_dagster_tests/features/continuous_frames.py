@@ -61,13 +61,15 @@ def random_sessions(
 
 
 def random_market(seed: int, count: int = 420) -> pd.DataFrame:
-    """Three symbols that share nothing: one plain, one with holes of every awkward length, one thin and with a late start."""
+    """Three symbols that share nothing: one plain, one with holes of awkward lengths, one thin and starting late."""
     holes = ((60, 4), (90, 5), (130, 6), (180, 20), (330, 3))
     return pd.concat(
         [
             random_sessions("ZL", seed, count),
             random_sessions("CL", seed + 1, count, price=70.0, volatility=0.03, holes=holes),
-            random_sessions("6L", seed + 2, count - 100, start="2015-05-11", price=0.3, tick=0.00005, holiday_rate=0.12),
+            random_sessions(
+                "6L", seed + 2, count - 100, start="2015-05-11", price=0.3, tick=0.00005, holiday_rate=0.12
+            ),
         ],
         ignore_index=True,
     ).sample(frac=1, random_state=seed, ignore_index=True)
@@ -116,3 +118,14 @@ def assert_windows_suffice(
     expected = full[full["date"].isin(days)].sort_values(["date", "symbol"], ignore_index=True)
     alone = rows_of_the_last_day_computed_from(compute, frame, days, back)
     pd.testing.assert_frame_equal(alone, expected, check_exact=True)
+
+
+def assert_the_past_stands(
+    compute: Callable[[pd.DataFrame], pd.DataFrame], frame: pd.DataFrame, days: pd.DatetimeIndex
+) -> None:
+    """Deleting everything after a day leaves every row up to it bit-identical."""
+    full = compute(frame)
+    for day in days:
+        cut = compute(frame[frame["date"] <= day])
+        expected = full[full["date"] <= day].reset_index(drop=True)
+        pd.testing.assert_frame_equal(cut, expected, check_exact=True)

@@ -33,7 +33,7 @@ QUARANTINE = _ops(
     "Rows that were rejected, where they came from and why. Rows of a partition are replaced when it is rebuilt, rows of "
     "a file when it is landed.",
     "table_name date file_hash source_file source_row symbol ts_event reason detail",
-    key=("table_name", "file_hash", "source_row", "symbol", "ts_event", "reason"),
+    key=("table_name", "source_file", "source_row", "symbol", "ts_event", "reason"),
 )
 HELD_BACK = _ops(
     "held_back",

@@ -11,8 +11,9 @@ import shutil
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,9 +22,10 @@ from cbi_dagster.catalog import LANDING_SOURCES, Table
 from cbi_dagster.catalog.tables import ops
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.config.universe import Universe
-from cbi_dagster.market.sessions import session_bounds, trade_dates
+from cbi_dagster.market.bars import quarantine_rows
+from cbi_dagster.market.sessions import session_bounds, trade_dates, utc_instants
 from cbi_dagster.vendors.databento.bars import (
-    Screened,
+    classify_symbols,
     corrections,
     covered,
     merge_bars,
@@ -31,201 +33,338 @@ from cbi_dagster.vendors.databento.bars import (
     screen_bars,
     session_instruments,
 )
-from cbi_dagster.vendors.databento.delivery import DeliveryError, VerifiedFile, open_delivery, verify
-from cbi_dagster.warehouse.contract import check_slice, now_utc, to_arrow, to_frame
+from cbi_dagster.vendors.databento.delivery import DeliveredFile, DeliveryError, VerifiedFile, open_delivery, verify
+from cbi_dagster.warehouse.contract import WHOLE, check_slice, now_utc, to_frame
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse, insert, write_ledger
 from cbi_dagster.warehouse.hashing import content_hashes
 
 BARS_TABLES: dict[str, Table] = {"ohlcv-1m": OHLCV_1M, "ohlcv-1h": OHLCV_1H, "ohlcv-1d": OHLCV_UTC_1D}
-_SOURCES = {schema: source for source, schema in LANDING_SOURCES.items()}
-_DAY = np.timedelta64(1, "D")
 
+_SOURCE_OF = {schema: source for source, schema in LANDING_SOURCES.items()}
+
+Interval = tuple[np.datetime64, np.datetime64]
 Progress = Callable[[str, int, int], None]
 
 
 class DatasetMismatchError(ValueError):
-    """Files of another vendor dataset than the warehouse already holds (simulated data never mixes with real)."""
+    """Files of another vendor dataset than the warehouse already holds: simulated and real data never mix."""
 
 
 @dataclass(frozen=True)
 class LandingReport:
-    """What a landing did. `files` has one row per delivered file, `rejected` one per rejected row."""
+    """What a landing did.
+
+    `files`: one row per delivered file (`source_file`, `outcome` in landed / already landed, and the columns of
+    `ops.landed_files` for landed ones). `rejected`, `corrections`: rows of `ops.quarantine` and `ops.corrections`.
+    `outside`: rows per symbol outside the universe. `ignored`: names of files that hold no bars.
+    """
 
     files: pd.DataFrame
     rejected: pd.DataFrame
     corrections: pd.DataFrame
-    outside: dict[str, int] = field(default_factory=dict)
-    ignored: tuple[str, ...] = ()
-
-    @property
-    def new_files(self) -> int:
-        return int((self.files["outcome"] == "landed").sum())
+    outside: dict[str, int]
+    ignored: tuple[str, ...]
 
 
 class Landing:
-    """The landed vendor files of one warehouse: taking new ones and reading their merged bars."""
+    """The landed vendor files of one warehouse: taking new ones, and reading their merged bars."""
 
     def __init__(self, warehouse: DuckDBWarehouse, archive: Path, universe: Universe) -> None:
         self._warehouse = warehouse
         self._archive = archive
         self._universe = universe
-        self._screened: dict[str, pd.DataFrame] = {}
-
-    # -- taking files ----------------------------------------------------------------------------------------------
+        self._decoded: dict[str, pd.DataFrame] = {}
 
     def land(self, paths: Sequence[Path], progress: Progress = lambda stage, done, total: None) -> LandingReport:
-        """Verify deliveries and take their new files; all of them, or none.
+        """Verify deliveries and take their new files: all of them, or none.
 
-        `progress(stage, done, total)` is called as files are verified. Raises DeliveryError (every broken file is
-        named in the message) or DatasetMismatchError; no table has changed then.
+        `progress(stage, done, total)` is called as files are worked on. Raises DeliveryError for a broken file, an
+        ExceptionGroup of them for several, or DatasetMismatchError; no table has changed then.
         """
         started = now_utc()
         with ExitStack() as stack:
-            delivered, ignored = [], []
-            for path in paths:
-                delivery = stack.enter_context(open_delivery(path))
-                delivered += delivery.files
-                ignored += delivery.ignored
-            verified: list[VerifiedFile] = []
-            broken: list[DeliveryError] = []
-            for number, file in enumerate(delivered):
-                progress("verifying", number, len(delivered))
-                try:
-                    verified.append(verify(file))
-                except DeliveryError as error:
-                    broken.append(error)
-            progress("verifying", len(delivered), len(delivered))
-            if len(broken) == 1:
-                raise broken[0]
-            if broken:
-                raise ExceptionGroup(f"{len(broken)} of {len(delivered)} files are broken; nothing was landed", broken)
-            return self._take(verified, tuple(ignored), started, progress)
+            deliveries = [stack.enter_context(open_delivery(path)) for path in paths]
+            delivered = [file for delivery in deliveries for file in delivery.files]
+            verified = self._verify(delivered, progress)
+            ignored = tuple(name for delivery in deliveries for name in delivery.ignored)
+            return self._take(verified, ignored, started, progress)
+
+    def bars(self, schema: str, intervals: Sequence[Interval]) -> pd.DataFrame:
+        """Merged landed bars whose trade date lies in any of the inclusive `intervals`, as rows of the schema's table.
+
+        Each bar says which contract its session belongs to and whether landed data covers that session.
+        """
+        return self._bars(schema, intervals, *self._registry())
+
+    def _registry(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Landed files in landing order, and their symbology."""
+        files = to_frame(ops.LANDED_FILES, self._warehouse.read(ops.LANDED_FILES))
+        symbols = to_frame(ops.LANDED_SYMBOLS, self._warehouse.read(ops.LANDED_SYMBOLS))
+        return files.sort_values("landing_sequence", ignore_index=True), symbols
+
+    def _verify(self, delivered: list[DeliveredFile], progress: Progress) -> list[VerifiedFile]:
+        verified: list[VerifiedFile] = []
+        broken: list[DeliveryError] = []
+        for number, file in enumerate(delivered):
+            progress("verifying files", number, len(delivered))
+            try:
+                verified.append(verify(file))
+            except DeliveryError as error:
+                broken.append(error)
+        if len(broken) == 1:
+            raise broken[0]
+        if broken:
+            raise ExceptionGroup(f"{len(broken)} of {len(delivered)} files are broken", broken)
+        return sorted(verified, key=lambda file: (file.schema, file.start, file.name))
 
     def _take(
         self, verified: list[VerifiedFile], ignored: tuple[str, ...], started: pd.Timestamp, progress: Progress
     ) -> LandingReport:
-        registry = self._files()
-        self._refuse_other_dataset(registry, verified)
-        seen = set(registry["file_hash"])
-        new: list[VerifiedFile] = []
-        outcomes = []
-        for file in sorted(verified, key=lambda f: (f.schema, f.start, f.name)):
-            outcomes.append("already landed" if file.sha256 in seen else "landed")
-            if file.sha256 not in seen:
-                seen.add(file.sha256)
-                new.append(file)
-        sequence = int(registry["landing_sequence"].max()) + 1 if len(registry) else 0
-        screened: dict[str, Screened] = {}
-        for number, file in enumerate(new):
-            progress("screening", number, len(new))
-            screened[file.sha256] = screen_bars(file.bars, file.schema, self._universe, (file.start, file.end))
-        files = pd.DataFrame(
-            [self._file_row(file, screened[file.sha256], sequence + number, started) for number, file in enumerate(new)],
-            columns=[column.name for column in ops.LANDED_FILES.columns],
-        )
-        symbols = _concat([self._symbol_rows(file) for file in new], ops.LANDED_SYMBOLS)
-        rejected = _concat([_quarantine_rows(file, screened[file.sha256]) for file in new], ops.QUARANTINE)
-        changed = []
-        for schema in files["vendor_schema"].unique():
-            changed.append(self._corrections(schema, [f for f in new if f.schema == schema], screened, registry, started))
-        corrected = _concat(changed, ops.CORRECTIONS)
-        outside: dict[str, int] = {}
-        for item in screened.values():
-            for symbol, rows in item.outside_counts.items():
-                outside[str(symbol)] = outside.get(str(symbol), 0) + int(rows)
-        if new:
-            for file in new:
-                self._keep(file)
-                self._screened[file.sha256] = self._with_provenance(screened[file.sha256].bars, file.name, file.dataset)
-            progress("hashing trade dates", 0, 1)
-            ledger = self._ledger_rows(pd.concat([registry, files]), symbols, new, started)
-            with self._warehouse.transaction() as connection:
-                for table, rows in (
-                    (ops.LANDED_FILES, files),
-                    (ops.LANDED_SYMBOLS, symbols),
-                    (ops.QUARANTINE, rejected),
-                    (ops.CORRECTIONS, corrected),
-                    (ops.INGESTION_RUNS, self._run_rows(files, started)),
-                ):
-                    insert(connection, table, check_slice(table, np.array([0], "datetime64[D]"), rows).data)
-                write_ledger(connection, ledger)
-            progress("hashing trade dates", 1, 1)
-        report = pd.DataFrame({"source_file": [f.name for f in sorted(verified, key=lambda f: (f.schema, f.start, f.name))]})
-        report["outcome"] = outcomes
-        report = report.merge(files.drop(columns="landed_at"), on="source_file", how="left")
-        return LandingReport(report, rejected, corrected, outside, ignored)
-
-    def _refuse_other_dataset(self, registry: pd.DataFrame, verified: list[VerifiedFile]) -> None:
-        datasets = set(registry["dataset"]) | {file.dataset for file in verified}
+        files, symbols = self._registry()
+        datasets = set(files["dataset"]) | {file.dataset for file in verified}
         if len(datasets) > 1:
             raise DatasetMismatchError(
-                f"{self._warehouse.path} would mix the datasets {', '.join(sorted(datasets))}; "
+                f"{self._warehouse.path} would mix the datasets {', '.join(sorted(datasets))}: "
                 "land each dataset under a CBI_HOME of its own"
             )
-
-    def _file_row(self, file: VerifiedFile, screened: Screened, sequence: int, landed_at: pd.Timestamp) -> dict[str, object]:
-        return {
-            "file_hash": file.sha256,
-            "landing_sequence": sequence,
-            "source_file": file.name,
-            "file_bytes": file.size,
-            "dataset": file.dataset,
-            "vendor_schema": file.schema,
-            "stype_in": file.stype_in,
-            "span_start": file.start,
-            "span_end": file.end,
-            "file_rows": len(file.bars),
-            "kept_rows": len(screened.bars),
-            "rejected_rows": len(screened.rejected),
-            "outside_rows": int(sum(screened.outside_counts.values())),
-            "landed_at": landed_at,
-        }
+        known = set(files["file_hash"])
+        new = {file.sha256: file for file in verified if file.sha256 not in known}
+        sequence = len(files)
+        rows, mappings, rejected, outside = [], [], [], {}
+        for number, file in enumerate(new.values()):
+            progress("screening bars", number, len(new))
+            screened = screen_bars(file.bars, file.schema, self._universe, (file.start, file.end))
+            self._decoded[file.sha256] = screened.bars.assign(source_file=file.name, dataset=file.dataset)
+            rows_rejected = screened.rejected.assign(source_file=file.name)
+            rejected.append(
+                quarantine_rows(rows_rejected).assign(table_name=_SOURCE_OF[file.schema], file_hash=file.sha256)
+            )
+            mappings.append(self._symbol_rows(file))
+            for symbol, count in screened.outside_counts.items():
+                outside[str(symbol)] = outside.get(str(symbol), 0) + int(count)
+            rows.append(
+                {
+                    "file_hash": file.sha256,
+                    "landing_sequence": sequence + number,
+                    "source_file": file.name,
+                    "file_bytes": file.size,
+                    "dataset": file.dataset,
+                    "vendor_schema": file.schema,
+                    "stype_in": file.stype_in,
+                    "span_start": file.start,
+                    "span_end": file.end,
+                    "file_rows": len(file.bars),
+                    "kept_rows": len(screened.bars),
+                    "rejected_rows": len(screened.rejected),
+                    "outside_rows": int(screened.outside_counts.sum()),
+                    "landed_at": started,
+                }
+            )
+        new_files = _rows_of(ops.LANDED_FILES, [pd.DataFrame(rows)])
+        new_symbols = _rows_of(ops.LANDED_SYMBOLS, mappings)
+        quarantine = _rows_of(ops.QUARANTINE, rejected)
+        corrected = _rows_of(
+            ops.CORRECTIONS,
+            [self._corrections(files, new_files, schema, started) for schema in new_files["vendor_schema"].unique()],
+        )
+        if new:
+            for file in new.values():
+                self._keep(file)
+            progress("hashing trade dates", 0, 1)
+            all_files = pd.concat([files, new_files], ignore_index=True) if len(files) else new_files
+            all_symbols = pd.concat([symbols, new_symbols], ignore_index=True) if len(symbols) else new_symbols
+            ledger = self._ledger_rows(new_files, all_files, all_symbols, started)
+            with self._warehouse.transaction() as connection:
+                for table, frame in (
+                    (ops.LANDED_FILES, new_files),
+                    (ops.LANDED_SYMBOLS, new_symbols),
+                    (ops.QUARANTINE, quarantine),
+                    (ops.CORRECTIONS, corrected),
+                    (ops.INGESTION_RUNS, _run_rows(new_files, started)),
+                ):
+                    insert(connection, table, check_slice(table, np.array([WHOLE]), frame).data)
+                write_ledger(connection, ledger)
+            progress("hashing trade dates", 1, 1)
+        self._decoded.clear()
+        report = pd.DataFrame(
+            {
+                "source_file": [file.name for file in verified],
+                "file_hash": [file.sha256 for file in verified],
+                "outcome": ["landed" if file.sha256 in new else "already landed" for file in verified],
+            }
+        )
+        report = report.merge(new_files.drop(columns="source_file"), on="file_hash", how="left")
+        return LandingReport(report, quarantine, corrected, outside, ignored)
 
     def _symbol_rows(self, file: VerifiedFile) -> pd.DataFrame:
         """The file's symbology for the universe; a symbol it could not resolve keeps its span without a contract."""
         kinds = classify_symbols(file.symbols, self._universe)
         wanted = kinds[kinds["kind"].isin(["continuous", "outright"])]
         rows = wanted[["symbol", "root"]].merge(file.mapping, on="symbol", how="left")
-        last = (file.end - pd.Timedelta(1, "ns")).tz_convert(None).normalize() + pd.Timedelta(days=1)
         return pd.DataFrame(
             {
                 "file_hash": file.sha256,
                 "symbol": rows["symbol"],
                 "root": rows["root"],
                 "mapping_start": rows["start_date"].fillna(file.start.tz_convert(None).normalize()),
-                "mapping_end": rows["end_date"].fillna(last),
+                "mapping_end": rows["end_date"].fillna(file.end.tz_convert(None).ceil("D")),
                 "instrument_id": rows["instrument_id"].astype("Int64"),
             }
         )
 
     def _corrections(
-        self,
-        schema: str,
-        new: list[VerifiedFile],
-        screened: dict[str, Screened],
-        registry: pd.DataFrame,
-        landed_at: pd.Timestamp,
+        self, files: pd.DataFrame, new_files: pd.DataFrame, schema: str, landed_at: pd.Timestamp
     ) -> pd.DataFrame:
-        """Bars of the new files that differ from what earlier files, or earlier files of this landing, said."""
-        earlier = self._overlapping(registry, schema, [(file.start, file.end) for file in new])
-        before = [self._bars_of(row.file_hash, row.source_file) for row in earlier.itertuples()]
-        frames = []
-        for file in new:
-            bars = screened[file.sha256].bars
-            if before:
-                known = merge_bars(before)
-                frames.append(corrections(known, bars).assign(file_hash=file.sha256))
-            before.append(bars)
-            before = [frame for frame in before if frame["ts_event"].max() >= file.start or len(new) == 1]
-        rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-        return rows.assign(vendor_schema=schema, landed_at=landed_at) if len(rows) else rows
+        """Bars on which a new file differs from what was landed before it."""
+        landed = files[files["vendor_schema"] == schema]
+        found = []
+        for row in new_files[new_files["vendor_schema"] == schema].itertuples():
+            earlier = landed[(landed["span_start"] < row.span_end) & (landed["span_end"] > row.span_start)]
+            if len(earlier):
+                before = merge_bars([self._decode(earlier_row) for earlier_row in earlier.itertuples()])
+                changed = corrections(before, self._decode(row))
+                found.append(changed.assign(file_hash=row.file_hash, vendor_schema=schema, landed_at=landed_at))
+            landed = pd.concat([landed, new_files.loc[[row.Index]]])
+        return _rows_of(ops.CORRECTIONS, found)
+
+    def _ledger_rows(
+        self, new_files: pd.DataFrame, files: pd.DataFrame, symbols: pd.DataFrame, moment: pd.Timestamp
+    ) -> pd.DataFrame:
+        """Content hashes of every trade date that the new files touch, for every schema.
+
+        A schema without bars on a landed date is known to be empty there, which is different from not landed.
+        """
+        dates = _touched_trade_dates(new_files)
+        intervals = [(dates[0], dates[-1])]
+        entries = []
+        for source, schema in LANDING_SOURCES.items():
+            bars = self._bars(schema, intervals, files, symbols)
+            bars = bars[np.isin(bars["date"].to_numpy().astype("datetime64[D]"), dates)]
+            rows = check_slice(BARS_TABLES[schema], dates, bars)
+            entries.append(
+                pd.DataFrame(
+                    {
+                        "table_name": source,
+                        "partition_key": dates.astype(str),
+                        "content_hash": content_hashes(rows),
+                        "row_count": rows.row_counts,
+                        "written_at": moment,
+                        "written_run": "landing",
+                        "code_version": "1",
+                        "input_fingerprint": "",
+                        "verified_at": moment,
+                        "verified_run": "landing",
+                    }
+                )
+            )
+        return pd.concat(entries, ignore_index=True)
+
+    def _bars(
+        self, schema: str, intervals: Sequence[Interval], files: pd.DataFrame, symbols: pd.DataFrame
+    ) -> pd.DataFrame:
+        table = BARS_TABLES[schema]
+        files = files[files["vendor_schema"] == schema]
+        wanted = np.zeros(len(files), bool)
+        for first, last in intervals:
+            # A trade date begins on the evening before, for Monday on Sunday: three days leave room for both.
+            opens = pd.Timestamp(max(first, np.datetime64("1990-01-01")), tz="UTC") - pd.Timedelta(days=3)
+            closes = pd.Timestamp(min(last, np.datetime64("2200-01-01")), tz="UTC") + pd.Timedelta(days=1)
+            wanted |= ((files["span_start"] < closes) & (files["span_end"] > opens)).to_numpy()
+        if not wanted.any():
+            return pd.DataFrame(columns=[column.name for column in table.columns])
+        bars = merge_bars([self._decode(row) for row in files[wanted].itertuples()])
+        dates = bars["date"].to_numpy().astype("datetime64[D]")
+        inside = np.zeros(len(bars), bool)
+        for first, last in intervals:
+            inside |= (dates >= first) & (dates <= last)
+        bars = bars[inside].reset_index(drop=True)
+        return self._with_session_facts(bars, schema, files, symbols)[[column.name for column in table.columns]]
+
+    def _with_session_facts(
+        self, bars: pd.DataFrame, schema: str, files: pd.DataFrame, symbols: pd.DataFrame
+    ) -> pd.DataFrame:
+        """Add each bar's session contract and whether landed data covers its session."""
+        symbols = files[["file_hash", "landing_sequence", "span_start", "span_end"]].merge(symbols, on="file_hash")
+        symbols = symbols.sort_values("landing_sequence", kind="stable")
+        mapping = symbols.rename(columns={"mapping_start": "start_date", "mapping_end": "end_date"})
+        mapping = merge_mappings([rows for _, rows in mapping.groupby("landing_sequence", sort=True)])
+        sessions = bars[["root", "symbol", "date"]].drop_duplicates().astype({"root": str, "symbol": str})
+        dates = sessions["date"].to_numpy().astype("datetime64[D]")
+        opens, closes = self._session_spans(sessions["root"].to_numpy(), dates, schema)
+        spans = symbols[["symbol", "span_start", "span_end"]].drop_duplicates()
+        spans = spans.rename(columns={"span_start": "start", "span_end": "end"})
+        sessions["session_instrument_id"] = session_instruments(mapping, sessions["symbol"].to_numpy(), dates)
+        sessions["session_covered"] = covered(spans, sessions["symbol"].to_numpy(), opens, closes)
+        sessions["symbol"] = pd.Categorical(sessions["symbol"], categories=bars["symbol"].cat.categories)
+        return bars.merge(sessions.drop(columns="root"), on=["symbol", "date"], how="left", validate="many_to_one")
+
+    def _session_spans(self, roots: np.ndarray, dates: np.ndarray, schema: str) -> tuple[np.ndarray, np.ndarray]:
+        """What must be landed for a session to be complete: its hours, or its UTC days for vendor day bars."""
+        if schema == "ohlcv-1d":
+            monday = (dates.astype(np.int64) + 3) % 7 == 0
+            return (dates - monday.astype("timedelta64[D]")).astype("datetime64[ns]"), (dates + 1).astype(
+                "datetime64[ns]"
+            )
+        opens, closes = np.empty(len(dates), "datetime64[ns]"), np.empty(len(dates), "datetime64[ns]")
+        for root in np.unique(roots):
+            own = roots == root
+            opens[own], closes[own] = session_bounds(str(root), dates[own], self._universe)
+        return opens, closes
+
+    def _decode(self, row: Any) -> pd.DataFrame:
+        """Screened bars of a landed file (a row of `ops.landed_files`)."""
+        if row.file_hash in self._decoded:
+            return self._decoded[row.file_hash]
+        # The hash is checked again: what was believed at landing must still be what is read.
+        file = verify(DeliveredFile(self._archived(row.file_hash, row.source_file), row.source_file, row.file_hash))
+        screened = screen_bars(file.bars, file.schema, self._universe, (file.start, file.end))
+        return screened.bars.assign(source_file=row.source_file, dataset=file.dataset)
+
+    def _archived(self, file_hash: str, name: str) -> Path:
+        return self._archive / file_hash[:2] / f"{file_hash}.{name.partition('.')[2]}"
 
     def _keep(self, file: VerifiedFile) -> None:
         """Copy a delivered file into the archive under its hash; a copy that was cut short is never seen."""
-        target = self._archived(file.sha256)
+        target = self._archived(file.sha256, file.name)
         if target.exists():
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
+        partial = target.with_name(f"{uuid.uuid4().hex}.part")
         shutil.copyfile(file.path, partial)
         partial.replace(target)
+
+
+def _rows_of(table: Table, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Frames of a table's columns below each other; an empty frame with these columns for none."""
+    names = [column.name for column in table.columns]
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True)[names] if filled else pd.DataFrame(columns=names)
+
+
+def _touched_trade_dates(files: pd.DataFrame) -> np.ndarray:
+    """Weekdays whose trade date any of the files' spans touches (datetime64[D], ascending)."""
+    first = trade_dates(utc_instants(files["span_start"]))
+    last = trade_dates(utc_instants(files["span_end"] - pd.Timedelta(1, "ns")))
+    spans = pd.DataFrame({"first": first, "last": last}).drop_duplicates().to_numpy("datetime64[D]")
+    days = np.unique(np.concatenate([np.arange(start, stop + 1) for start, stop in spans]))
+    return days[np.is_busday(days)]
+
+
+def _run_rows(files: pd.DataFrame, started: pd.Timestamp) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "event_id": "landing:" + files["file_hash"],
+            "source": files["source_file"],
+            "run_status": "success",
+            "started_at": started,
+            "ended_at": now_utc(),
+            "rows_in": files["file_rows"],
+            "rows_out": files["kept_rows"],
+            "rows_rejected": files["rejected_rows"],
+            "rows_held_back": 0,
+            "partitions_written": None,
+            "partitions_unchanged": None,
+            "code_version": None,
+            "error_message": None,
+        }
+    )

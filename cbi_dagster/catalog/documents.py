@@ -1,0 +1,91 @@
+"""Generated files: `sql/schema/<dataset>.sql` (BigQuery DDL) and `docs/data_dictionary.md`.
+
+`python -m cbi_dagster.catalog.documents` writes them; a test keeps them in step with the declarations.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+
+from cbi_dagster.catalog import INCEPTION, TABLES, Column, Daily, Monthly, Read, Table, Type
+from cbi_dagster.catalog.ddl import bigquery_table
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def generated_files() -> dict[str, str]:
+    """Path below the repository root and content of every generated file."""
+    tables = sorted(TABLES.values(), key=lambda table: table.dataset)
+    files = {
+        f"sql/schema/{dataset}.sql": "-- Generated from cbi_dagster/catalog by `make generate`. Do not edit.\n\n"
+        + "\n\n".join(bigquery_table(table) for table in members)
+        + "\n"
+        for dataset, members in groupby(tables, key=lambda table: table.dataset)
+    }
+    files["docs/data_dictionary.md"] = _dictionary(tables)
+    return files
+
+
+def _dictionary(tables: list[Table]) -> str:
+    lines = [
+        "# Data dictionary",
+        "",
+        "Generated from `cbi_dagster/catalog` by `make generate`. Do not edit.",
+        "",
+        "NULL means unknown. A column name means the same in every table. Every table also has `ingestion_ts` and",
+        "`run_id`, which are not part of a row's content.",
+        "",
+    ]
+    lines += [f"- [{table.id}](#{table.id.replace('.', '')})" for table in tables]
+    for table in tables:
+        lines += ["", f"## {table.id}", "", table.description, ""]
+        lines += [f"- Key: {', '.join(f'`{name}`' for name in table.key)}", f"- Partitions: {_partitioning(table)}"]
+        if table.reads:
+            lines += [f"- Reads: {'; '.join(_read(read) for read in table.reads)}"]
+        if table.row_checks:
+            lines += [f"- Checks: {'; '.join(f'`{check.name}`' for check in table.row_checks)}"]
+        lines += ["", "| column | type | unit | NULL | meaning |", "|---|---|---|---|---|"]
+        for column in table.columns:
+            lines.append(_row(column, column.name, column.name not in table.required))
+            lines += [_row(part, f"{column.name}.{part.name}", True) for part in column.fields]
+    return "\n".join(lines) + "\n"
+
+
+def _row(column: Column, name: str, nullable: bool) -> str:
+    bounds = [
+        f"{sign} {bound:g}" for sign, bound in ((">=", column.ge), (">", column.gt), ("<=", column.le)) if bound is not None
+    ]
+    meaning = column.description + (f" ({', '.join(bounds)})" if bounds else "")
+    if column.isin:
+        meaning += f" One of {', '.join(column.isin)}."
+    type_ = column.type.value if column.type is not Type.STRUCT else f"STRUCT of {len(column.fields)}"
+    return f"| `{name}` | {type_} | {column.unit} | {'yes' if nullable else 'no'} | {meaning} |"
+
+
+def _partitioning(table: Table) -> str:
+    if isinstance(table.partitioning, Daily):
+        return f"one per trade date (`{table.partitioning.column}`)"
+    if isinstance(table.partitioning, Monthly):
+        return f"one per month of `{table.partitioning.column}`"
+    return "none"
+
+
+def _read(read: Read) -> str:
+    back = "since inception" if read.back is INCEPTION else f"{read.back} trade dates back"
+    if read.back == 0 and read.forward == 0:
+        return f"`{read.source}` (the same dates)"
+    return f"`{read.source}` ({back}" + (f", {read.forward} forward)" if read.forward else ")")
+
+
+def main() -> None:
+    """Write every generated file."""
+    for name, content in generated_files().items():
+        path = ROOT / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+        print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

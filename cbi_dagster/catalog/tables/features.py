@@ -1,0 +1,57 @@
+"""Feature families and the matrix."""
+
+from __future__ import annotations
+
+from cbi_dagster.catalog.columns import pick
+from cbi_dagster.catalog.model import Daily, Read, Table
+from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
+
+
+def _family(name: str, description: str, columns: str, module: str, back: int) -> Table:
+    """A feature family over the continuous series, one row per symbol and trade date."""
+    return Table(
+        dataset="features",
+        name=name,
+        description=description,
+        columns=pick(f"date symbol {columns}"),
+        key=("symbol", "date"),
+        partitioning=Daily("date"),
+        layer="features",
+        cluster=("symbol",),
+        reads=(Read(FUTURES_CONTINUOUS_1D.id, back=back),),
+        code=(f"cbi_dagster.features.{module}", "universe"),
+    )
+
+
+VOLATILITY_DAILY = _family(
+    "volatility_daily",
+    "Realized volatilities of the adjusted series and where today's stands in its own past.",
+    "realized_vol_1h realized_vol_5d realized_vol_10d realized_vol_21d realized_vol_63d parkinson_vol_21d "
+    "vol_percentile k_vol",
+    "volatility",
+    back=311,
+)
+PIVOT_MATH_DAILY = _family(
+    "pivot_math_daily",
+    "Floor-trader pivots of the prior session, week and month in the price of the row's contract, distances to them, "
+    "confluence and pattern flags.",
+    "P R1 R2 R3 R4 S1 S2 S3 S4 M1 M2 M3 M4 M5 M6 M7 M8 WP WR1 WR2 WR3 WS1 WS2 WS3 MP MR1 MR2 MR3 MS1 MS2 MS3 "
+    "current_price atr_14 distance_to_P distance_to_R1 distance_to_S1 distance_to_R2 distance_to_S2 distance_to_R3 "
+    "distance_to_S3 distance_to_P_atr distance_to_nearest_pivot nearest_pivot_type price_above_P price_between_R1_R2 "
+    "price_between_S1_P weekly_pivot_distance weekly_pivot_distance_signed monthly_pivot_distance "
+    "monthly_pivot_distance_signed pivot_confluence_count pivot_confluence_count_fixed pivot_zone_strength "
+    "pivot_confluence_3_or_higher price_rejected_R1_twice price_bouncing_off_S1 price_stuck_between_R1_S1_for_3_days "
+    "weekly_pivot_flip",
+    "pivots",
+    back=44,
+)
+FIB_LEVELS_DAILY = _family(
+    "fib_levels_daily",
+    "Fibonacci levels of the last confirmed swing of adjusted closes, in the price of the row's contract.",
+    "swing_date_low swing_date_high leg_confirmed_date zigzag_threshold trend_direction days_since_swing "
+    "swing_low_price swing_high_price retrace_236 retrace_382 retrace_50 retrace_618 retrace_786 ext_100 ext_1236 "
+    "ext_1382 ext_1618 ext_200 ext_2618 current_price swing_position_pct price_near_618_retrace price_near_1618_ext "
+    "price_near_any_major",
+    "fibs",
+    back=162,
+)

@@ -1,0 +1,121 @@
+"""The window primitives against a reference that looks at one session at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbi_dagster.features.windows import (
+    InvalidSessionsError,
+    Sessions,
+    span_limit,
+    to_price_resolution,
+    trade_date_ordinals,
+)
+
+from .continuous_frames import random_market
+
+
+@pytest.fixture(scope="module")
+def market() -> pd.DataFrame:
+    return random_market(5, count=300)
+
+
+def windows_one_at_a_time(sessions: Sessions, values: np.ndarray, count: int) -> list[list[float]]:
+    """The values of the last `count` sessions of each session that exist within the limit, oldest first."""
+    frame = sessions.frame.assign(value=values)
+    windows = []
+    for row in frame.itertuples():
+        own = frame[(frame["symbol"] == row.symbol) & (frame["date"] <= row.date)].tail(count)
+        age = [np.busday_count(day.date(), row.date.date()) for day in own["date"]]
+        windows.append(list(own["value"][np.array(age) <= span_limit(count)]))
+    return windows
+
+
+@pytest.mark.parametrize(("count", "limit"), [(2, 5), (4, 7), (15, 18), (21, 24), (126, 140), (252, 282)])
+def test_an_eighth_of_the_sessions_may_be_missing_but_at_least_four(count: int, limit: int) -> None:
+    assert span_limit(count) == limit
+
+
+def test_trade_date_ordinals_count_weekdays_over_weekends_and_holidays() -> None:
+    friday, monday, after_christmas = np.array(["2024-12-20", "2024-12-23", "2024-12-26"], dtype="datetime64[D]")
+    ordinals = trade_date_ordinals([friday, monday, after_christmas])
+    assert list(np.diff(ordinals)) == [1, 3]
+    assert list(trade_date_ordinals(["1970-01-01", "1970-01-02", "1970-01-05"])) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 21, 60])
+def test_windows_hold_what_a_walk_over_the_sessions_finds(market: pd.DataFrame, count: int) -> None:
+    sessions = Sessions(market)
+    values = sessions.column("adj_close")
+    reference = windows_one_at_a_time(sessions, values, count)
+    assert [len(window) for window in reference] == list(sessions.present(count))
+    assert [len(window) == count for window in reference] == list(sessions.complete(count))
+    oldest = [window[0] if len(window) == count else np.nan for window in reference]
+    np.testing.assert_array_equal(sessions.previous(values, count - 1), oldest)
+    means = [np.mean(window) if len(window) == count else np.nan for window in reference]
+    np.testing.assert_allclose(sessions.mean(values, count), means, rtol=1e-13)
+    enough = max(1, count // 2)
+    medians = [np.median(window) if len(window) >= enough else np.nan for window in reference]
+    np.testing.assert_array_equal(sessions.median(values, count, enough), medians)
+    ranks = [np.mean(np.array(w) <= w[-1]) if len(w) >= enough else np.nan for w in reference]
+    np.testing.assert_array_equal(sessions.percentile_rank(values, count, enough), ranks)
+    if count > 1:
+        deviations = [np.std(window, ddof=1) if len(window) == count else np.nan for window in reference]
+        np.testing.assert_allclose(sessions.standard_deviation(values, count), deviations, rtol=1e-10)
+
+
+def test_order_statistics_leave_unknown_values_out_and_sums_pass_them_on() -> None:
+    dates = pd.bdate_range("2024-01-01", periods=5)
+    sessions = Sessions(pd.DataFrame({"symbol": "ZL", "date": dates, "value": [3.0, np.nan, 1.0, 2.0, 2.0]}))
+    values = sessions.column("value")
+    np.testing.assert_array_equal(sessions.median(values, 3, 2), [np.nan, np.nan, 2.0, 1.5, 2.0])
+    np.testing.assert_array_equal(sessions.percentile_rank(values, 3, 2), [np.nan, np.nan, 0.5, 1.0, 1.0])
+    np.testing.assert_array_equal(sessions.mean(values, 2), [np.nan, np.nan, np.nan, 1.5, 2.0])
+
+
+def test_nothing_crosses_from_one_symbol_to_the_next() -> None:
+    dates = pd.bdate_range("2024-01-01", periods=3)
+    frame = pd.concat([pd.DataFrame({"symbol": name, "date": dates, "value": 1.0}) for name in ("B", "A")])
+    sessions = Sessions(frame)
+    assert list(sessions.present(3)) == [1, 2, 3, 1, 2, 3]
+    assert list(sessions.complete(2)) == [False, True, True, False, True, True]
+
+
+def test_order_of_input_and_kind_of_symbol_do_not_matter(market: pd.DataFrame) -> None:
+    # A categorical whose categories are not in alphabetical order must still come out by name.
+    categorical = market["symbol"].astype(pd.CategoricalDtype(["ZL", "6L", "CL"]))
+    shuffled = market.assign(symbol=categorical).sample(frac=1, random_state=1)
+    plain, other = Sessions(market).frame, Sessions(shuffled).frame
+    assert list(plain["symbol"]) == list(other["symbol"])
+    pd.testing.assert_frame_equal(plain.drop(columns="symbol"), other.drop(columns="symbol"))
+
+
+def test_rounding_puts_a_computed_level_on_the_tick_it_means() -> None:
+    assert 0.1 + 0.2 != 0.3
+    assert to_price_resolution(np.array([0.1 + 0.2]))[0] == 0.3
+    assert to_price_resolution(np.array([12000.25 * 1.1 / 1.1]))[0] == 12000.25
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"date": pd.to_datetime(["2024-01-05", "2024-01-06"])}, "ZL has a session on 2024-01-06, a weekend"),
+        ({"date": pd.to_datetime(["2024-01-05", "2024-01-05"])}, "ZL has 1 repeated .* 2024-01-05"),
+        ({"date": pd.to_datetime(["2024-01-05", None])}, "NULL"),
+        ({"symbol": ["ZL", None]}, "NULL"),
+    ],
+)
+def test_what_is_not_a_table_of_sessions_is_refused(changes: dict[str, object], complaint: str) -> None:
+    frame = pd.DataFrame({"symbol": ["ZL", "ZL"], "date": pd.to_datetime(["2024-01-04", "2024-01-05"])})
+    with pytest.raises(InvalidSessionsError, match=complaint):
+        Sessions(frame.assign(**changes))
+
+
+def test_a_missing_column_is_named() -> None:
+    frame = pd.DataFrame({"symbol": ["ZL"], "date": pd.to_datetime(["2024-01-04"])})
+    with pytest.raises(InvalidSessionsError, match="adj_close"):
+        Sessions(frame).column("adj_close")
+    with pytest.raises(InvalidSessionsError, match="date"):
+        Sessions(frame.drop(columns="date"))
