@@ -38,7 +38,8 @@ class _Failure(click.ClickException):
 
 
 def _examples(*lines: str) -> str:
-    return "\n\n\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+    """Help text that keeps its line breaks."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def _open(home: Home) -> tuple[DuckDBWarehouse, Landing]:
@@ -115,13 +116,17 @@ def _print_landing(report: LandingReport) -> None:
             grid.add_row(reason, symbol, str(rows))
         console.print(grid)
     if report.outside:
-        console.print(f"{len(report.outside)} symbols outside universe.yaml left out: {', '.join(sorted(report.outside))}")
+        console.print(
+            f"{len(report.outside)} symbols outside universe.yaml left out: {', '.join(sorted(report.outside))}"
+        )
     if len(report.corrections):
         console.print(f"{len(report.corrections)} bars corrected (see ops.corrections).")
 
 
 @main.command(
-    epilog=_examples("cbi backfill", "cbi backfill --from 2020-01-01 --to 2020-12-31", "cbi backfill --select fib_levels_daily")
+    epilog=_examples(
+        "cbi backfill", "cbi backfill --from 2020-01-01 --to 2020-12-31", "cbi backfill --select fib_levels_daily"
+    )
 )
 @click.option("--from", "start", type=DATE, help="First trade date, inclusive (default: first landed).")
 @click.option("--to", "stop", type=DATE, help="Last trade date, inclusive (default: last landed).")
@@ -153,7 +158,9 @@ def _execute(run: Callable[[Callable[[str, dict[str, Any], float], None]], bool]
         ):
             if facts.get(name):
                 parts.append(f"{facts[name]:,} {words}")
-        console.print(f"  {table:<50} {seconds:6.1f} s  {facts['rows_written']:>9,} rows  {', '.join(parts)}", highlight=False)
+        console.print(
+            f"  {table:<50} {seconds:6.1f} s  {facts['rows_written']:>9,} rows  {', '.join(parts)}", highlight=False
+        )
 
     if not run(report):
         raise _Failure("a table failed; the run's page in the UI (`cbi ui`) has the whole story")
@@ -163,15 +170,21 @@ def _execute(run: Callable[[Callable[[str, dict[str, Any], float], None]], bool]
 @main.command(epilog=_examples("cbi status"))
 def status() -> None:
     """Tables, partitions, rows, span, and what was rejected or held back."""
+    home = Home.from_environment()
+    warehouse, _ = _open(home)
+    _print_status(home, warehouse)
+
+
+def _print_status(home: Home, warehouse: DuckDBWarehouse) -> None:
     from cbi_dagster.catalog import ASSET_TABLES
     from cbi_dagster.catalog.tables import ops
     from cbi_dagster.warehouse.contract import to_frame
 
-    home = Home.from_environment()
-    warehouse, _ = _open(home)
     ledger = warehouse.ledger()
     files = to_frame(ops.LANDED_FILES, warehouse.read(ops.LANDED_FILES))
-    console.print(f"{home.path}: {len(files)} files landed" + (f" ({', '.join(files['dataset'].unique())})" if len(files) else ""))
+    console.print(
+        f"{home.path}: {len(files)} files landed" + (f" ({', '.join(files['dataset'].unique())})" if len(files) else "")
+    )
     grid = Grid("table", "partitions", "with rows", "rows", "first", "last", "last written (UTC)")
     for table in ASSET_TABLES:
         rows = ledger[ledger["table_name"] == table.id]
@@ -190,7 +203,13 @@ def status() -> None:
     if len(quarantine):
         grid = Grid("rejected from", "because", "rows", "first", "last")
         for (name, reason), rows in quarantine.groupby(["table_name", "reason"]):
-            grid.add_row(str(name), str(reason), f"{len(rows):,}", f"{rows['date'].min():%Y-%m-%d}", f"{rows['date'].max():%Y-%m-%d}")
+            grid.add_row(
+                str(name),
+                str(reason),
+                f"{len(rows):,}",
+                f"{rows['date'].min():%Y-%m-%d}",
+                f"{rows['date'].max():%Y-%m-%d}",
+            )
         console.print(grid)
     for (name, reason), rows in held.groupby(["table_name", "reason"]):
         console.print(
@@ -248,7 +267,9 @@ def _cell(value: Any) -> str:
 
 @main.command(epilog=_examples("cbi export zl_training_prod_allhistory_1m --out zl_1m.parquet"))
 @click.argument("table_name", metavar="TABLE")
-@click.option("--out", "out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Parquet file to write.")
+@click.option(
+    "--out", "out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Parquet file to write."
+)
 def export(table_name: str, out: Path) -> None:
     """Write a whole table to a Parquet file."""
     import pyarrow.parquet as pq
@@ -262,6 +283,49 @@ def export(table_name: str, out: Path) -> None:
     console.print(f"{len(rows):,} rows of {table.id} -> {out}")
 
 
+@main.command(epilog=_examples("cbi demo", "cbi demo --from 2023-06-01 --to 2023-12-29"))
+@click.option("--from", "start", type=DATE, default="2021-06-01", show_default=True, help="First simulated date.")
+@click.option(
+    "--to", "stop", type=DATE, default="2023-12-29", show_default=True, help="Last simulated date, inclusive."
+)
+@click.option("--seed", default=7, show_default=True, help="Seed of the simulated markets.")
+def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
+    """Build everything from a simulated vendor delivery, in a state directory of its own (CBI_HOME/demo).
+
+    The delivery is made of genuine DBN files and goes through the same code as real ones.
+    """
+    import tempfile
+
+    from cbi_dagster import runs
+    from cbi_dagster.vendors.simulate import simulate_delivery
+
+    home = Home(Home.from_environment().path / "demo")
+    warehouse, landing = _open(home)
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as directory:
+        with console.status("simulating a vendor delivery …"):
+            end = stop.date() + dt.timedelta(days=1)
+            minutes = max(start.date(), end - dt.timedelta(days=92))
+            simulate_delivery(Path(directory), seed=seed, start=start.date(), end=end, minute_start=minutes)
+        console.print(f"Simulated vendor delivery (dataset SIM.DEMO), {start:%Y-%m-%d} … {stop:%Y-%m-%d}:")
+        _print_landing(_land(landing, [Path(directory)]))
+    span = runs.landed_span(warehouse, None, None)
+    console.print(f"\nBuilding every table for {span[0]} … {span[1]}:")
+    _execute(lambda report: runs.backfill(home, runs.select_tables(()), *span, on_table=report))
+    console.print()
+    _print_status(home, warehouse)
+    console.print(f"\nAll of it took {time.perf_counter() - started:.0f} s. What to try next:")
+    last = span[1]
+    for command, what in (
+        (f"cbi show daily_ml_matrix --date {last} --symbol ZL", "one row of the matrix"),
+        ("cbi export zl_training_prod_allhistory_1m --out zl_1m.parquet", "a training table as Parquet"),
+        ("cbi ui", "the asset graph, schemas and run history in the Dagster UI"),
+        ("cbi land PATH && cbi backfill", "the same on your own Databento files (without CBI_HOME=…)"),
+    ):
+        prefix = "" if command.startswith("cbi land") else f"CBI_HOME={os.path.relpath(home.path)} "
+        console.print(f"  {prefix}.venv/bin/{command}  # {what}", highlight=False, soft_wrap=True)
+
+
 @main.command(epilog=_examples("cbi ui", "cbi ui --port 4000"))
 @click.option("--port", default=3000, show_default=True, help="Port of the web server on 127.0.0.1.")
 def ui(port: int) -> None:
@@ -270,7 +334,18 @@ def ui(port: int) -> None:
     _open(home)
     environment = {**os.environ, "CBI_HOME": str(home.path), "DAGSTER_HOME": str(home.dagster)}
     console.print(f"Dagster UI on http://127.0.0.1:{port} (state in {home.path}); Ctrl-C ends it.")
-    dagster = [sys.executable, "-m", "dagster", "dev", "-m", "cbi_dagster.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    dagster = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "dev",
+        "-m",
+        "cbi_dagster.definitions",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
     os.execve(sys.executable, dagster, environment)
 
 

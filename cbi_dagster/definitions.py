@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from cbi_dagster.assets import features, market_data
+from cbi_dagster.assets import features, market_data, training
 from cbi_dagster.assets.table_asset import IO_MANAGER_KEY, code_version
 from cbi_dagster.catalog import ASSET_TABLES
 from cbi_dagster.config.universe import load_universe
@@ -25,7 +25,7 @@ def warehouse_io_manager(home: Home, on_write: OnWrite | None = None) -> Warehou
 def build_defs(*, io_manager: dg.IOManager | None = None) -> dg.Definitions:
     """All definitions over the state directory `CBI_HOME`, or over an IO manager of the caller's."""
     return dg.Definitions(
-        assets=[*market_data.LANDED, *dg.load_assets_from_modules([market_data, features])],
+        assets=[*market_data.LANDED, *dg.load_assets_from_modules([market_data, features, training])],
         resources={IO_MANAGER_KEY: io_manager or warehouse_io_manager(Home.from_environment())},
         executor=dg.in_process_executor,
     )

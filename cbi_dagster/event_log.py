@@ -7,8 +7,8 @@ This storage keeps Dagster's schema and rows and changes how they are written:
 - one file instead of one per run plus an index, so that a batch is one transaction: stored whole or not at all.
   (Dagster answers a failed batch by storing its events one by one; half a batch would then be there twice.)
 - one insert a batch and one update of the asset index per asset and event type, on connections that are kept.
-- several processes (webserver, daemon, code server, runs, CLI) share the file: WAL, the write lock taken as a
-  transaction begins, and whoever meets a locked file waits instead of failing.
+- several processes (webserver, daemon, code server, runs, CLI) share the file: readers never wait for a writer, and
+  whoever meets a lock waits instead of failing.
 
 The parent class watches the file for live logs; in WAL mode commits do not touch it, so watching is polling here.
 
@@ -26,6 +26,7 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -56,6 +57,24 @@ _LOCK_PATIENCE_SECONDS = 600.0
 _WATCH_POLL_SECONDS = 0.5
 
 
+def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
+    """Make the file's journal a write-ahead log; nothing to do but for the process that creates the file.
+
+    While processes race to create it, SQLite refuses the switch at once, whatever the busy timeout says: wait here.
+    """
+    deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS
+    pause = 0.01
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, 1.0)
+
+
 class BatchedSqliteEventLogStorage(ConsolidatedSqliteEventLogStorage):
     """Event log storage in `<base_dir>/event_log.db`; `base_dir` defaults to `history` in the instance's directory."""
 
@@ -83,19 +102,14 @@ class BatchedSqliteEventLogStorage(ConsolidatedSqliteEventLogStorage):
         engine = db.create_engine(
             create_db_conn_string(base_dir, os.path.splitext(name)[0]),
             max_overflow=-1,
-            connect_args={
-                "timeout": _LOCK_PATIENCE_SECONDS,
-                # Take the write lock as the transaction begins: SQLite refuses, without waiting, to turn a transaction
-                # that has read into one that writes when another process wrote in between.
-                "isolation_level": "IMMEDIATE",
-            },
+            connect_args={"timeout": _LOCK_PATIENCE_SECONDS},
         )
 
         @db.event.listens_for(engine, "connect")
         def configure(connection: sqlite3.Connection, _: object) -> None:
             cursor = connection.cursor()
             cursor.execute("PRAGMA page_size=8192")  # rows of 1.5 to 2 KB: four or five a page, not two
-            cursor.execute("PRAGMA journal_mode=WAL")
+            _switch_to_wal(cursor)
             cursor.execute("PRAGMA synchronous=NORMAL")  # a power cut may lose the last events, never the file
             cursor.close()
 

@@ -36,20 +36,26 @@ def select_tables(names: Sequence[str]) -> list[Table]:
     return [item for item in ASSET_TABLES if not wanted or item.id in wanted]
 
 
-def landed_span(warehouse: Warehouse, first: dt.date | None, last: dt.date | None) -> tuple[np.datetime64, np.datetime64]:
+def landed_span(
+    warehouse: Warehouse, first: dt.date | None, last: dt.date | None
+) -> tuple[np.datetime64, np.datetime64]:
     """First and last landed trade date between `first` and `last` (both inclusive, None: unbounded).
 
     Trade dates whose partition does not exist yet (a Sunday evening's) wait. Raises NothingLandedError.
     """
     dates = landed_trade_dates(Contents.by_table(warehouse.ledger()))
-    dates = dates[(dates >= np.datetime64(TRADE_DATES.get_first_partition_key() or "", "D")) & (dates <= last_key(TRADE_DATES))]
+    dates = dates[
+        (dates >= np.datetime64(TRADE_DATES.get_first_partition_key() or "", "D")) & (dates <= last_key(TRADE_DATES))
+    ]
     span = f"{dates[0]} … {dates[-1]}" if len(dates) else "nothing"
     if first is not None:
         dates = dates[dates >= np.datetime64(first, "D")]
     if last is not None:
         dates = dates[dates <= np.datetime64(last, "D")]
     if not len(dates):
-        raise NothingLandedError(f"no landed trade date in the range asked for (landed: {span}); `cbi land PATH` takes vendor files")
+        raise NothingLandedError(
+            f"no landed trade date in the range asked for (landed: {span}); `cbi land PATH` takes vendor files"
+        )
     return dates[0], dates[-1]
 
 

@@ -282,8 +282,8 @@ def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
 
 
 VOLATILE = [
-    (r"\d+\.\d+(e-?\d+)?", "F"),  # clock and durations
-    (r"\d+ms", "T"),
+    (r"\d+(\.\d+)?m?s\b", "T"),  # durations in messages
+    (r"\d+\.\d+(e-?\d+)?", "F"),  # clock and durations in data
     (r'(pid"?: )\d+', r"\1P"),
     (r'("log_key": )"\w+"', r"\1K"),
 ]
@@ -481,6 +481,40 @@ def test_processes_that_create_and_write_the_same_file_lose_nothing(tmp_path: Pa
     assert len(rows(storage.get_db_path(), "asset_keys")) == 2
     assert len(rows(storage.get_db_path(), "asset_event_tags")) == 3 * 10 * 11
     storage.dispose()
+
+
+def test_a_file_that_is_being_created_is_seen_complete_or_not_at_all(storage: BatchedSqliteEventLogStorage) -> None:
+    class Slow(BatchedSqliteEventLogStorage):
+        def reindex_assets(self, *args: Any, **kwargs: Any) -> None:
+            half_way.set()
+            time.sleep(0.7)
+            super().reindex_assets(*args, **kwargs)
+
+    half_way = threading.Event()
+    slow = Slow(storage._base_dir)
+    creator = threading.Thread(target=slow.store_event, args=(materialized(PRICES, "slow"),))
+    creator.start()
+    half_way.wait()
+    assert rows(storage.get_db_path(), "sqlite_master") == []
+    storage.store_event(materialized(PRICES, "quick"))
+    creator.join()
+    slow.dispose()
+    assert sorted(stored_partitions(storage)) == ["quick", "slow"]
+    assert [len(rows(storage.get_db_path(), name)) for name in ("alembic_version", "secondary_indexes")] == [1, 2]
+
+
+def test_a_process_waits_for_another_that_is_creating_the_file(storage: BatchedSqliteEventLogStorage) -> None:
+    path = Path(storage.get_db_path())
+    path.parent.mkdir()
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE half_made (id INTEGER)")
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.5, other.rollback)
+    release.start()
+    storage.store_event_batch(materializations(3))
+    release.join()
+    other.close()
+    assert stored_partitions(storage) == ["p0", "p1", "p2"]
 
 
 def test_a_writer_waits_for_the_lock_of_another_and_stores_once(storage: BatchedSqliteEventLogStorage) -> None:

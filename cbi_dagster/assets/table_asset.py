@@ -18,12 +18,16 @@ import dagster as dg
 from dagster_pandas import create_dagster_pandas_dataframe_type
 
 from cbi_dagster.catalog import INCEPTION, TABLES, Column, Table, Type
+from cbi_dagster.config.horizons import load_horizons
+from cbi_dagster.config.regimes import load_regimes
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.partitions import partitions_of
 
 IO_MANAGER_KEY = "warehouse"
 
 _CONFIGS: dict[str, Callable[[], Any]] = {
+    "horizons": load_horizons,
+    "regimes": load_regimes,
     "universe": load_universe,
 }
 
@@ -112,7 +116,9 @@ def _definition_metadata(table: Table) -> dict[str, Any]:
     """Schema and lineage belong to the definition: a range run would copy output metadata into every event."""
     return {
         "dagster/table_name": table.id,
-        "dagster/column_schema": dg.TableSchema(columns=[_table_column(column, table) for column in table.stored_columns]),
+        "dagster/column_schema": dg.TableSchema(
+            columns=[_table_column(column, table) for column in table.stored_columns]
+        ),
         "dagster/column_lineage": _column_lineage(table),
         "key": ", ".join(table.key),
     }

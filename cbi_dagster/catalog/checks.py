@@ -48,8 +48,12 @@ class ChecksFailedError(ValueError):
         self.failures = failures
         lines = []
         for (column, check), cases in failures.groupby(["column", "check"], dropna=False, sort=True):
-            examples = ", ".join(f"{case!r} at row {index}" for case, index in cases[["failure_case", "index"]].head(3).to_numpy())
-            lines.append(f"  {column if isinstance(column, str) else 'row'}: {check}: {len(cases)} cases, e.g. {examples}")
+            examples = ", ".join(
+                f"{case!r} at row {index}" for case, index in cases[["failure_case", "index"]].head(3).to_numpy()
+            )
+            lines.append(
+                f"  {column if isinstance(column, str) else 'row'}: {check}: {len(cases)} cases, e.g. {examples}"
+            )
         super().__init__(f"{table.id}: rows break the table's checks; nothing was written\n" + "\n".join(lines))
 
 

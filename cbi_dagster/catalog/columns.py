@@ -18,8 +18,12 @@ _IDENTITY = [
     Column("symbol", _S, "Market: the root for the platform's continuous series, else the vendor's symbol."),
     Column("root", _S, "Product root, e.g. ZL."),
     Column("contract", _S, "Contract the prices belong to, e.g. ZLZ5; NULL when the vendor names only an id."),
-    Column("instrument_id", _I, "Vendor's id of the contract, unique within a day only; negative where the delivery named "
-           "the contract but gave no id."),
+    Column(
+        "instrument_id",
+        _I,
+        "Vendor's id of the contract, unique within a day only; negative where the delivery named "
+        "the contract but gave no id.",
+    ),
     Column("publisher_id", _I, "Vendor's id of the publisher (venue feed).", ge=0),
     Column("exchange", _S, "Venue of the product."),
     Column("currency", _S, "Currency of the price."),
@@ -34,10 +38,19 @@ _BARS = [
     Column("close", _F, "Last traded price, unadjusted.", _PRICE),
     Column("volume", _I, "Contracts traded.", "contracts", ge=0),
     Column("settle", _F, "Settlement price of the trade date; NULL until statistics are landed.", _PRICE),
-    Column("open_interest", _I, "Open contracts at the end of the trade date; NULL until statistics are landed.",
-           "contracts", ge=0),
-    Column("session_instrument_id", _I, "Contract that the vendor's mapping names for the UTC date equal to the trade "
-           "date; NULL when no landed mapping covers that date."),
+    Column(
+        "open_interest",
+        _I,
+        "Open contracts at the end of the trade date; NULL until statistics are landed.",
+        "contracts",
+        ge=0,
+    ),
+    Column(
+        "session_instrument_id",
+        _I,
+        "Contract that the vendor's mapping names for the UTC date equal to the trade "
+        "date; NULL when no landed mapping covers that date.",
+    ),
     Column("session_covered", _B, "Whether landed data covers the bar's session from open to close."),
     Column("source_file", _S, "Name of the landed file the bar came from; not part of the row's content."),
     Column("source_row", _I, "Row (0-based) in that file; not part of the row's content.", ge=0),
@@ -45,33 +58,78 @@ _BARS = [
 ]
 
 _SESSIONS = [
-    Column("vwap", _F, "Sum of typical price x volume over the session's intraday bars divided by their volume; "
-           "typical price is (high + low + close) / 3. NULL without intraday bars.", _PRICE),
-    Column("realized_vol_1h", _F, "Square root of the sum of squared 1-hour log returns inside the session (the first "
-           "from the session's open); not annualised. NULL without intraday bars.", "fraction", ge=0),
-    Column("close_decision", _F, "Close of the last intraday bar completed by 13:20 America/Chicago of the trade date; "
-           "NULL when none was.", _PRICE),
-    Column("bar_source", _S, "What the session was built from: the finest stored schema that covers it.",
-           isin=("ohlcv-1m", "ohlcv-1h", "utc_1d", "utc_1d_merged")),
+    Column(
+        "vwap",
+        _F,
+        "Sum of typical price x volume over the session's intraday bars divided by their volume; "
+        "typical price is (high + low + close) / 3. NULL without intraday bars.",
+        _PRICE,
+    ),
+    Column(
+        "realized_vol_1h",
+        _F,
+        "Square root of the sum of squared 1-hour log returns inside the session (the first "
+        "from the session's open); not annualised. NULL without intraday bars.",
+        "fraction",
+        ge=0,
+    ),
+    Column(
+        "close_decision",
+        _F,
+        "Close of the last intraday bar completed by 13:20 America/Chicago of the trade date; NULL when none was.",
+        _PRICE,
+    ),
+    Column(
+        "bar_source",
+        _S,
+        "What the session was built from: the finest stored schema that covers it.",
+        isin=("ohlcv-1m", "ohlcv-1h", "utc_1d", "utc_1d_merged"),
+    ),
     Column("bar_count", _I, "Source bars of the session's contract.", "bars", ge=1),
     Column("session_close_ts", _T, "Scheduled close of the session (UTC)."),
-    Column("boundary_instrument_id", _I, "Contract of the bars that this session rejected as roll_boundary because "
-           "they precede the switch; NULL when there were none."),
-    Column("boundary_close", _F, "Close of the last such bar: the old contract's last price before the switch.",
-           _PRICE),
+    Column(
+        "boundary_instrument_id",
+        _I,
+        "Contract of the bars that this session rejected as roll_boundary because "
+        "they precede the switch; NULL when there were none.",
+    ),
+    Column(
+        "boundary_close", _F, "Close of the last such bar: the old contract's last price before the switch.", _PRICE
+    ),
 ]
 
 _CONTINUOUS = [
     Column("is_roll", _B, "Whether the session trades another contract than the previous one."),
-    Column("roll_gap", _F, "New contract's price minus the old one's at the switch, unadjusted; NULL without a roll.",
-           _PRICE),
-    Column("roll_method", _S, "How the roll's factor was found: both_legs compares the two contracts' closes of the "
-           "session before; adjacent_bars compares the old contract's last bar with the new contract's first; "
-           "undefined marks a price that is not positive.", isin=("both_legs", "adjacent_bars", "undefined")),
-    Column("roll_span_trade_dates", _I, "Trade dates between the two prices of the roll's factor: 0 when both belong to "
-           "one session; NULL without a roll.", "trade dates", ge=0),
-    Column("adj_factor", _F, "Forward ratio factor of the session's contract: 1 for the first contract, then the "
-           "product of old/new price ratios. NULL once a ratio was undefined.", "ratio", gt=0),
+    Column(
+        "roll_gap",
+        _F,
+        "New contract's price minus the old one's at the switch, unadjusted; NULL without a roll.",
+        _PRICE,
+    ),
+    Column(
+        "roll_method",
+        _S,
+        "How the roll's factor was found: both_legs compares the two contracts' closes of the "
+        "session before; adjacent_bars compares the old contract's last bar with the new contract's first; "
+        "undefined marks a price that is not positive.",
+        isin=("both_legs", "adjacent_bars", "undefined"),
+    ),
+    Column(
+        "roll_span_trade_dates",
+        _I,
+        "Trade dates between the two prices of the roll's factor: 0 when both belong to "
+        "one session; NULL without a roll.",
+        "trade dates",
+        ge=0,
+    ),
+    Column(
+        "adj_factor",
+        _F,
+        "Forward ratio factor of the session's contract: 1 for the first contract, then the "
+        "product of old/new price ratios. NULL once a ratio was undefined.",
+        "ratio",
+        gt=0,
+    ),
     Column("adj_open", _F, "open x adj_factor.", "adjusted price"),
     Column("adj_high", _F, "high x adj_factor.", "adjusted price"),
     Column("adj_low", _F, "low x adj_factor.", "adjusted price"),
@@ -83,16 +141,40 @@ _PER_YEAR = "fraction per year"
 
 _VOLATILITY = [
     *(
-        Column(f"realized_vol_{n}d", _F, f"Sample standard deviation of the last {n} daily log returns of adj_close x "
-               "sqrt(252).", _PER_YEAR, ge=0)
+        Column(
+            f"realized_vol_{n}d",
+            _F,
+            f"Sample standard deviation of the last {n} daily log returns of adj_close x sqrt(252).",
+            _PER_YEAR,
+            ge=0,
+        )
         for n in (5, 10, 21, 63)
     ),
-    Column("parkinson_vol_21d", _F, "sqrt(mean ln(high / low)^2 / (4 ln 2)) of the last 21 sessions x sqrt(252).",
-           _PER_YEAR, ge=0),
-    Column("vol_percentile", _F, "Share of the realized_vol_21d of the last 252 sessions ending at the row that are <= the "
-           "row's; NULL before 126 are known.", "fraction", ge=0, le=1),
-    Column("k_vol", _F, "realized_vol_21d over its median of the last 252 sessions ending at the row, clamped to 0.5..3; "
-           "NULL before 126 are known.", "ratio", ge=0.5, le=3),
+    Column(
+        "parkinson_vol_21d",
+        _F,
+        "sqrt(mean ln(high / low)^2 / (4 ln 2)) of the last 21 sessions x sqrt(252).",
+        _PER_YEAR,
+        ge=0,
+    ),
+    Column(
+        "vol_percentile",
+        _F,
+        "Share of the realized_vol_21d of the last 252 sessions ending at the row that are <= the "
+        "row's; NULL before 126 are known.",
+        "fraction",
+        ge=0,
+        le=1,
+    ),
+    Column(
+        "k_vol",
+        _F,
+        "realized_vol_21d over its median of the last 252 sessions ending at the row, clamped to 0.5..3; "
+        "NULL before 126 are known.",
+        "ratio",
+        ge=0.5,
+        le=3,
+    ),
 ]
 
 _LEVELS = {
@@ -124,10 +206,19 @@ _PIVOTS = [
         for level in ("P", "R1", "S1", "R2", "S2", "R3", "S3")
     ),
     Column("distance_to_P_atr", _F, "distance_to_P / atr_14, signed.", "ATR"),
-    Column("distance_to_nearest_pivot", _F, "Unsigned distance from current_price to the nearest of P, R1..R4, S1..S4, "
-           "M1, M5.", _PRICE, ge=0),
-    Column("nearest_pivot_type", _S, "Name of that nearest level (the first of equals in that order).",
-           isin=(*_LEVELS, "M1", "M5")),
+    Column(
+        "distance_to_nearest_pivot",
+        _F,
+        "Unsigned distance from current_price to the nearest of P, R1..R4, S1..S4, M1, M5.",
+        _PRICE,
+        ge=0,
+    ),
+    Column(
+        "nearest_pivot_type",
+        _S,
+        "Name of that nearest level (the first of equals in that order).",
+        isin=(*_LEVELS, "M1", "M5"),
+    ),
     Column("price_above_P", _B, "current_price > P."),
     Column("price_between_R1_R2", _B, "R1 <= current_price <= R2."),
     Column("price_between_S1_P", _B, "S1 <= current_price <= P."),
@@ -140,39 +231,180 @@ _PIVOTS = [
         )
     ),
     Column("pivot_confluence_count", _I, f"{_CONFLUENCE} 0.25 atr_14 of current_price.", "levels", ge=0, le=7),
-    Column("pivot_confluence_count_fixed", _I, f"{_CONFLUENCE} the symbol's fixed tolerance of current_price; NULL for "
-           "symbols without one.", "levels", ge=0, le=7),
+    Column(
+        "pivot_confluence_count_fixed",
+        _I,
+        f"{_CONFLUENCE} the symbol's fixed tolerance of current_price; NULL for symbols without one.",
+        "levels",
+        ge=0,
+        le=7,
+    ),
     Column("pivot_zone_strength", _I, "pivot_confluence_count clamped to 1..5.", "levels", ge=1, le=5),
     Column("pivot_confluence_3_or_higher", _B, "pivot_confluence_count >= 3."),
-    Column("price_rejected_R1_twice", _B, "At least 2 of the 3 sessions before had high > R1 and close < R1, each with its "
-           "own day's R1."),
-    Column("price_bouncing_off_S1", _B, "Of the 3 sessions before at least 1 had low <= S1 and at least 2 had close >= P, "
-           "each with its own day's levels."),
-    Column("price_stuck_between_R1_S1_for_3_days", _B, "All 3 sessions before closed within [S1, R1] of their own day."),
-    Column("weekly_pivot_flip", _B, "The session before and this one closed strictly on opposite sides of their own day's "
-           "WP."),
+    Column(
+        "price_rejected_R1_twice",
+        _B,
+        "At least 2 of the 3 sessions before had high > R1 and close < R1, each with its own day's R1.",
+    ),
+    Column(
+        "price_bouncing_off_S1",
+        _B,
+        "Of the 3 sessions before at least 1 had low <= S1 and at least 2 had close >= P, "
+        "each with its own day's levels.",
+    ),
+    Column(
+        "price_stuck_between_R1_S1_for_3_days", _B, "All 3 sessions before closed within [S1, R1] of their own day."
+    ),
+    Column(
+        "weekly_pivot_flip",
+        _B,
+        "The session before and this one closed strictly on opposite sides of their own day's WP.",
+    ),
 ]
 
 _RETRACEMENTS = (("236", "23.6"), ("382", "38.2"), ("50", "50"), ("618", "61.8"), ("786", "78.6"))
-_EXTENSIONS = (("100", "100"), ("1236", "123.6"), ("1382", "138.2"), ("1618", "161.8"), ("200", "200"), ("2618", "261.8"))
+_EXTENSIONS = (
+    ("100", "100"),
+    ("1236", "123.6"),
+    ("1382", "138.2"),
+    ("1618", "161.8"),
+    ("200", "200"),
+    ("2618", "261.8"),
+)
 
 _FIBS = [
     Column("swing_date_low", _D, "Session of the leg's low close."),
     Column("swing_date_high", _D, "Session of the leg's high close."),
     Column("leg_confirmed_date", _D, "Session whose close confirmed the leg's later end."),
-    Column("zigzag_threshold", _F, "Reversal that confirms a pivot: 3 x median over the window of (mean of 14 true ranges / "
-           "close), clamped to 0.005..0.15.", "fraction", ge=0.005, le=0.15),
+    Column(
+        "zigzag_threshold",
+        _F,
+        "Reversal that confirms a pivot: 3 x median over the window of (mean of 14 true ranges / "
+        "close), clamped to 0.005..0.15.",
+        "fraction",
+        ge=0.005,
+        le=0.15,
+    ),
     Column("trend_direction", _S, "up when the leg's low came first, else down.", isin=("up", "down")),
     Column("days_since_swing", _I, "From the leg's later end to the row's trade date.", "calendar days", ge=0),
     Column("swing_low_price", _F, "Low close of the leg in the price of the row's contract.", _PRICE),
     Column("swing_high_price", _F, "High close of the leg in the price of the row's contract.", _PRICE),
-    *(Column(f"retrace_{name}", _F, f"{pct} % retracement of the leg from its later end.", _PRICE) for name, pct in _RETRACEMENTS),
-    *(Column(f"ext_{name}", _F, f"{pct} % extension of the leg, measured from its earlier end.", _PRICE) for name, pct in _EXTENSIONS),
+    *(
+        Column(f"retrace_{name}", _F, f"{pct} % retracement of the leg from its later end.", _PRICE)
+        for name, pct in _RETRACEMENTS
+    ),
+    *(
+        Column(f"ext_{name}", _F, f"{pct} % extension of the leg, measured from its earlier end.", _PRICE)
+        for name, pct in _EXTENSIONS
+    ),
     Column("swing_position_pct", _F, "100 x (close - low) / (high - low) of the leg; may leave 0..100.", "percent"),
     Column("price_near_618_retrace", _B, "current_price lies within the symbol's tolerance (else 1 %) of retrace_618."),
     Column("price_near_1618_ext", _B, "current_price lies within the symbol's tolerance (else 1 %) of ext_1618."),
-    Column("price_near_any_major", _B, "price_near_618_retrace or price_near_1618_ext, or within 1 % of retrace_382, "
-           "retrace_50 or ext_100."),
+    Column(
+        "price_near_any_major",
+        _B,
+        "price_near_618_retrace or price_near_1618_ext, or within 1 % of retrace_382, retrace_50 or ext_100.",
+    ),
+]
+
+_REGIMES = [
+    Column("regime", _S, "Name of the market regime in force on the trade date."),
+    Column("regime_name", _S, "regime, at the top level because BigQuery cannot cluster on STRUCT fields."),
+    Column("valid_from", _D, "First date of the regime (inclusive)."),
+    Column("valid_to", _D, "Last date of the regime (inclusive); NULL for the fallback."),
+    Column("is_fallback", _B, "Whether no declared regime covers the date and the baseline stands in."),
+    Column("weight", _I, "Training weight of the regime.", "weight", ge=1, le=1000),
+    Column("description", _S, "What the regime is."),
+    Column("research_rationale", _S, "Why it is weighted as it is."),
+    Column("known_from", _D, "First date on which the regime could have been named; no model input before."),
+]
+
+_POLICY = [
+    Column("trump_action_prob", _F, "Highest probability of any policy action.", "fraction", ge=0, le=1),
+    Column("trump_expected_zl_move", _F, "Expected move of soybean oil over all actions.", "fraction", ge=-0.1, le=0.1),
+    Column(
+        "trump_score",
+        _F,
+        "1 - product of (1 - score) over the events of the last 72 h, decayed.",
+        "fraction",
+        ge=0,
+        le=1,
+    ),
+    Column("trump_score_signed", _F, "Sum of signed event scores, clamped.", "fraction", ge=-1, le=1),
+    Column("trump_confidence", _F, "Score-weighted mean source confidence.", "fraction", ge=0, le=1),
+    Column("trump_sentiment_7d", _F, "Mean event sentiment of the last 7 calendar days.", "-1..1", ge=-1, le=1),
+    Column("trump_tariff_intensity", _F, "100 tanh(tariff score / 50), the day's highest.", "0..100", ge=0, le=100),
+    Column("trump_procurement_alert", _B, "Whether an action with probability above 0.30 is of high urgency."),
+    Column("trump_mentions", _I, "Events of the last 24 h that mention Trump.", "events", ge=0),
+    Column("trumpxi_china_mentions", _I, "Events of the last 24 h that mention China and Trump or Xi.", "events", ge=0),
+    Column(
+        "trumpxi_sentiment_volatility", _F, "Standard deviation of the sentiment of such events over 7 days.", "", ge=0
+    ),
+    Column("trumpxi_policy_impact", _F, "Mean signed score of such events of the last 24 h.", "fraction"),
+    Column("trumpxi_volatility_30d_ma", _F, "30-calendar-day mean of trumpxi_sentiment_volatility.", "", ge=0),
+    Column(
+        "trump_soybean_sentiment_7d",
+        _F,
+        "7-day mean sentiment of events that name soy and Trump.",
+        "-1..1",
+        ge=-1,
+        le=1,
+    ),
+    Column(
+        "policy_trump_topic_multiplier", _F, "Topic multiplier of the highest-scored event.", "fraction", ge=0, le=1
+    ),
+    Column("policy_trump_recency_decay", _F, "exp(-hours since the latest scored event / 24).", "fraction", ge=0, le=1),
+]
+
+_GOLDEN_ZONE = [
+    Column("state", _I, "0 outside the golden zone, 1 inside, 2 deep.", "", ge=0, le=2),
+    Column("swing_high", _F, "High of the active swing, in the price of the row's contract.", _PRICE),
+    Column("swing_low", _F, "Low of the active swing, in the price of the row's contract.", _PRICE),
+    Column("fib_50", _F, "50 % retracement of the active swing.", _PRICE),
+    Column("fib_618", _F, "61.8 % retracement of the active swing.", _PRICE),
+    Column(
+        "vol_decay_slope",
+        _F,
+        "Slope of normalised volume over the 5 bars before the candidate bar, per bar.",
+        "fraction per bar",
+    ),
+    Column(
+        "qualified_trigger", _B, "Whether a close qualified in the session: back across fib_50 on expanding volume."
+    ),
+]
+
+_MATRIX = [
+    Column("feature_version", _S, "Version of the set of features in the row."),
+]
+
+_HORIZON_WORDS = {"1w": 5, "1m": 21, "3m": 63, "6m": 126, "12m": 252}
+
+_TRAINING = [
+    Column("training_weight", _I, "Weight of the row in training: its regime's weight.", "weight", ge=1, le=1000),
+    *(
+        column
+        for name, sessions in _HORIZON_WORDS.items()
+        for column in (
+            Column(f"target_{name}", _F, f"adj_close {sessions} sessions ahead / adj_close - 1.", "fraction", gt=-1),
+            Column(
+                f"target_price_{name}",
+                _F,
+                f"Close {sessions} sessions ahead, quoted in the contract of the row's date.",
+                _PRICE,
+            ),
+            Column(f"target_direction_{name}", _I, f"Sign of target_{name}.", "", ge=-1, le=1),
+        )
+    ),
+    Column("target_date", _D, "Trade date whose close is the target."),
+    Column("horizon_sessions", _I, "Sessions from the row to its target.", "sessions", ge=1),
+    Column(
+        "split",
+        _S,
+        "Training split; purged rows have labels that reach into the next split.",
+        isin=("train", "val", "test", "purged"),
+    ),
+    Column("as_of", _T, "Instant as of which the features are known: the row's decision time (UTC)."),
+    Column("source_run_id", _S, "Run that wrote the matrix row; not part of the row's content."),
 ]
 
 _OPS = [
@@ -226,7 +458,21 @@ _OPS = [
     Column("error_message", _S, "What went wrong, NULL on success."),
 ]
 
-_ALL = (*_IDENTITY, *_BARS, *_SESSIONS, *_CONTINUOUS, *_VOLATILITY, *_PIVOTS, *_FIBS, *_OPS)
+_ALL = (
+    *_IDENTITY,
+    *_BARS,
+    *_SESSIONS,
+    *_CONTINUOUS,
+    *_VOLATILITY,
+    *_PIVOTS,
+    *_FIBS,
+    *_REGIMES,
+    *_POLICY,
+    *_GOLDEN_ZONE,
+    *_MATRIX,
+    *_TRAINING,
+    *_OPS,
+)
 
 DICTIONARY: dict[str, Column] = {column.name: column for column in _ALL}
 if len(DICTIONARY) != len(_ALL):

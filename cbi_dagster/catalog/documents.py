@@ -54,7 +54,9 @@ def _dictionary(tables: list[Table]) -> str:
 
 def _row(column: Column, name: str, nullable: bool) -> str:
     bounds = [
-        f"{sign} {bound:g}" for sign, bound in ((">=", column.ge), (">", column.gt), ("<=", column.le)) if bound is not None
+        f"{sign} {bound:g}"
+        for sign, bound in ((">=", column.ge), (">", column.gt), ("<=", column.le))
+        if bound is not None
     ]
     meaning = column.description + (f" ({', '.join(bounds)})" if bounds else "")
     if column.isin:

@@ -179,7 +179,9 @@ class Table:
             named.add(self.partitioning.column)
         unknown = named - set(names)
         if unknown:
-            raise ValueError(f"{self.id}: key, required, cluster or partitioning name unknown columns {sorted(unknown)}")
+            raise ValueError(
+                f"{self.id}: key, required, cluster or partitioning name unknown columns {sorted(unknown)}"
+            )
         object.__setattr__(self, "required", frozenset({*self.key, *self.required, *self._partition_columns()}))
 
     def _partition_columns(self) -> tuple[str, ...]:
@@ -203,7 +205,7 @@ class Table:
     @property
     def intraday(self) -> bool:
         """Whether a row is a bar inside a session rather than one row per symbol and date."""
-        return "ts_event" in self.key
+        return isinstance(self.partitioning, Daily) and "ts_event" in self.key
 
     def column(self, name: str) -> Column:
         return self._index[name]

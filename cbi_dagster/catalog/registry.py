@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from cbi_dagster.catalog.model import Table
-from cbi_dagster.catalog.tables import features, market_data, ops
+from cbi_dagster.catalog.tables import features, market_data, ops, regimes, training
 
 
 def _declared(module: ModuleType) -> Iterator[Table]:
@@ -27,7 +27,7 @@ LANDING_SOURCES: dict[str, str] = {
 OPS_TABLES: tuple[Table, ...] = tuple(_declared(ops))
 #: Tables made by assets, inputs before the tables that read them.
 ASSET_TABLES: tuple[Table, ...] = tuple(
-    dict.fromkeys(item for module in (market_data, features) for item in _declared(module))
+    dict.fromkeys(item for module in (market_data, regimes, features, training) for item in _declared(module))
 )
 TABLES: dict[str, Table] = {item.id: item for item in (*OPS_TABLES, *ASSET_TABLES)}
 

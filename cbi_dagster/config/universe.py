@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-import importlib.resources
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from cbi_dagster.config.strict import Strict, read_yaml
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SessionEra(_Strict):
+class SessionEra(Strict):
     """Session hours in force from a trade date on, as minutes after midnight of America/Chicago wall clock."""
 
     first_trade_date: dt.date = Field(alias="from")
@@ -28,7 +24,7 @@ class SessionEra(_Strict):
         return clock_minutes(value)
 
 
-class Product(_Strict):
+class Product(Strict):
     """One futures market. Prices of every table are in `quote_unit`; `point_value` is dollars per 1.00 of price."""
 
     root: str = Field(pattern=r"^[A-Z0-9]{1,4}$")
@@ -56,7 +52,7 @@ class Product(_Strict):
         return f"{self.root}.{self.roll}.0"
 
 
-class Universe(_Strict):
+class Universe(Strict):
     """All products, their session schedules and the platform's decision time."""
 
     day_rolls_at: str
@@ -104,5 +100,4 @@ def clock_minutes(clock: str) -> int:
 @functools.cache
 def load_universe() -> Universe:
     """The validated content of universe.yaml."""
-    text = importlib.resources.files(__package__).joinpath("universe.yaml").read_text(encoding="utf-8")
-    return Universe.model_validate(yaml.safe_load(text))
+    return Universe.model_validate(read_yaml("universe.yaml"))

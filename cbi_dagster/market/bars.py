@@ -59,7 +59,11 @@ def session_bars(bars: dict[str, pd.DataFrame], universe: Universe) -> SessionBa
         if frame is None or frame.empty:
             continue
         frame, rejects, held = _split(frame.assign(schema=schema))
-        finer = pd.MultiIndex.from_frame(frame[["symbol", "date"]]).isin(taken) if len(taken) else np.zeros(len(frame), bool)
+        finer = (
+            pd.MultiIndex.from_frame(frame[["symbol", "date"]]).isin(taken)
+            if len(taken)
+            else np.zeros(len(frame), bool)
+        )
         superseded += int(finer.sum())
         frame = frame[~finer]
         rejected.append(rejects)
@@ -68,7 +72,9 @@ def session_bars(bars: dict[str, pd.DataFrame], universe: Universe) -> SessionBa
         if frame.empty:
             continue
         built = _aggregate(frame, rejects, schema, universe)
-        taken = taken.append(pd.MultiIndex.from_frame(built[["vendor_symbol", "date"]].set_axis(["symbol", "date"], axis=1)))
+        taken = taken.append(
+            pd.MultiIndex.from_frame(built[["vendor_symbol", "date"]].set_axis(["symbol", "date"], axis=1))
+        )
         sessions.append(built)
     return SessionBars(_finish(sessions, universe), _concat(rejected), _concat(held_back), used, superseded)
 

@@ -113,7 +113,9 @@ class DuckDBWarehouse(Warehouse):
                 continue
             normal = connection.sql(f"SELECT typeof(NULL::{wanted})").fetchall()[0][0]
             if stored[name] != normal:
-                raise SchemaDriftError(f"{table.id}.{name} is stored as {stored[name]}, declared as {normal}: rebuild the table")
+                raise SchemaDriftError(
+                    f"{table.id}.{name} is stored as {stored[name]}, declared as {normal}: rebuild the table"
+                )
 
     def read(
         self,
@@ -163,7 +165,9 @@ class DuckDBWarehouse(Warehouse):
         )
         with self.transaction() as connection:
             known = _select_ledger(connection, table.id).set_index("partition_key").reindex(labels)
-            same = (known["content_hash"].to_numpy() == entries["content_hash"].to_numpy()) & known["content_hash"].notna().to_numpy()
+            same = (known["content_hash"].to_numpy() == entries["content_hash"].to_numpy()) & known[
+                "content_hash"
+            ].notna().to_numpy()
             for name in ("written_at", "written_run"):
                 entries[name] = entries[name].where(~same, known[name].to_numpy())
             confirmed = same & (
@@ -174,7 +178,9 @@ class DuckDBWarehouse(Warehouse):
             if changed.any():
                 _delete(connection, table, rows.partitions[changed])
                 written = rows.only(changed)
-                written = written.append_column("ingestion_ts", pa.array([moment] * len(written), pa.timestamp("us", tz="UTC")))
+                written = written.append_column(
+                    "ingestion_ts", pa.array([moment] * len(written), pa.timestamp("us", tz="UTC"))
+                )
                 written = written.append_column("run_id", pa.array([provenance.run_id] * len(written), pa.string()))
                 insert(connection, table, written)
             if not confirmed.all():
@@ -182,7 +188,9 @@ class DuckDBWarehouse(Warehouse):
             if accounts is not None:
                 _write_accounts(connection, table, rows.partitions, accounts)
         return ReplaceResult(
-            written=tuple(labels[changed]), unchanged=tuple(labels[same]), rows_written=int(rows.row_counts[changed].sum())
+            written=tuple(labels[changed]),
+            unchanged=tuple(labels[same]),
+            rows_written=int(rows.row_counts[changed].sum()),
         )
 
     def ledger(self, table_id: str | None = None) -> pd.DataFrame:

@@ -24,7 +24,9 @@ def content_hashes(rows: Slice) -> list[str]:
     """Hex digest of each partition of the slice, in the order of `rows.partitions`."""
     table = rows.table
     header = "|".join(
-        f"{path}:{leaf.type.value}" for path, leaf in table.leaves() if table.column(path.partition(".")[0]) in table.content_columns
+        f"{path}:{leaf.type.value}"
+        for path, leaf in table.leaves()
+        if table.column(path.partition(".")[0]) in table.content_columns
     ).encode()
     words: list[np.ndarray] = []
     nulls: list[np.ndarray] = []
@@ -59,7 +61,8 @@ def _add(column: Column, array: pa.ChunkedArray, words: list[np.ndarray], nulls:
     if column.type is Type.STRING:
         encoded = array.combine_chunks().dictionary_encode()
         digests = b"".join(
-            hashlib.blake2b(value.encode(), digest_size=DIGEST_BYTES).digest() for value in encoded.dictionary.to_pylist()
+            hashlib.blake2b(value.encode(), digest_size=DIGEST_BYTES).digest()
+            for value in encoded.dictionary.to_pylist()
         )
         table = np.vstack([np.frombuffer(digests, np.uint64).reshape(-1, 2), np.zeros((1, 2), np.uint64)])
         codes = pc.fill_null(encoded.indices, len(encoded.dictionary)).to_numpy()

@@ -115,7 +115,7 @@ class WarehouseIOManager(dg.IOManager):
             f"{len(result.unchanged)} unchanged, {build.not_landed} without landed data"
         )
         step = context.step_context
-        partition = step.partition_key_range.end if step.has_partition_key_range else None
+        partition = None if isinstance(build.table.partitioning, Unpartitioned) else step.partition_key_range.end
         # Dagster would copy output metadata into the event of every partition of a range.
         step.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=partition)
         if self._on_write is not None:

@@ -58,7 +58,9 @@ def expected_partitions(table: Table, trade_dates: np.ndarray) -> np.ndarray:
 def window(table: Table, read: Read, partitions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First and last trade date (both inclusive) that each partition reads of an input; NaT for "since inception"."""
     if isinstance(table.partitioning, Unpartitioned):
-        return np.full(len(partitions), np.datetime64("NaT", "D")), np.full(len(partitions), np.datetime64("9999-12-31"))
+        return np.full(len(partitions), np.datetime64("NaT", "D")), np.full(
+            len(partitions), np.datetime64("9999-12-31")
+        )
     first, last = partitions, partitions
     if isinstance(table.partitioning, Monthly):
         months = partitions.astype("datetime64[M]")
@@ -120,7 +122,9 @@ _RECORD = 8 + _DIGEST_BYTES
 
 def _records(source: Contents) -> bytes:
     days = source.keys.astype("datetime64[D]").astype(np.int64)
-    return b"".join(int(day).to_bytes(8, "big", signed=True) + bytes.fromhex(h) for day, h in zip(days, source.hashes, strict=True))
+    return b"".join(
+        int(day).to_bytes(8, "big", signed=True) + bytes.fromhex(h) for day, h in zip(days, source.hashes, strict=True)
+    )
 
 
 def _prefix_chain(records: bytes, count: int) -> list[bytes]:

@@ -10,7 +10,17 @@ def landed():
     def make(rows, *, covered=True):
         frame = pd.DataFrame(
             rows,
-            columns=["at", "symbol", "instrument_id", "session_instrument_id", "open", "high", "low", "close", "volume"],
+            columns=[
+                "at",
+                "symbol",
+                "instrument_id",
+                "session_instrument_id",
+                "open",
+                "high",
+                "low",
+                "close",
+                "volume",
+            ],
         )
         local = pd.to_datetime(frame.pop("at")).dt.tz_localize("America/Chicago")
         frame["ts_event"] = local.dt.tz_convert("UTC").astype("datetime64[ns, UTC]")
@@ -18,7 +28,11 @@ def landed():
         frame["root"] = frame["symbol"].str.extract(r"^(MES|[A-Z0-9]{2})", expand=False)
         frame["session_instrument_id"] = frame["session_instrument_id"].astype("Int64")
         return frame.assign(
-            session_covered=covered, publisher_id=1, dataset="GLBX.MDP3", source_file="f", source_row=np.arange(len(frame))
+            session_covered=covered,
+            publisher_id=1,
+            dataset="GLBX.MDP3",
+            source_file="f",
+            source_row=np.arange(len(frame)),
         )
 
     return make

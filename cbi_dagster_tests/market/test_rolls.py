@@ -15,7 +15,17 @@ def sessions(rows):
     """Session rows from (date, symbol, contract, instrument, open, close, volume, boundary instrument, boundary close)."""
     frame = pd.DataFrame(
         rows,
-        columns=["date", "symbol", "contract", "instrument_id", "open", "close", "volume", "boundary_instrument_id", "boundary_close"],
+        columns=[
+            "date",
+            "symbol",
+            "contract",
+            "instrument_id",
+            "open",
+            "close",
+            "volume",
+            "boundary_instrument_id",
+            "boundary_close",
+        ],
     )
     frame["date"] = pd.to_datetime(frame["date"])
     frame["root"] = frame["symbol"].str[:2]
@@ -29,7 +39,12 @@ def sessions(rows):
 
 def test_a_roll_between_sessions_compares_last_close_with_first_open():
     front = continuous(
-        sessions([("2024-01-02", "ZL", None, 1, 50, 50.0, 9, None, None), ("2024-01-03", "ZL", None, 2, 55.0, 56.0, 9, None, None)]),
+        sessions(
+            [
+                ("2024-01-02", "ZL", None, 1, 50, 50.0, 9, None, None),
+                ("2024-01-03", "ZL", None, 2, 55.0, 56.0, 9, None, None),
+            ]
+        ),
         UNIVERSE,
     )
     assert front["is_roll"].tolist() == [False, True]
@@ -43,7 +58,12 @@ def test_a_roll_between_sessions_compares_last_close_with_first_open():
 
 def test_a_roll_inside_a_session_uses_the_old_contracts_last_bar_of_that_session():
     front = continuous(
-        sessions([("2024-01-02", "ES", None, 1, 50, 50.0, 9, None, None), ("2024-01-03", "ES", None, 2, 55.0, 56.0, 9, 1, 52.0)]),
+        sessions(
+            [
+                ("2024-01-02", "ES", None, 1, 50, 50.0, 9, None, None),
+                ("2024-01-03", "ES", None, 2, 55.0, 56.0, 9, 1, 52.0),
+            ]
+        ),
         UNIVERSE,
     )
     assert front["adj_factor"][1] == 52 / 55
@@ -88,7 +108,9 @@ def test_later_sessions_never_change_earlier_rows():
     rows = [(d, "ZL", None, 1 + i // 7, *rng.uniform(40, 60, 2), 9, None, None) for i, d in enumerate(days)]
     whole = continuous(sessions(rows), UNIVERSE)
     for cut in (5, 20, 41):
-        pd.testing.assert_frame_equal(continuous(sessions(rows[:cut]), UNIVERSE), whole.iloc[:cut].reset_index(drop=True))
+        pd.testing.assert_frame_equal(
+            continuous(sessions(rows[:cut]), UNIVERSE), whole.iloc[:cut].reset_index(drop=True)
+        )
 
 
 def outright(day, contract, volume, price=50.0):
@@ -99,7 +121,11 @@ def test_an_outright_series_rolls_after_two_sessions_of_larger_volume_and_never_
     days = pd.bdate_range("2024-05-01", periods=7).strftime("%Y-%m-%d")
     july = [90, 80, 40, 30, 90, 95, 99]
     august = [10, 60, 60, 70, 10, 5, 1]
-    rows = [outright(d, c, v) for d, *vs in zip(days, july, august, strict=True) for c, v in zip(("ZLN4", "ZLQ4"), vs, strict=True)]
+    rows = [
+        outright(d, c, v)
+        for d, *vs in zip(days, july, august, strict=True)
+        for c, v in zip(("ZLN4", "ZLQ4"), vs, strict=True)
+    ]
     chosen = select_outrights(sessions(rows), UNIVERSE.product("ZL"))
     # No front contract on the first day; August overtook on days 2 and 3, so it is front from day 4 (index 4) on.
     assert chosen["contract"].tolist() == ["ZLN4", "ZLN4", "ZLN4", "ZLQ4", "ZLQ4", "ZLQ4"]
@@ -119,7 +145,12 @@ def test_an_outright_roll_is_forced_before_first_notice():
 
 @pytest.mark.parametrize(
     ("contract", "traded", "month"),
-    [("ZLZ5", "2025-11-17", "2025-12-01"), ("CLF6", "2015-12-01", "2016-01-01"), ("ESH21", "2020-12-28", "2021-03-01"), ("MESM0", "2019-05-06", "2020-06-01")],
+    [
+        ("ZLZ5", "2025-11-17", "2025-12-01"),
+        ("CLF6", "2015-12-01", "2016-01-01"),
+        ("ESH21", "2020-12-28", "2021-03-01"),
+        ("MESM0", "2019-05-06", "2020-06-01"),
+    ],
 )
 def test_delivery_months_resolve_the_repeating_year_digit(contract, traded, month):
     assert delivery_month(contract, dt.date.fromisoformat(traded)) == dt.date.fromisoformat(month)

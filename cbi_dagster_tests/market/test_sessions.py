@@ -33,7 +33,8 @@ def test_trade_date_is_the_chicago_date_seven_hours_on(chicago, expected):
 @given(st.lists(st.datetimes(dt.datetime(2005, 1, 1), dt.datetime(2035, 1, 1)), min_size=1, max_size=50))
 def test_trade_dates_agree_with_a_conversion_one_by_one(instants):
     expected = [
-        (pd.Timestamp(t, tz="UTC").tz_convert("America/Chicago").tz_localize(None) + pd.Timedelta("7h")).date() for t in instants
+        (pd.Timestamp(t, tz="UTC").tz_convert("America/Chicago").tz_localize(None) + pd.Timedelta("7h")).date()
+        for t in instants
     ]
     assert trade_dates(np.array(instants, dtype="datetime64[ns]")).tolist() == expected
 

@@ -46,7 +46,9 @@ def test_writing_the_same_data_twice_changes_nothing(warehouse, provenance, rows
 def test_recomputing_to_equal_content_advances_only_the_verification(warehouse, provenance, rows):
     warehouse.replace(SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), provenance(DAYS))
     before = warehouse.ledger(SAMPLE.id)
-    warehouse.replace(SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), provenance(DAYS, run="run-2", code="2", prints="b"))
+    warehouse.replace(
+        SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), provenance(DAYS, run="run-2", code="2", prints="b")
+    )
     after = warehouse.ledger(SAMPLE.id)
     content = ["content_hash", "row_count", "written_at", "written_run"]
     pd.testing.assert_frame_equal(before[content], after[content])
@@ -106,7 +108,9 @@ def test_a_killed_writer_leaves_whole_partitions_that_agree_with_the_ledger(ware
     context = multiprocessing.get_context("spawn")
     for _ in range(3):
         started = context.Event()
-        writer = context.Process(target=_write_forever, args=(warehouse.path, rows("2024-01-02", "2024-01-03"), started))
+        writer = context.Process(
+            target=_write_forever, args=(warehouse.path, rows("2024-01-02", "2024-01-03"), started)
+        )
         writer.start()
         assert started.wait(60)
         time.sleep(0.2)

@@ -52,7 +52,13 @@ def test_every_other_change_counts(change):
 
 
 def test_null_zero_and_empty_are_three_things():
-    digests = [digest(sample(volume=None)), digest(sample(volume=0)), digest(sample(P=None)), digest(sample(P="null")), digest(sample(P=0.0))]
+    digests = [
+        digest(sample(volume=None)),
+        digest(sample(volume=0)),
+        digest(sample(P=None)),
+        digest(sample(P="null")),
+        digest(sample(P=0.0)),
+    ]
     assert len(set(digests)) == 5
 
 
@@ -61,7 +67,13 @@ def test_minus_zero_is_zero():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.one_of(st.none(), st.integers(0, 2**62))), min_size=1, max_size=8))
+@given(
+    st.lists(
+        st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.one_of(st.none(), st.integers(0, 2**62))),
+        min_size=1,
+        max_size=8,
+    )
+)
 def test_equal_content_and_only_equal_content_has_equal_hashes(values):
     def frame(pairs):
         return pa.concat_tables([sample(price=p, volume=v, symbol=f"S{i}") for i, (p, v) in enumerate(pairs)])

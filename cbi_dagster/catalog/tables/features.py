@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from cbi_dagster.catalog.columns import pick
-from cbi_dagster.catalog.model import Daily, Read, Table
+from cbi_dagster.catalog.columns import DICTIONARY, pick
+from cbi_dagster.catalog.model import Daily, Read, Table, renamed, struct
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
+from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR, REGIME_WEIGHTS
 
 
 def _family(name: str, description: str, columns: str, module: str, back: int) -> Table:
@@ -54,4 +55,68 @@ FIB_LEVELS_DAILY = _family(
     "price_near_any_major",
     "fibs",
     back=162,
+)
+
+MATRIX_STRUCTS = (
+    struct(
+        "market_data", "The session of the row's contract.", pick("open high low close volume vwap realized_vol_1h")
+    ),
+    struct(
+        "pivots",
+        "Where the close stands among the pivots of the prior session and week.",
+        pick("P R1 R2 S1 S2 distance_to_P distance_to_nearest_pivot weekly_pivot_distance price_above_P"),
+    ),
+    struct(
+        "policy",
+        "Policy events known at the row's decision time; NULL where no source covers the date.",
+        pick(
+            "trump_action_prob trump_expected_zl_move trump_score trump_score_signed trump_confidence trump_sentiment_7d "
+            "trump_tariff_intensity trump_procurement_alert trump_mentions trumpxi_china_mentions "
+            "trumpxi_sentiment_volatility trumpxi_policy_impact trumpxi_volatility_30d_ma trump_soybean_sentiment_7d "
+            "policy_trump_topic_multiplier policy_trump_recency_decay"
+        ),
+    ),
+    struct(
+        "golden_zone",
+        "The golden-zone state machine of MES; NULL for other symbols.",
+        pick("state swing_high swing_low fib_50 fib_618 vol_decay_slope qualified_trigger"),
+    ),
+    struct(
+        "regime",
+        "The regime in force and how volatile the symbol is against its own past.",
+        (
+            renamed(DICTIONARY["regime"], "name"),
+            *pick("weight vol_percentile k_vol"),
+        ),
+    ),
+    struct(
+        "fibs",
+        "Fibonacci levels of the last confirmed swing.",
+        pick(
+            "trend_direction swing_high_price swing_low_price days_since_swing retrace_236 retrace_382 retrace_50 "
+            "retrace_618 retrace_786 ext_100 ext_1236 ext_1382 ext_1618 ext_200 ext_2618 swing_position_pct "
+            "price_near_618_retrace price_near_1618_ext price_near_any_major"
+        ),
+    ),
+)
+
+DAILY_ML_MATRIX = Table(
+    dataset="features",
+    name="daily_ml_matrix",
+    description="Everything known of a symbol at its decision time, one row per symbol and trade date.",
+    columns=(*pick("symbol data_date timestamp"), *MATRIX_STRUCTS, *pick("regime_name feature_version")),
+    key=("symbol", "data_date"),
+    partitioning=Daily("data_date"),
+    layer="features",
+    required=frozenset({"timestamp", "market_data", "regime", "regime_name", "feature_version"}),
+    cluster=("symbol", "regime_name"),
+    reads=(
+        Read(FUTURES_CONTINUOUS_1D.id),
+        Read(VOLATILITY_DAILY.id),
+        Read(PIVOT_MATH_DAILY.id),
+        Read(FIB_LEVELS_DAILY.id),
+        Read(REGIME_CALENDAR.id),
+        Read(REGIME_WEIGHTS.id),
+    ),
+    code=("cbi_dagster.matrix.structs", "cbi_dagster.matrix.quality", "universe"),
 )

@@ -20,7 +20,9 @@ def _landed(name: str, schema: str, what: str) -> Table:
         key=("symbol", "ts_event"),
         partitioning=Daily("date"),
         layer="market_data",
-        required=frozenset({"root", "instrument_id", "open", "high", "low", "close", "volume", "session_covered", "dataset"}),
+        required=frozenset(
+            {"root", "instrument_id", "open", "high", "low", "close", "volume", "session_covered", "dataset"}
+        ),
         cluster=("root", "symbol"),
         reads=(Read(f"landing.{schema.replace('-', '_')}"),),
         row_checks=_OHLC,
@@ -46,7 +48,18 @@ OHLCV_1D = Table(
     partitioning=Daily("date"),
     layer="market_data",
     required=frozenset(
-        {"root", "instrument_id", "open", "high", "low", "close", "volume", "bar_source", "bar_count", "session_close_ts"}
+        {
+            "root",
+            "instrument_id",
+            "open",
+            "high",
+            "low",
+            "close",
+            "volume",
+            "bar_source",
+            "bar_count",
+            "session_close_ts",
+        }
     ),
     cluster=("symbol",),
     reads=(Read(OHLCV_1M.id), Read(OHLCV_1H.id), Read(OHLCV_UTC_1D.id)),

@@ -125,7 +125,7 @@ def _first_reason(
     with np.errstate(invalid="ignore"):
         faults = [
             ~np.isfinite(opened + high + low + close),
-            positive_only & (np.minimum(lower, low) <= 0),
+            positive_only & (np.minimum(np.minimum(lower, low), high) <= 0),
             ~((low <= lower) & (upper <= high)),
             own["volume"].to_numpy(np.int64) <= 0,
             stamps % BAR_NS[schema] != 0,

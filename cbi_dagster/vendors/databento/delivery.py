@@ -20,6 +20,7 @@ these gaps: keep that file beside the data.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import io
 import json
@@ -61,6 +62,8 @@ _RTYPES = {"ohlcv-1m": 0x21, "ohlcv-1h": 0x22, "ohlcv-1d": 0x23}
 _STYPES = ("continuous", "parent", "raw_symbol")
 _OHLCV_WORDS = 14  # a record states its own length in units of four bytes
 _DAY_NS = BAR_NS["ohlcv-1d"]
+_EARLIEST, _LATEST = dt.date(1970, 1, 1), dt.date(2200, 1, 1)  # nanoseconds count to 2262
+_LATEST_NS = pd.Timestamp(_LATEST).value
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _FEED_BYTES = 2**16
 _TABULAR = re.compile(r"\.(?P<schema>ohlcv-1[mhd])\.(csv|parquet)$")
@@ -329,7 +332,7 @@ def _decode_dbn(file: DeliveredFile, data: bytes, digest: str) -> VerifiedFile:
     if end is not None and header.limit and len(records) >= header.limit:
         # The vendor stopped at the requested number of records: nothing is known after the last of them.
         end = min(end, int(stamps[-1]) + BAR_NS[schema])
-    if not isinstance(end, int) or not start <= end < databento_dbn.UNDEF_TIMESTAMP:
+    if not isinstance(end, int) or not start <= end < _LATEST_NS:
         raise HeaderMismatchError(path, f"its header states the period {start} to {end}", _AGAIN)
     mapping = _stated_mapping(path, header)
     _check_records(path, records, stamps, schema, start, end)
@@ -396,7 +399,7 @@ def _stated_mapping(path: Path, header: databento_dbn.Metadata) -> pd.DataFrame:
         if interval["symbol"]
     )
     unknown = set() if str(header.stype_in) == "parent" else set(header.mappings) - set(header.symbols)
-    wrong = [row for row in rows if not row[3].isdecimal() or row[1] >= row[2]]
+    wrong = [row for row in rows if not (row[3].isdecimal() and _EARLIEST <= row[1] < row[2] <= _LATEST)]
     if unknown or wrong:
         named = _some(unknown or {row[0] for row in wrong})
         raise HeaderMismatchError(path, f"its header maps {named} in a way that makes no sense", _AGAIN)

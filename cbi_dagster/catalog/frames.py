@@ -1,0 +1,88 @@
+"""Between frames and Arrow, by declaration: the one place that knows how a column type looks in pandas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cbi_dagster.catalog.model import Column, Table, Type
+
+
+def to_array(column: Column, values: pd.Series | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Values of a column as Arrow of its declared type.
+
+    Series follow the project's conventions: naive midnight timestamps for DATE, UTC timestamps, NaN for a NULL FLOAT64.
+    Raises TypeError, ValueError or an Arrow error when the type cannot hold them without loss.
+    """
+    if isinstance(values, pa.ChunkedArray):
+        return values.cast(column.arrow_type)
+    series = values
+    if series.isna().all():
+        # Nothing is known, so the frame's dtype says nothing either.
+        return pa.nulls(len(series), column.arrow_type)
+    if column.type is Type.FLOAT64:
+        if series.dtype.kind not in "fiu":
+            raise TypeError(f"its dtype is {series.dtype}")
+        return pa.array(series.to_numpy(np.float64, na_value=np.nan), from_pandas=True)
+    if column.type in (Type.INT64, Type.BOOL):
+        kinds = "iu" if column.type is Type.INT64 else "b"
+        if series.dtype.kind not in kinds:
+            raise TypeError(f"its dtype is {series.dtype}")
+        return pa.array(series).cast(column.arrow_type)
+    if column.type is Type.DATE:
+        if not (series.dt.normalize() == series).where(series.notna(), True).all():
+            raise TypeError("it has times of day")
+        return pa.array(series.to_numpy("datetime64[ns]"), from_pandas=True).cast(pa.date32())
+    if column.type is Type.TIMESTAMP:
+        if series.dt.tz is None:
+            raise TypeError("it has no time zone (UTC wanted)")
+        # safe=True: a nanosecond that microseconds cannot hold is an error, not a rounding.
+        return (
+            pa.array(series.dt.tz_convert(None).to_numpy(), from_pandas=True)
+            .cast(pa.timestamp("us"))
+            .cast(column.arrow_type)
+        )
+    if column.type is Type.STRUCT:
+        return pa.array(series, column.arrow_type, from_pandas=True)
+    array = pa.array(series, from_pandas=True)
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    if pa.types.is_large_string(array.type):
+        array = array.cast(pa.string())
+    if array.type != pa.string():
+        raise TypeError(f"its type is {array.type}")
+    return array
+
+
+def to_frame(table: Table, data: pa.Table) -> pd.DataFrame:
+    """Stored rows as a frame of the project's conventions; STRUCTs are flattened to `<struct>_<field>` columns.
+
+    Strings of intraday tables become categoricals (millions of rows repeat a few names).
+    """
+    columns: dict[str, pd.Series] = {}
+    for name in data.column_names:
+        column = table.column(name)
+        if column.type is Type.STRUCT:
+            for part in column.fields:
+                columns[f"{name}_{part.name}"] = _series(part, pc.struct_field(data[name], part.name), False, table)
+        else:
+            columns[name] = _series(column, data[name], name in table.required, table)
+    return pd.DataFrame(columns)
+
+
+def _series(column: Column, array: pa.ChunkedArray, required: bool, table: Table) -> pd.Series:
+    if column.type is Type.STRING:
+        if table.intraday:
+            return array.dictionary_encode().unify_dictionaries().to_pandas()
+        return pd.Series(array.to_pandas(), dtype=object)
+    if column.type is Type.DATE:
+        return pd.Series(array.cast(pa.timestamp("ns")).to_numpy())
+    if column.type is Type.TIMESTAMP:
+        return pd.Series(array.cast(pa.timestamp("ns")).to_numpy()).dt.tz_localize("UTC")
+    if column.type is Type.FLOAT64:
+        return pd.Series(array.to_numpy())
+    if required:
+        return pd.Series(array.to_numpy())
+    return array.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get)

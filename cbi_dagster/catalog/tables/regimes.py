@@ -1,0 +1,30 @@
+"""The regime calendar and its weights, made from config/regimes.yaml."""
+
+from __future__ import annotations
+
+from cbi_dagster.catalog.columns import pick
+from cbi_dagster.catalog.model import Daily, Table, Unpartitioned
+
+REGIME_CALENDAR = Table(
+    dataset="training",
+    name="regime_calendar",
+    description="The regime in force on each trade date.",
+    columns=pick("date regime valid_from valid_to is_fallback"),
+    key=("date",),
+    partitioning=Daily("date"),
+    layer="training",
+    required=frozenset({"regime", "is_fallback"}),
+    code=("cbi_dagster.matrix.regimes", "regimes"),
+)
+
+REGIME_WEIGHTS = Table(
+    dataset="training",
+    name="regime_weights",
+    description="The declared regimes with their training weights.",
+    columns=pick("regime weight description research_rationale known_from"),
+    key=("regime",),
+    partitioning=Unpartitioned(),
+    layer="training",
+    required=frozenset({"weight"}),
+    code=("cbi_dagster.matrix.regimes", "regimes"),
+)

@@ -1,0 +1,46 @@
+"""Training tables: the matrix of one symbol with point-in-time labels of one horizon."""
+
+from __future__ import annotations
+
+from cbi_dagster.catalog.columns import pick
+from cbi_dagster.catalog.model import Column, Monthly, Read, Table, renamed
+from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX, MATRIX_STRUCTS
+from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
+from cbi_dagster.config.horizons import Horizon, load_horizons
+
+
+def _flattened() -> tuple[Column, ...]:
+    """The matrix's STRUCT fields as columns named `<struct>_<field>`; the regime's name and weight are no features."""
+    return tuple(
+        renamed(part, f"{group.name}_{part.name}")
+        for group in MATRIX_STRUCTS
+        for part in group.fields
+        if (group.name, part.name) not in (("regime", "name"), ("regime", "weight"))
+    )
+
+
+def _training_table(horizon: Horizon) -> Table:
+    label = horizon.name
+    return Table(
+        dataset="training",
+        name=f"{horizon.symbol.lower()}_training_prod_allhistory_{label}",
+        description=f"{horizon.symbol} matrix rows with the simple return over the next {horizon.sessions} sessions as "
+        "target. Rows whose target session has not come yet are left out.",
+        columns=(
+            *pick("symbol data_date"),
+            *_flattened(),
+            *pick(f"regime training_weight target_{label} target_price_{label} target_direction_{label} target_date"),
+            *pick("horizon_sessions split as_of source_run_id"),
+        ),
+        key=("symbol", "data_date"),
+        partitioning=Monthly("data_date"),
+        layer="training",
+        required=frozenset({"regime", "training_weight", f"target_{label}", "target_date", "split", "as_of"}),
+        cluster=("regime",),
+        reads=(Read(DAILY_ML_MATRIX.id), Read(FUTURES_CONTINUOUS_1D.id, forward=horizon.forward_trade_dates)),
+        code=("cbi_dagster.training.labels", "cbi_dagster.training.splits", "cbi_dagster.training.frames", "horizons"),
+        owners=("team:models",),
+    )
+
+
+ZL_TRAINING = tuple(_training_table(horizon) for horizon in load_horizons().daily("ZL"))

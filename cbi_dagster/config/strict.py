@@ -1,0 +1,20 @@
+"""The base of all config models: unknown keys are errors, values never change."""
+
+from __future__ import annotations
+
+import importlib.resources
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_yaml(name: str) -> Any:
+    """The parsed content of a YAML file of this package."""
+    return yaml.safe_load(importlib.resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))

@@ -1,0 +1,177 @@
+"""Intraday bars of any horizon from stored minute or hour bars, anchored at the session's start.
+
+A trade date starts at 17:00 America/Chicago of the day before. Blocks of a horizon count from there: the 4hr blocks
+start at 17, 21, 01, 05, 09 and 13 o'clock, the last of them cut short by the session's close at 16:00. A block never
+crosses a session, and a session has one contract, so no bar mixes two of either.
+
+A bar is named by its close, `bar_close_ts`: the end of its block (exclusive bound of the trades in it). The end of
+the last 4hr block is 17:00 although trading stops at 16:00: the label depends on the clock alone, not on early closes
+or changed hours, and is never earlier than the bar's last trade. A block that the session's close cuts short counts
+as complete then. Blocks without trades have no bar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cbi_dagster.market.sessions import chicago_instants, utc_instants
+
+VERSION = "1"
+
+HORIZON_MINUTES = {"1min": 1, "5min": 5, "15min": 15, "30min": 30, "1hr": 60, "4hr": 240}
+"""Length of each horizon's blocks; each is a multiple of the one before it, so bars are built from bars."""
+
+BAR_COLUMNS = (
+    "date", "symbol", "bar_close_ts", "instrument_id", "open", "high", "low", "close", "volume", "adj_factor",
+)  # fmt: skip
+
+_VALUES = ("open", "high", "low", "close", "volume")
+_SCHEMA_MINUTES = {"ohlcv-1m": 1, "ohlcv-1h": 60}
+SESSION_STARTS_AT = -7 * 60
+"""17:00 of the day before, in minutes from midnight of the trade date."""
+_MINUTE_NS = 60_000_000_000
+_DAY_MINUTES = 1440
+
+_Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+class InvalidBarsError(ValueError):
+    """Intraday bars or sessions that cannot be resampled: a missing column, a repeated bar, several markets."""
+
+
+def resampled_bars(bars: Mapping[str, pd.DataFrame], continuous: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Bars of every horizon of `HORIZON_MINUTES`, made of the bars of each session's own contract only.
+
+    Args:
+        bars: landed bars of one market's preferred continuous symbol by vendor schema (`ohlcv-1m`, `ohlcv-1h`),
+            either of which may be absent; in any order. `date`, `ts_event` (start of the bar, UTC),
+            `instrument_id`, `open`, `high`, `low`, `close`, `volume`, `session_covered`.
+        continuous: that market's rows of `futures_continuous_1d`: `date`, `symbol`, `instrument_id`, `bar_source`,
+            `adj_factor`. A session's `bar_source` names the schema its bars are taken from; sessions that are not
+            listed, that were built from vendor day bars, or that the landed data does not cover yield nothing.
+
+    Returns:
+        For each horizon a frame of `BAR_COLUMNS` sorted by `bar_close_ts` with a RangeIndex. `date` is the session's,
+        `symbol` (categorical) that of `continuous`; prices are unadjusted, and price x `adj_factor` is the adjusted
+        price (NaN where the factor is unknown). A horizon finer than a session's schema has no bars of it.
+
+    Raises:
+        InvalidBarsError: a column is missing, a bar or session is repeated, or there are several symbols.
+    """
+    _require(continuous, "date", "symbol", "instrument_id", "bar_source", "adj_factor")
+    symbols = continuous["symbol"].unique()
+    if len(symbols) > 1:
+        raise InvalidBarsError(f"sessions of several symbols ({', '.join(map(str, symbols))}); give one market's")
+    sessions = continuous.sort_values("date", kind="stable")
+    dates = sessions["date"].to_numpy("datetime64[ns]")
+    if (dates[1:] == dates[:-1]).any():
+        repeated = dates[1:][dates[1:] == dates[:-1]][0].astype("datetime64[D]")
+        raise InvalidBarsError(f"the session {repeated} is listed twice; keep one row per trade date")
+
+    parts: dict[str, list[_Arrays]] = {horizon: [] for horizon in HORIZON_MINUTES}
+    for schema, minutes in _SCHEMA_MINUTES.items():
+        own = sessions[(sessions["bar_source"] == schema).to_numpy(bool)]
+        frame = bars.get(schema)
+        if frame is None or frame.empty or own.empty:
+            continue
+        level = _session_blocks(frame, own, schema)
+        for horizon, length in HORIZON_MINUTES.items():
+            if length >= minutes:
+                level = _merge(level, length)
+                parts[horizon].append(level)
+    return {horizon: _frame(found, sessions, HORIZON_MINUTES[horizon]) for horizon, found in parts.items()}
+
+
+def _session_blocks(frame: pd.DataFrame, sessions: pd.DataFrame, schema: str) -> _Arrays:
+    """The bars of the sessions' own contracts in order of time.
+
+    `at` counts minutes from the session's start plus 1440 for every day of the session's date: one ascending key
+    for time, session and block.
+    """
+    _require(frame, "date", "ts_event", "instrument_id", "open", "high", "low", "close", "volume", "session_covered")
+    session_days = sessions["date"].to_numpy("datetime64[D]")
+    days = frame["date"].to_numpy("datetime64[D]")
+    place = np.minimum(np.searchsorted(session_days, days), len(session_days) - 1)
+    own = (
+        (session_days[place] == days)
+        & (sessions["instrument_id"].to_numpy(np.int64)[place] == frame["instrument_id"].to_numpy(np.int64))
+        & frame["session_covered"].to_numpy(bool)
+    )
+    starts = chicago_instants(session_days, SESSION_STARTS_AT).astype(np.int64)
+    offset = (utc_instants(frame["ts_event"]).astype("datetime64[ns]").astype(np.int64) - starts[place]) // _MINUTE_NS
+    at = days.astype(np.int64) * _DAY_MINUTES + offset
+    columns: _Arrays = {"at": at, **{name: frame[name].to_numpy() for name in _VALUES}}
+    if not own.all():
+        columns = {name: values[own] for name, values in columns.items()}
+    step = np.diff(columns["at"])
+    if (step <= 0).any():
+        order = np.argsort(columns["at"], kind="stable")
+        columns = {name: values[order] for name, values in columns.items()}
+        if (np.diff(columns["at"]) == 0).any():
+            row = int(np.flatnonzero(np.diff(columns["at"]) == 0)[0])
+            day = np.datetime64(int(columns["at"][row]) // _DAY_MINUTES, "D")
+            raise InvalidBarsError(f"{schema} has two bars of one start in the session {day}; keep the landed last one")
+    return columns
+
+
+def _merge(bars: _Arrays, minutes: int) -> _Arrays:
+    """Bars of blocks of `minutes`; the blocks of `bars` must divide them. A session's minutes are divisible too."""
+    block = bars["at"] // minutes
+    first = np.ones(len(block), bool)
+    np.not_equal(block[1:], block[:-1], out=first[1:])
+    if first.all():
+        return bars
+    starts = np.flatnonzero(first)
+    ends = np.append(starts[1:], len(block)) - 1
+    return {
+        "at": bars["at"][starts],
+        "open": bars["open"][starts],
+        "high": np.maximum.reduceat(bars["high"], starts),
+        "low": np.minimum.reduceat(bars["low"], starts),
+        "close": bars["close"][ends],
+        "volume": np.add.reduceat(bars["volume"], starts),
+    }
+
+
+def _frame(parts: list[_Arrays], sessions: pd.DataFrame, minutes: int) -> pd.DataFrame:
+    """The bars of all schemas in order of time, with what their sessions say."""
+    filled = [part for part in parts if len(part["at"])]
+    columns: _Arrays = {
+        name: np.concatenate([part[name] for part in filled]) if filled else np.empty(0, np.int64)
+        for name in ("at", *_VALUES)
+    }
+    if len(filled) > 1:
+        order = np.argsort(columns["at"], kind="stable")
+        columns = {name: values[order] for name, values in columns.items()}
+    at = columns["at"].astype(np.int64)
+    session_days = sessions["date"].to_numpy("datetime64[D]")
+    place = np.searchsorted(session_days, (at // _DAY_MINUTES).astype("datetime64[D]"))
+    starts = chicago_instants(session_days, SESSION_STARTS_AT).astype(np.int64)
+    block_end = (at % _DAY_MINUTES // minutes + 1) * minutes
+    closes = (starts[place] + block_end * _MINUTE_NS).view("datetime64[ns]")
+    symbols = [str(name) for name in sessions["symbol"].unique()]
+    return pd.DataFrame(
+        {
+            "date": session_days.astype("datetime64[ns]")[place],
+            "symbol": pd.Categorical.from_codes(np.zeros(len(at), np.int64), pd.Index(symbols, dtype=object)),
+            "bar_close_ts": pd.DatetimeIndex(closes, tz="UTC"),
+            "instrument_id": sessions["instrument_id"].to_numpy(np.int64)[place],
+            **{name: columns[name].astype(np.float64, copy=False) for name in ("open", "high", "low", "close")},
+            "volume": columns["volume"].astype(np.int64, copy=False),
+            "adj_factor": sessions["adj_factor"].to_numpy(np.float64)[place],
+        },
+        columns=list(BAR_COLUMNS),
+        copy=False,
+    )
+
+
+def _require(frame: pd.DataFrame, *columns: str) -> None:
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        raise InvalidBarsError(
+            f"the column(s) {', '.join(missing)} are missing; give landed bars and rows of futures_continuous_1d"
+        )

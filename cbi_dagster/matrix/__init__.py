@@ -1,0 +1,1 @@
+"""From feature families to the matrix: regimes, quality gates, STRUCTs. Pure functions."""

@@ -1,0 +1,94 @@
+"""Consolidation: the feature families side by side, checked, and shaped into STRUCTs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from cbi_dagster.catalog.frames import to_array
+from cbi_dagster.catalog.model import Table, Type
+from cbi_dagster.config.universe import Universe
+from cbi_dagster.matrix.quality import require_quality
+from cbi_dagster.matrix.regimes import RegimeCache
+
+VERSION = "1"
+FEATURE_VERSION = "1"
+
+#: Declared STRUCT fields that come from the row's regime, not from a family.
+_ENRICHED = ("regime_name", "regime_weight")
+
+
+def consolidate(
+    continuous: pd.DataFrame,
+    families: Mapping[str, pd.DataFrame],
+    regimes: RegimeCache,
+    table: Table,
+    universe: Universe,
+) -> pa.Table:
+    """The matrix: flatten, enrich with the regime, pass the quality gates, and shape into STRUCTs.
+
+    `continuous` has one row per symbol and trade date and decides which rows there are. `families` maps STRUCT names to
+    frames keyed by `symbol` and `date`. A session without a row in a family has NULLs there; a STRUCT that no family
+    fills is NULL. Raises RegimeNotCoveredError, QualityError or, for a family that is not what the table declares,
+    ValueError; never skips a row.
+    """
+    flat = flatten(continuous, families, table)
+    flat = enrich(flat, regimes)
+    require_quality(flat, continuous, universe)
+    return to_structs(flat, table)
+
+
+def flatten(continuous: pd.DataFrame, families: Mapping[str, pd.DataFrame], table: Table) -> pd.DataFrame:
+    """One flat row per session with `<struct>_<field>` columns, sorted by symbol and date.
+
+    `timestamp`, the row's decision time, is the session's close. Raises ValueError for a family that the table has no
+    STRUCT for, that lacks a declared field (`enrich` adds those it derives itself) or that repeats a symbol and date.
+    """
+    if strangers := sorted(set(families) - {column.name for column in table.columns}):
+        raise ValueError(f"{table.id} declares no STRUCT for the families {', '.join(strangers)}")
+    sessions = continuous.sort_values(["symbol", "date"], ignore_index=True)
+    flat = sessions[["symbol", "date", "session_close_ts"]].set_axis(["symbol", "data_date", "timestamp"], axis=1)
+    sources = {"market_data": sessions, **families}
+    keys = pd.MultiIndex.from_frame(sessions[["symbol", "date"]])
+    parts = [flat]
+    for column in table.columns:
+        if column.name not in sources:
+            continue
+        rows = sources[column.name].set_index(["symbol", "date"])
+        if rows.index.has_duplicates:
+            raise ValueError(f"the rows for STRUCT {column.name} repeat a symbol and date: each may come once")
+        names = [part.name for part in column.fields if f"{column.name}_{part.name}" not in _ENRICHED]
+        if missing := [name for name in names if name not in rows.columns]:
+            raise ValueError(f"the rows for STRUCT {column.name} lack {', '.join(missing)}: compute or undeclare them")
+        parts.append(rows[names].reindex(keys).reset_index(drop=True).add_prefix(f"{column.name}_"))
+    return pd.concat(parts, axis=1)
+
+
+def enrich(flat: pd.DataFrame, regimes: RegimeCache) -> pd.DataFrame:
+    """Add the regime of each row's date and the feature version; a date without a regime is an error."""
+    regime = regimes.lookup(flat["data_date"].to_numpy())
+    return flat.assign(
+        regime_name=regime["regime"].to_numpy(),
+        regime_weight=regime["weight"].to_numpy(np.int64),
+        feature_version=FEATURE_VERSION,
+    )
+
+
+def to_structs(flat: pd.DataFrame, table: Table) -> pa.Table:
+    """Rows with `<struct>_<field>` columns as rows with STRUCTs, by the table's declaration.
+
+    A field whose flat column is missing is NULL; a STRUCT whose fields are all NULL is NULL as a whole.
+    """
+    unknown = pd.Series(np.nan, index=flat.index)
+    arrays = []
+    for column in table.columns:
+        if column.type is not Type.STRUCT:
+            arrays.append(to_array(column, flat[column.name]))
+            continue
+        fields = [to_array(part, flat.get(f"{column.name}_{part.name}", unknown)) for part in column.fields]
+        empty = np.logical_and.reduce([field.is_null().to_numpy(zero_copy_only=False) for field in fields])
+        arrays.append(pa.StructArray.from_arrays(fields, fields=list(column.arrow_type), mask=pa.array(empty)))
+    return pa.table(arrays, names=[column.name for column in table.columns])

@@ -1,0 +1,51 @@
+"""Forward returns on the adjusted continuous series."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cbi_dagster.config.horizons import Horizon
+
+VERSION = "1"
+
+
+def labels(continuous: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
+    """Labels of one horizon for every session of `futures_continuous_1d`, sorted by symbol and date.
+
+    With h = `horizon.sessions` and the symbol's own sessions t, t+1, …:
+        target_{name} = adj_close[t+h] / adj_close[t] - 1, a simple return that no roll distorts;
+        target_price_{name} = adj_close[t+h] / adj_factor[t]: the later close quoted in the contract of t, so that
+            target_price / close - 1 = target;
+        target_direction_{name} = the sign of the target; target_date = the trade date of t+h.
+    All four are NULL while t+h has not come, where an adjusted close is NULL, and where t+h lies more than
+    `horizon.forward_trade_dates` weekdays ahead: across such a hole h sessions are not the horizon they are named for,
+    and a label must not depend on more of the future than its table declares. Raises ValueError for a symbol with two
+    rows of one date: sessions could not be counted.
+    """
+    rows = continuous.sort_values(["symbol", "date"], ignore_index=True)
+    if (twice := rows.duplicated(["symbol", "date"])).any():
+        market, date = rows.loc[twice, ["symbol", "date"]].iloc[0]
+        raise ValueError(f"futures_continuous_1d has several rows for {market} on {date:%Y-%m-%d}: each may come once")
+    count, h = len(rows), horizon.sessions
+    symbol = rows["symbol"].astype("category").cat.codes.to_numpy()
+    dates = rows["date"].to_numpy().astype("datetime64[D]")
+    ahead = np.minimum(np.arange(count) + h, max(count - 1, 0))
+    adjusted = rows["adj_close"].to_numpy(np.float64)
+    matured = (np.arange(count) + h < count) & (symbol[ahead] == symbol)
+    matured &= np.busday_count(dates, dates[ahead]) <= horizon.forward_trade_dates
+    matured &= ~np.isnan(adjusted[ahead]) & (adjusted > 0) & (adjusted[ahead] > 0)
+    target = np.where(matured, adjusted[ahead] / np.where(matured, adjusted, 1.0) - 1.0, np.nan)
+    price = np.where(matured, adjusted[ahead] / rows["adj_factor"].to_numpy(np.float64), np.nan)
+    direction = pd.array(np.sign(np.nan_to_num(target)).astype(np.int64), dtype="Int64")
+    direction[~matured] = pd.NA
+    return pd.DataFrame(
+        {
+            "symbol": rows["symbol"],
+            "date": rows["date"],
+            f"target_{horizon.name}": target,
+            f"target_price_{horizon.name}": price,
+            f"target_direction_{horizon.name}": direction,
+            "target_date": np.where(matured, dates[ahead], np.datetime64("NaT", "D")).astype("datetime64[ns]"),
+        }
+    )

@@ -1,0 +1,245 @@
+"""Each gate lets good rows pass and names the rows that break it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
+from cbi_dagster.config.universe import load_universe
+from cbi_dagster.matrix.quality import QualityError, QualityReport, check_quality, raise_for_blocking, require_quality
+from cbi_dagster.matrix.structs import enrich, flatten
+from cbi_dagster_tests.matrix.matrix_frames import families, regimes, sessions
+
+UNIVERSE = load_universe()
+
+
+def flat_of(continuous: pd.DataFrame) -> pd.DataFrame:
+    return enrich(flatten(continuous, families(continuous), DAILY_ML_MATRIX), regimes(continuous["date"]))
+
+
+@pytest.fixture
+def continuous() -> pd.DataFrame:
+    return sessions()
+
+
+@pytest.fixture
+def flat(continuous: pd.DataFrame) -> pd.DataFrame:
+    return flat_of(continuous)
+
+
+def rules(report: QualityReport) -> dict[str, tuple[str, int]]:
+    return {finding.rule: (finding.severity, finding.count) for finding in report.findings}
+
+
+def key(frame: pd.DataFrame, row: int) -> str:
+    return f"{frame['symbol'][row]} {frame['data_date'][row]:%Y-%m-%d}"
+
+
+def test_good_rows_pass_in_silence(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    report = check_quality(flat.sample(frac=1, random_state=2), continuous, UNIVERSE, as_of=dt.date(2020, 12, 31))
+    assert report.findings == ()
+    assert report.rows == 640
+    require_quality(flat, continuous, UNIVERSE)
+
+
+def test_no_rows_of_no_sessions_pass(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    report = check_quality(flat.iloc[:0], continuous.iloc[:0], UNIVERSE, expected=continuous.iloc[:0])
+    assert (report.rows, report.findings) == (0, ())
+
+
+def put(row: int, **values: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    def change(flat: pd.DataFrame) -> pd.DataFrame:
+        for name, value in values.items():
+            flat[name] = [value if number == row else old for number, old in enumerate(flat[name])]
+        return flat
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        ("the symbol is in universe.yaml", put(7, symbol="XX")),
+        ("data_date is a weekday", put(7, data_date=pd.Timestamp("2019-06-01"))),
+        ("open, high, low and close are known", put(7, market_data_close=np.nan)),
+        ("low <= open, close <= high", put(7, market_data_open=1e9)),
+        ("low <= open, close <= high", put(7, market_data_close=0.01)),
+        ("low <= open, close <= high", put(7, market_data_low=1e9)),
+        ("prices are positive", put(7, market_data_low=0.0)),
+        ("volume is known and not negative", put(7, market_data_volume=-1)),
+        ("volume is known and not negative", put(7, market_data_volume=np.nan)),
+        ("every row has a regime", put(7, regime_name=None)),
+        ("the regime's weight is 1 to 1000", put(7, regime_weight=0)),
+        ("the regime's weight is 1 to 1000", put(7, regime_weight=1001)),
+        ("the regime's weight is 1 to 1000", put(7, regime_weight=np.nan)),
+        ("S1 <= P <= R1", put(7, pivots_P=1e9)),
+        ("S1 <= P <= R1", put(7, pivots_P=-1e9)),
+        ("symbol and data_date are known", put(7, symbol=None)),
+        ("symbol and data_date are known", put(7, data_date=pd.NaT)),
+    ],
+)
+def test_a_row_that_breaks_a_rule_blocks(
+    rule: str, change: Callable[[pd.DataFrame], pd.DataFrame], flat: pd.DataFrame, continuous: pd.DataFrame
+) -> None:
+    report = check_quality(change(flat), continuous, UNIVERSE, expected=continuous)
+    assert rules(report)[rule] == ("blocking", 1)
+    with pytest.raises(QualityError, match="blocking"):
+        raise_for_blocking(report)
+
+
+def test_only_products_that_may_go_negative_do(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    for symbol, passes in (("CL", True), ("HO", False)):
+        down = flat.assign(symbol=symbol, market_data_low=-37.63).drop_duplicates("data_date")
+        assert ("prices are positive" not in rules(check_quality(down, continuous, UNIVERSE))) is passes
+
+
+def test_a_bar_without_range_has_its_pivot_within_it(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    # high = low = close: P, R1 and S1 are the same price up to rounding.
+    for price in np.random.default_rng(3).uniform(0.005, 7000.0, 200):
+        point = (price + price + price) / 3 / 1.01
+        same = put(7, pivots_P=point, pivots_S1=2 * point - price / 1.01, pivots_R1=2 * point - price / 1.01)(flat)
+        assert "S1 <= P <= R1" not in rules(check_quality(same, continuous, UNIVERSE))
+
+
+def test_rows_after_the_data_cut_block(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    last = flat["data_date"].max().date()
+    assert check_quality(flat, continuous, UNIVERSE, as_of=last).findings == ()
+    before = last - dt.timedelta(days=1)
+    assert rules(check_quality(flat, continuous, UNIVERSE, as_of=before)) == {
+        f"data_date is not after {before}": ("blocking", 1)
+    }
+
+
+def test_rows_are_exactly_the_sessions(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    report = check_quality(flat.drop(index=[3, 9]), continuous, UNIVERSE)
+    assert rules(report) == {"every session is a row": ("blocking", 2)}
+    assert report.findings[0].examples == (key(flat, 3), key(flat, 9))
+    report = check_quality(flat, continuous.drop(index=[3]), UNIVERSE)
+    assert rules(report) == {"every row is a session": ("blocking", 1)}
+    report = check_quality(pd.concat([flat, flat.iloc[[3]]]), continuous, UNIVERSE)
+    assert rules(report) == {"symbol and data_date are a unique key": ("blocking", 2)}
+
+
+def test_more_than_three_missing_sessions_in_a_row_block_and_fewer_warn(
+    flat: pd.DataFrame, continuous: pd.DataFrame
+) -> None:
+    zl = np.flatnonzero(continuous["symbol"] == "ZL")
+    gone = [*zl[50:54], *zl[100:103], zl[104]]
+    kept = continuous.drop(index=gone)
+    report = check_quality(flat.drop(index=gone), kept, UNIVERSE, expected=continuous)
+    assert rules(report) == {
+        "no more than 3 expected sessions in a row are missing": ("blocking", 1),
+        "no expected session is missing": ("warning", 2),
+    }
+    dates = continuous["date"].dt.strftime("%Y-%m-%d")
+    assert report.blocking[0].examples == (f"ZL {dates[zl[50]]} to {dates[zl[53]]} (4)",)
+    assert report.warnings[0].examples == (f"ZL {dates[zl[100]]} to {dates[zl[102]]} (3)", f"ZL {dates[zl[104]]}")
+
+
+def test_sessions_expected_before_the_first_or_after_the_last_row_are_not_missing(
+    flat: pd.DataFrame, continuous: pd.DataFrame
+) -> None:
+    zl = np.flatnonzero(continuous["symbol"] == "ZL")
+    gone = [*zl[:20], *zl[-20:]]
+    report = check_quality(flat.drop(index=gone), continuous.drop(index=gone), UNIVERSE, expected=continuous)
+    assert report.findings == ()
+
+
+def test_a_session_on_a_closed_day_warns(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    report = check_quality(flat, continuous, UNIVERSE, expected=continuous.drop(index=[40]))
+    assert rules(report) == {"every session is one that the exchange calendar expects": ("warning", 1)}
+    assert report.findings[0].examples == (key(flat, 40),)
+
+
+def test_prices_outside_the_bounds_of_the_product_warn(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    low, high = UNIVERSE.product("ZL").price_bounds
+    zl = int(np.flatnonzero(flat["symbol"] == "ZL")[5])
+    for name, value, warns in (
+        ("market_data_low", low, False),
+        ("market_data_low", np.nextafter(low, 0), True),
+        ("market_data_high", high, False),
+        ("market_data_high", np.nextafter(high, 1e9), True),
+    ):
+        report = check_quality(put(zl, **{name: value})(flat.copy()), continuous, UNIVERSE)
+        assert (rules(report).get("prices lie within the product's bounds") == ("warning", 1)) is warns
+
+
+def test_an_unusual_return_warns_and_a_roll_gap_does_not(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    rule = "returns lie within 8 MAD of the median"
+    zl = continuous["symbol"] == "ZL"
+    row = int(np.flatnonzero(zl)[100])
+    shocked = continuous.copy()
+    shocked.loc[row:, "adj_close"] *= np.where(zl[row:], 1.5, 1.0)
+    report = check_quality(flat, shocked, UNIVERSE)
+    assert rules(report) == {rule: ("warning", 1)}
+    assert report.findings[0].examples == (key(flat, row),)
+    rolled = continuous.copy()
+    rolled.loc[row:, "close"] *= np.where(zl[row:], 1.5, 1.0)
+    assert check_quality(flat, rolled, UNIVERSE).findings == ()
+    # The deviation of few returns says little.
+    few = slice(row - 30, row + 5)
+    assert check_quality(flat[few], shocked[few], UNIVERSE).findings == ()
+
+
+def test_settlements_more_than_five_ticks_outside_the_range_warn(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    zl = int(np.flatnonzero(continuous["symbol"] == "ZL")[5])
+    high, low = continuous.loc[zl, "high"], continuous.loc[zl, "low"]
+    for settle, warns in ((high + 0.05, False), (high + 0.06, True), (low - 0.05, False), (low - 0.06, True)):
+        continuous.loc[zl, "settle"] = settle
+        report = check_quality(flat, continuous, UNIVERSE)
+        expected = {"settlements lie within 5 ticks of the session's range": ("warning", 1)} if warns else {}
+        assert rules(report) == expected
+
+
+def test_a_feature_that_never_changes_warns(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    stuck = flat.assign(fibs_ext_200=np.where(flat["symbol"] == "ZL", 1.0, flat["fibs_ext_200"]))
+    report = check_quality(stuck, continuous, UNIVERSE)
+    assert rules(report) == {"features change over 252 or more rows": ("warning", 1)}
+    assert report.findings[0].examples == ("ZL fibs_ext_200",)
+    assert check_quality(stuck.assign(fibs_ext_200=np.nan), continuous, UNIVERSE).findings == ()
+
+
+def test_null_rates_are_reported(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    rates = check_quality(flat, continuous, UNIVERSE).null_rates
+    assert rates["market_data_open"] == 0.0
+    assert rates["pivots_P"] == 2 / 640
+    assert rates["regime_k_vol"] == flat["regime_k_vol"].isna().mean() > 0.3
+
+
+def test_the_error_names_every_blocking_rule_and_no_warning(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    low, _ = UNIVERSE.product("ZL").price_bounds
+    bad = put(400, market_data_volume=-1, regime_weight=0, market_data_low=low / 2)(flat)
+    with pytest.raises(QualityError) as caught:
+        require_quality(bad, continuous, UNIVERSE)
+    report = check_quality(bad, continuous, UNIVERSE)
+    assert report.findings == (*report.blocking, *report.warnings)
+    assert len(report.warnings) == 1
+    message = str(caught.value)
+    assert "640 rows break 2 blocking rules and none was stored" in message
+    assert f"the regime's weight is 1 to 1000: broken 1 x ({key(flat, 400)})" in message
+    assert "volume is known and not negative" in message
+    assert "warning" not in message
+
+
+def test_findings_name_three_examples_and_say_there_are_more(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    shuffled = flat.assign(regime_weight=0).sample(frac=1, random_state=4)
+    (finding,) = check_quality(shuffled, continuous, UNIVERSE).blocking
+    assert finding.count == 640
+    assert str(finding).endswith(f"({key(flat, 0)}, {key(flat, 1)}, {key(flat, 2)}, …)")
+
+
+def test_a_long_history_is_checked_in_well_under_a_second(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    copies = [UNIVERSE.roots[number % 16] for number in range(16)]
+    days = pd.bdate_range("2010-01-04", periods=3800)
+    part, session = (frame.iloc[np.arange(3800) % 320].reset_index(drop=True) for frame in (flat, continuous))
+    big = pd.concat([part.assign(symbol=root, data_date=days) for root in copies], ignore_index=True)
+    whole = pd.concat([session.assign(symbol=root, date=days) for root in copies], ignore_index=True)
+    start = time.perf_counter()
+    check_quality(big, whole, UNIVERSE, as_of=dt.date(2030, 1, 1), expected=whole)
+    assert time.perf_counter() - start < 2.0  # 0.3 s on an idle core

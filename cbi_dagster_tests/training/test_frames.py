@@ -1,0 +1,202 @@
+"""Training rows: the matrix as it stood at the decision time, and the label that came true later."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
+from cbi_dagster.catalog.tables.training import ZL_TRAINING
+from cbi_dagster.config.horizons import Horizon, load_horizons
+from cbi_dagster.config.universe import load_universe
+from cbi_dagster.matrix.structs import consolidate
+from cbi_dagster.training.frames import UnlabelledRowsError, split_by_maturity, training_frame
+from cbi_dagster.training.labels import labels
+from cbi_dagster_tests.features.continuous_frames import random_sessions
+from cbi_dagster_tests.matrix.matrix_frames import families, regimes, sessions
+
+SPLITS = load_horizons().splits
+ZL = {horizon.name: horizon for horizon in load_horizons().daily("ZL")}
+
+
+def stored_matrix(continuous: pd.DataFrame) -> pd.DataFrame:
+    """The matrix as the platform computes it, read back with its write columns."""
+    table = consolidate(continuous, families(continuous), regimes(continuous["date"]), DAILY_ML_MATRIX, load_universe())
+    return to_frame(DAILY_ML_MATRIX, table).assign(run_id="run-1", ingestion_ts=pd.Timestamp("2025-01-01", tz="UTC"))
+
+
+@functools.cache
+def _matrix() -> pd.DataFrame:
+    return stored_matrix(sessions())
+
+
+@pytest.fixture
+def continuous() -> pd.DataFrame:
+    return sessions()
+
+
+@pytest.fixture
+def matrix() -> pd.DataFrame:
+    return _matrix().copy()
+
+
+@pytest.mark.parametrize("table", ZL_TRAINING, ids=lambda table: table.name)
+def test_a_frame_has_exactly_the_columns_of_its_table(table, matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    frame = training_frame(matrix, continuous, ZL[table.name.rpartition("_")[2]], SPLITS)
+    assert set(frame.columns) == {column.name for column in table.columns}
+    assert not frame[sorted(table.required)].isna().any(axis=None)
+
+
+def test_a_row_carries_features_of_its_date_and_the_later_close(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    shuffled, sessions_ = matrix.sample(frac=1, random_state=1), continuous.sample(frac=1, random_state=2)
+    frame = training_frame(shuffled, sessions_, ZL["1w"], SPLITS)
+    zl = continuous[continuous["symbol"] == "ZL"].reset_index(drop=True)
+    features = matrix[matrix["symbol"] == "ZL"].reset_index(drop=True)
+    assert len(frame) == 315
+    for number in (0, 100, 314):
+        row = frame.iloc[number]
+        assert row["data_date"] == zl["date"][number]
+        assert row["target_date"] == zl["date"][number + 5]
+        assert row["target_1w"] == zl["adj_close"][number + 5] / zl["adj_close"][number] - 1.0
+        assert row["target_price_1w"] == zl["adj_close"][number + 5] / zl["adj_factor"][number]
+        assert row["target_direction_1w"] == np.sign(row["target_1w"])
+        assert row["market_data_close"] == zl["close"][number]
+        assert row["regime"] == features["regime_name"][number]
+        assert row["training_weight"] == features["regime_weight"][number]
+        assert row["as_of"] == zl["session_close_ts"][number]
+        assert row["source_run_id"] == "run-1"
+        assert row["horizon_sessions"] == 5
+        assert row["split"] == "train"
+    assert frame["training_weight"].dtype.kind in "iu" or str(frame["training_weight"].dtype) == "Int64"
+
+
+def test_rows_in_are_rows_out_and_immature_rows(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    for horizon in ZL.values():
+        result = split_by_maturity(matrix, continuous, horizon, SPLITS)
+        assert len(result.rows) == 320 - horizon.sessions
+        assert len(result.immature) == horizon.sessions
+        both = pd.concat([result.rows["data_date"], result.immature["data_date"]])
+        assert both.tolist() == matrix.loc[matrix["symbol"] == "ZL", "data_date"].tolist()
+        assert set(result.immature["symbol"]) == {"ZL"}
+
+
+def test_the_frame_is_the_labelled_part(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(
+        training_frame(matrix, continuous, ZL["1m"], SPLITS),
+        split_by_maturity(matrix, continuous, ZL["1m"], SPLITS).rows,
+    )
+
+
+def test_other_symbols_neither_appear_nor_matter(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    alone = training_frame(matrix[matrix["symbol"] == "ZL"], continuous[continuous["symbol"] == "ZL"], ZL["1w"], SPLITS)
+    pd.testing.assert_frame_equal(training_frame(matrix, continuous, ZL["1w"], SPLITS), alone, check_exact=True)
+
+
+def test_categorical_symbols_give_the_same_rows(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    plain = training_frame(matrix, continuous, ZL["1w"], SPLITS)
+    categorical = training_frame(
+        matrix.astype({"symbol": "category"}), continuous.astype({"symbol": "category"}), ZL["1w"], SPLITS
+    )
+    pd.testing.assert_frame_equal(categorical, plain)
+
+
+def test_a_month_and_its_declared_window_give_the_rows_of_a_full_rebuild(
+    matrix: pd.DataFrame, continuous: pd.DataFrame
+) -> None:
+    horizon = ZL["1m"]
+    full = training_frame(matrix, continuous, horizon, SPLITS)
+    for month in full["data_date"].dt.to_period("M").unique()[::3]:
+        first, last = month.start_time, month.end_time.normalize()
+        reach = last + horizon.forward_trade_dates * pd.offsets.BusinessDay()
+        alone = training_frame(
+            matrix[matrix["data_date"].between(first, last)], continuous[continuous["date"].between(first, reach)],
+            horizon, SPLITS,
+        )  # fmt: skip
+        expected = full[full["data_date"].between(first, last)].reset_index(drop=True)
+        pd.testing.assert_frame_equal(alone, expected, check_exact=True)
+
+
+def test_a_matrix_row_without_its_session_is_an_error(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    gone = continuous[(continuous["symbol"] == "ZL")].index[7]
+    with pytest.raises(UnlabelledRowsError, match=r"1 ZL rows .*first: 2015-01-.*materialize features.daily_ml_matrix"):
+        training_frame(matrix, continuous.drop(index=gone), ZL["1w"], SPLITS)
+
+
+def test_a_matrix_that_repeats_a_date_is_an_error(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    with pytest.raises(pd.errors.MergeError):
+        training_frame(pd.concat([matrix, matrix.tail(1)]), continuous, ZL["1w"], SPLITS)
+
+
+def test_no_matrix_rows_give_no_training_rows(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    empty = training_frame(matrix.iloc[:0], continuous.iloc[:0], ZL["1w"], SPLITS)
+    assert empty.empty
+    assert set(empty.columns) == {column.name for column in ZL_TRAINING[0].columns}
+
+
+def look_ahead_survives(consolidated: Callable[[pd.DataFrame], pd.DataFrame], cut: pd.Timestamp) -> bool:
+    """Whether anything known at the cut differs once everything after the cut is deleted.
+
+    Known are the labels that had matured and the features of every row up to the cut: a feature that looks ahead less
+    far than the label would not show on labelled rows.
+    """
+    continuous = sessions()
+    past = continuous[continuous["date"] <= cut]
+    matrix, matrix_then = consolidated(continuous), consolidated(past)
+    full = training_frame(matrix, continuous, ZL["1m"], SPLITS)
+    then = training_frame(matrix_then, past, ZL["1m"], SPLITS)
+    matured = full[full["target_date"] <= cut].reset_index(drop=True)
+    assert len(then) == len(matured) > 50
+    known = matrix[matrix["data_date"] <= cut].reset_index(drop=True)
+    return not (then.equals(matured) and matrix_then.equals(known))
+
+
+CUTS = [sessions()["date"][sessions()["symbol"] == "ZL"].iloc[position] for position in (80, 200, 290)]
+
+
+@pytest.mark.parametrize("cut", CUTS, ids=str)
+def test_training_rows_do_not_change_when_the_future_is_deleted(cut: pd.Timestamp) -> None:
+    assert not look_ahead_survives(stored_matrix, cut)
+
+
+def planted_centred_mean(continuous: pd.DataFrame) -> pd.DataFrame:
+    matrix = stored_matrix(continuous)
+    closes = matrix.groupby("symbol")["market_data_close"]
+    return matrix.assign(pivots_P=closes.transform(lambda close: close.rolling(41, center=True, min_periods=1).mean()))
+
+
+def planted_full_sample_rank(continuous: pd.DataFrame) -> pd.DataFrame:
+    matrix = stored_matrix(continuous)
+    return matrix.assign(regime_vol_percentile=matrix.groupby("symbol")["market_data_close"].rank(pct=True))
+
+
+def planted_next_close(continuous: pd.DataFrame) -> pd.DataFrame:
+    matrix = stored_matrix(continuous)
+    return matrix.assign(fibs_ext_100=matrix.groupby("symbol")["market_data_close"].shift(-25))
+
+
+@pytest.mark.parametrize("planted", [planted_centred_mean, planted_full_sample_rank, planted_next_close])
+def test_a_planted_look_ahead_is_found(planted: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    assert all(look_ahead_survives(planted, cut) for cut in CUTS)
+
+
+def test_a_hole_in_the_data_leaves_rows_unlabelled_and_counts_them() -> None:
+    horizon = Horizon(symbol="ZL", name="1w", sessions=5, model_family="tree")
+    whole = random_sessions("ZL", 3, 120)
+    holed = whole.drop(index=range(60, 90)).reset_index(drop=True)
+    label = labels(holed, horizon)
+    matrix = pd.DataFrame(
+        {
+            "symbol": "ZL", "data_date": holed["date"], "timestamp": holed["date"].dt.tz_localize("UTC"),
+            "regime_name": "baseline", "regime_weight": 100, "feature_version": "1", "run_id": None,
+            "ingestion_ts": pd.NaT,
+        }
+    )  # fmt: skip
+    result = split_by_maturity(matrix, holed, horizon, SPLITS)
+    # The 5 sessions before the hole look past it, the last 5 look past the end.
+    assert result.immature["data_date"].tolist() == [*holed["date"][55:60], *holed["date"][-5:]]
+    assert len(result.rows) == label["target_1w"].notna().sum() == 80

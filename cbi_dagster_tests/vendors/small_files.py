@@ -1,0 +1,60 @@
+"""Small vendor files to test on, written by the package's own DBN writer, and the real ones where they are present."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cbi_dagster.vendors.simulate import write_dbn
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+REAL_DELIVERY = DATA / "databento" / "GLBX-20251216-WEJLAFALCV"
+FIXTURES = DATA / "databento_fixtures"
+
+START, END = pd.Timestamp("2024-07-01", tz="UTC"), pd.Timestamp("2024-07-06", tz="UTC")
+
+
+def mapping_of(*rows: tuple[str, str, str, int]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["symbol", "start_date", "end_date", "instrument_id"])
+    return frame.astype({"start_date": "datetime64[ns]", "end_date": "datetime64[ns]"})
+
+
+ZL_ROLL = mapping_of(("ZL.v.0", "2024-07-01", "2024-07-03", 11), ("ZL.v.0", "2024-07-03", "2024-07-06", 22))
+
+
+def hourly(first: str, hours: int, instrument: int = 11, level: float = 45.0, seed: int = 0) -> pd.DataFrame:
+    """Sound hourly bars of one contract on a tick of 0.01."""
+    random = np.random.default_rng([seed, instrument])
+    close = level + np.cumsum(random.integers(-20, 21, hours)) / 100
+    opened = close + random.integers(-9, 10, hours) / 100
+    return pd.DataFrame(
+        {
+            "ts_event": pd.date_range(first, periods=hours, freq="h", tz="UTC"),
+            "instrument_id": instrument,
+            "publisher_id": 1,
+            "open": np.rint(opened * 100) / 100,
+            "high": np.rint((np.maximum(opened, close) + 0.05) * 100) / 100,
+            "low": np.rint((np.minimum(opened, close) - 0.05) * 100) / 100,
+            "close": np.rint(close * 100) / 100,
+            "volume": random.integers(1, 500, hours),
+        }
+    )
+
+
+def zl_bars() -> pd.DataFrame:
+    return pd.concat([hourly("2024-07-01", 48), hourly("2024-07-03", 36, 22, 44.0)], ignore_index=True)
+
+
+def zl_file(path: Path, bars: pd.DataFrame | None = None, mappings: pd.DataFrame = ZL_ROLL, **header: object) -> Path:
+    """A valid file of hourly ZL.v.0 bars with a roll, or the given variation of it."""
+    stated: dict[str, object] = {
+        "dataset": "GLBX.MDP3",
+        "schema": "ohlcv-1h",
+        "stype_in": "continuous",
+        "start": START,
+        "end": END,
+        **header,
+    }
+    return write_dbn(path, bars=zl_bars() if bars is None else bars, mappings=mappings, **stated)  # type: ignore[arg-type]
