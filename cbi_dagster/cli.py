@@ -20,8 +20,6 @@ from rich.table import Table as Grid
 from cbi_dagster.home import Home
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from cbi_dagster.vendors.databento.landing import Landing, LandingReport
     from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
@@ -110,10 +108,10 @@ def _print_landing(report: LandingReport) -> None:
         )
     console.print(grid)
     if len(report.rejected):
-        counts = report.rejected.groupby(["reason", "symbol"], observed=True).size()
+        counts = report.rejected.groupby(["reason", "symbol"], observed=True).size().reset_index(name="rows")
         grid = Grid("rejected because", "symbol", "rows")
-        for (reason, symbol), rows in counts.items():
-            grid.add_row(reason, symbol, str(rows))
+        for case in counts.itertuples():
+            grid.add_row(str(case.reason), str(case.symbol), f"{case.rows:,}")
         console.print(grid)
     if report.outside:
         console.print(

@@ -100,11 +100,12 @@ def _returns_frame(function: Callable[..., Any]) -> bool:
 
 
 def _frame_type(table: Table) -> dg.DagsterType:
-    return create_dagster_pandas_dataframe_type(
+    frame_type: dg.DagsterType = create_dagster_pandas_dataframe_type(
         name="".join(part.capitalize() for part in f"{table.dataset}_{table.name}".split("_")),
         description=table.description,
         metadata_fn=lambda frame: {"rows_returned": len(frame), "columns_returned": len(frame.columns)},
     )
+    return frame_type
 
 
 def _history_text(back: object, forward: int) -> str:

@@ -44,7 +44,7 @@ def _bigquery_type(column: Column) -> str:
             for part in column.fields
         )
         return f"STRUCT<\n{parts}\n  >"
-    return column.type.value
+    return str(column.type.value)
 
 
 def _described(column: Column) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -72,7 +74,7 @@ def to_frame(table: Table, data: pa.Table) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _series(column: Column, array: pa.ChunkedArray, required: bool, table: Table) -> pd.Series:
+def _series(column: Column, array: pa.ChunkedArray, required: bool, table: Table) -> Any:
     if column.type is Type.STRING:
         if table.intraday:
             return array.dictionary_encode().unify_dictionaries().to_pandas()

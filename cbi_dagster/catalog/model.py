@@ -9,6 +9,7 @@ twice.
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -242,7 +243,7 @@ def ordered(*names: str) -> RowCheck:
 
     def holds(frame: pd.DataFrame) -> pd.Series:
         result = pd.Series(True, index=frame.index)
-        for lower, upper in zip(names, names[1:], strict=False):
+        for lower, upper in itertools.pairwise(names):
             result &= ~(frame[lower] > frame[upper])
         return result
 

@@ -211,10 +211,11 @@ def _finish(parts: list[pd.DataFrame], universe: Universe) -> pd.DataFrame:
     built["contract"] = vendor.where(~vendor.str.contains(".", regex=False), None)
     built["exchange"] = built["root"].map({root: product[root].venue for root in product})
     built["currency"] = built["root"].map({root: product[root].currency for root in product})
-    built["session_close_ts"] = pd.Series(pd.NaT, index=built.index, dtype="datetime64[ns, UTC]")
+    session_closes = np.full(len(built), np.datetime64("NaT", "ns"))
     for root, rows in built.groupby("root").indices.items():
         _, closes = session_bounds(str(root), built["date"].to_numpy()[rows].astype("datetime64[D]"), universe)
-        built.iloc[rows, built.columns.get_loc("session_close_ts")] = pd.DatetimeIndex(closes, tz="UTC")
+        session_closes[rows] = closes
+    built["session_close_ts"] = pd.DatetimeIndex(session_closes, tz="UTC")
     built["settle"] = np.nan
     built["open_interest"] = pd.array([pd.NA] * len(built), dtype="Int64")
     return built.sort_values(["symbol", "date"], ignore_index=True)[list(SESSION_COLUMNS)]

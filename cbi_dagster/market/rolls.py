@@ -113,7 +113,8 @@ def select_outrights(outrights: pd.DataFrame, product: Product) -> pd.DataFrame:
         month=[delivery_month(c, d) for c, d in zip(outrights["contract"], outrights["date"], strict=True)]
     )
     volume = outrights.pivot_table(index="date", columns="month", values="volume", aggfunc="sum").sort_index(axis=1)
-    months, days = list(volume.columns), volume.index
+    months = [pd.Timestamp(month).date() for month in volume.columns]
+    days = pd.DatetimeIndex(volume.index)
     traded = volume.to_numpy(np.float64, na_value=0.0)
     traded = np.nan_to_num(traded)
     forced = np.array([forced_roll_date(month, product) for month in months], dtype="datetime64[D]")

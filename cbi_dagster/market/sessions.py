@@ -18,7 +18,8 @@ _TRADE_DATE_SHIFT = pd.Timedelta(hours=7)
 
 def utc_instants(column: pd.Series) -> np.ndarray:
     """The instants of a `datetime64[ns, UTC]` column as a plain datetime64[ns] array."""
-    return column.dt.tz_convert(None).to_numpy()
+    instants: np.ndarray = column.dt.tz_convert(None).to_numpy()
+    return instants
 
 
 def trade_dates(instants: np.ndarray) -> np.ndarray:
@@ -32,7 +33,8 @@ def trade_dates(instants: np.ndarray) -> np.ndarray:
     first = hours.min()
     table = pd.to_datetime(np.arange(first, hours.max() + 1) * _NS_PER_HOUR, utc=True).tz_convert(CHICAGO)
     dates = (table.tz_localize(None) + _TRADE_DATE_SHIFT).to_numpy().astype("datetime64[D]")
-    return dates[hours - first]
+    by_instant: np.ndarray = dates[hours - first]
+    return by_instant
 
 
 def chicago_instants(dates: np.ndarray, minutes: np.ndarray | int) -> np.ndarray:

@@ -168,7 +168,7 @@ def _read_csv(path: Path, data: bytes) -> pd.DataFrame:
 def _read_parquet(path: Path, data: bytes) -> pd.DataFrame:
     try:
         # The pandas metadata of other writers may name indexes and types that this reader should not restore.
-        frame: pd.DataFrame = pq.read_table(io.BytesIO(data)).to_pandas(ignore_metadata=True)  # type: ignore[no-untyped-call]
+        frame: pd.DataFrame = pq.read_table(io.BytesIO(data)).to_pandas(ignore_metadata=True)
         return frame
     except (pa.lib.ArrowException, OSError, ValueError) as error:
         raise CorruptFileError(path, f"it cannot be read as Parquet ({error})", "Copy the file again") from error

@@ -158,7 +158,8 @@ def check_slice(table: Table, partitions: np.ndarray, data: pd.DataFrame | pa.Ta
         examples = [str(key) for key in np.unique(keys[outside])[:_EXAMPLES]]
         raise OutsidePartitionError(
             table,
-            f"{int(outside.sum())} rows belong to partitions that this write does not replace, e.g. {', '.join(examples)}",
+            f"{int(outside.sum())} rows belong to partitions that this write does not replace, "
+            f"e.g. {', '.join(examples)}",
         )
     ranks = [keys.astype(np.int64), *(_rank(arrow[name]) for name in table.key)]
     if not _sorted(ranks):
@@ -183,10 +184,12 @@ def _rank(column: pa.ChunkedArray) -> np.ndarray:
         values = encoded.dictionary.to_numpy(zero_copy_only=False)
         order = np.empty(len(values), np.int64)
         order[np.argsort(values)] = np.arange(len(values))
-        return order[encoded.indices.to_numpy()]
+        ranks: np.ndarray = order[encoded.indices.to_numpy()]
+        return ranks
     if pa.types.is_date32(column.type):
         column = column.cast(pa.int32())
-    return column.cast(pa.int64()).to_numpy()
+    integers: np.ndarray = column.cast(pa.int64()).to_numpy()
+    return integers
 
 
 def _sorted(ranks: Sequence[np.ndarray]) -> bool:

@@ -245,7 +245,8 @@ def _write_accounts(
     connection.register("replaced", pa.table({"date": pa.array(partitions, pa.date32())}))
     for account, rows in ((QUARANTINE, accounts.rejected), (HELD_BACK, accounts.held_back)):
         connection.execute(
-            f"DELETE FROM ops.{account.name} AS old USING replaced WHERE old.table_name = ? AND old.date = replaced.date",
+            f"DELETE FROM ops.{account.name} AS old USING replaced "
+            "WHERE old.table_name = ? AND old.date = replaced.date",
             [table.id],
         )
         if len(rows):

@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture
 def landed():
-    """Landed bars from rows (Chicago start, symbol, instrument, session's instrument, open, high, low, close, volume)."""
+    """Landed bars: (Chicago start, symbol, instrument, session's instrument, open, high, low, close, volume)."""
 
     def make(rows, *, covered=True):
         frame = pd.DataFrame(

@@ -12,7 +12,7 @@ UNIVERSE = load_universe()
 
 
 def sessions(rows):
-    """Session rows from (date, symbol, contract, instrument, open, close, volume, boundary instrument, boundary close)."""
+    """Sessions: (date, symbol, contract, instrument, open, close, volume, boundary instrument, boundary close)."""
     frame = pd.DataFrame(
         rows,
         columns=[

@@ -17,7 +17,7 @@ def digest(frame):
     return content_hashes(check_slice(SAMPLE, DAY, frame))[0]
 
 
-def sample(price=1.0, volume=1, flag=True, symbol="ZL", P=2.0, kind="R1", source_file="f"):
+def sample(price=1.0, volume=1, flag=True, symbol="ZL", pivot=2.0, kind="R1", source_file="f"):
     return pa.table(
         {
             "date": pa.array([DAY[0].astype(object)]),
@@ -27,7 +27,9 @@ def sample(price=1.0, volume=1, flag=True, symbol="ZL", P=2.0, kind="R1", source
             "flag": pa.array([flag], pa.bool_()),
             "at": pa.array([None], pa.timestamp("us", tz="UTC")),
             "source_file": [source_file],
-            "pivots": pa.array([None if P == "null" else {"P": P, "kind": kind}], SAMPLE.column("pivots").arrow_type),
+            "pivots": pa.array(
+                [None if pivot == "null" else {"P": pivot, "kind": kind}], SAMPLE.column("pivots").arrow_type
+            ),
         }
     )
 
@@ -44,9 +46,21 @@ def test_the_hash_is_the_same_in_every_version():
 
 @pytest.mark.parametrize(
     "change",
-    [{"price": 1.0000000000000002}, {"volume": 2}, {"volume": None}, {"volume": 0}, {"flag": None}, {"flag": False}, {"symbol": "ZS"},
-     {"P": None}, {"P": "null"}, {"kind": None}, {"kind": ""}, {"price": -1.0}],
-)  # fmt: skip
+    [
+        {"price": 1.0000000000000002},
+        {"volume": 2},
+        {"volume": None},
+        {"volume": 0},
+        {"flag": None},
+        {"flag": False},
+        {"symbol": "ZS"},
+        {"pivot": None},
+        {"pivot": "null"},
+        {"kind": None},
+        {"kind": ""},
+        {"price": -1.0},
+    ],
+)
 def test_every_other_change_counts(change):
     assert digest(sample(**change)) != digest(sample())
 
@@ -55,9 +69,9 @@ def test_null_zero_and_empty_are_three_things():
     digests = [
         digest(sample(volume=None)),
         digest(sample(volume=0)),
-        digest(sample(P=None)),
-        digest(sample(P="null")),
-        digest(sample(P=0.0)),
+        digest(sample(pivot=None)),
+        digest(sample(pivot="null")),
+        digest(sample(pivot=0.0)),
     ]
     assert len(set(digests)) == 5
 

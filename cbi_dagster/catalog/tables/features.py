@@ -70,8 +70,8 @@ MATRIX_STRUCTS = (
         "policy",
         "Policy events known at the row's decision time; NULL where no source covers the date.",
         pick(
-            "trump_action_prob trump_expected_zl_move trump_score trump_score_signed trump_confidence trump_sentiment_7d "
-            "trump_tariff_intensity trump_procurement_alert trump_mentions trumpxi_china_mentions "
+            "trump_action_prob trump_expected_zl_move trump_score trump_score_signed trump_confidence "
+            "trump_sentiment_7d trump_tariff_intensity trump_procurement_alert trump_mentions trumpxi_china_mentions "
             "trumpxi_sentiment_volatility trumpxi_policy_impact trumpxi_volatility_30d_ma trump_soybean_sentiment_7d "
             "policy_trump_topic_multiplier policy_trump_recency_decay"
         ),

@@ -12,7 +12,7 @@ def _landed(name: str, schema: str, what: str) -> Table:
     return Table(
         dataset="market_data",
         name=name,
-        description=f"{what} of the universe, merged over all deliveries (a later one wins for its bars), per trade date.",
+        description=f"{what} of the universe, merged over all deliveries; a later one wins for its bars.",
         columns=pick(
             "date ts_event root symbol instrument_id publisher_id open high low close volume session_instrument_id "
             "session_covered dataset source_file source_row"
@@ -71,7 +71,7 @@ OHLCV_1D = Table(
 FUTURES_CONTINUOUS_1D = Table(
     dataset="market_data",
     name="futures_continuous_1d",
-    description="One continuous series per product: the front contract's session, its roll and its forward ratio factor.",
+    description="One continuous series per product: the front contract's session, its roll and its forward factor.",
     columns=pick(
         "date symbol contract instrument_id open high low close settle volume open_interest vwap close_decision "
         "realized_vol_1h bar_source session_close_ts is_roll roll_gap roll_method roll_span_trade_dates adj_factor "

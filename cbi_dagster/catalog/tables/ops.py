@@ -24,14 +24,15 @@ PARTITION_LEDGER = _ops(
     "partition_ledger",
     "What each partition holds (content hash, rows, written when and by which run) and under which code version and "
     "inputs that content was last confirmed (verification).",
-    "table_name partition_key content_hash row_count written_at written_run code_version input_fingerprint verified_at verified_run",
+    "table_name partition_key content_hash row_count written_at written_run "
+    "code_version input_fingerprint verified_at verified_run",
     key=("table_name", "partition_key"),
     required="content_hash row_count written_at code_version input_fingerprint verified_at",
 )
 QUARANTINE = _ops(
     "quarantine",
-    "Rows that were rejected, where they came from and why. Rows of a partition are replaced when it is rebuilt, rows of "
-    "a file when it is landed.",
+    "Rows that were rejected, where they came from and why. Rows of a partition are replaced when it is rebuilt, "
+    "rows of a file when it is landed.",
     "table_name date file_hash source_file source_row symbol ts_event reason detail",
     key=("table_name", "source_file", "source_row", "symbol", "ts_event", "reason"),
 )

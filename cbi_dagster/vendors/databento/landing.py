@@ -130,7 +130,8 @@ class Landing:
         known = set(files["file_hash"])
         new = {file.sha256: file for file in verified if file.sha256 not in known}
         sequence = len(files)
-        rows, mappings, rejected, outside = [], [], [], {}
+        rows, mappings, rejected = [], [], []
+        outside: dict[str, int] = {}
         for number, file in enumerate(new.values()):
             progress("screening bars", number, len(new))
             screened = screen_bars(file.bars, file.schema, self._universe, (file.start, file.end))
@@ -223,7 +224,7 @@ class Landing:
             if len(earlier):
                 before = merge_bars([self._decode(earlier_row) for earlier_row in earlier.itertuples()])
                 changed = corrections(before, self._decode(row))
-                found.append(changed.assign(file_hash=row.file_hash, vendor_schema=schema, landed_at=landed_at))
+                found.append(changed.assign(file_hash=str(row.file_hash), vendor_schema=schema, landed_at=landed_at))
             landed = pd.concat([landed, new_files.loc[[row.Index]]])
         return _rows_of(ops.CORRECTIONS, found)
 

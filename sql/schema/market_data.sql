@@ -1,0 +1,138 @@
+-- Generated from cbi_dagster/catalog by `make generate`. Do not edit.
+
+CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_1m` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `ts_event` TIMESTAMP NOT NULL OPTIONS(description='Start of the bar (UTC, inclusive).'),
+  `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `instrument_id` INT64 NOT NULL OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),
+  `publisher_id` INT64 OPTIONS(description='Vendor\'s id of the publisher (venue feed).'),
+  `open` FLOAT64 NOT NULL OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
+  `high` FLOAT64 NOT NULL OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
+  `low` FLOAT64 NOT NULL OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
+  `close` FLOAT64 NOT NULL OPTIONS(description='Last traded price, unadjusted. [quote unit]'),
+  `volume` INT64 NOT NULL OPTIONS(description='Contracts traded. [contracts]'),
+  `session_instrument_id` INT64 OPTIONS(description='Contract that the vendor\'s mapping names for the UTC date equal to the trade date; NULL when no landed mapping covers that date.'),
+  `session_covered` BOOL NOT NULL OPTIONS(description='Whether landed data covers the bar\'s session from open to close.'),
+  `dataset` STRING NOT NULL OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
+  `source_file` STRING OPTIONS(description='Name of the landed file the bar came from; not part of the row\'s content.'),
+  `source_row` INT64 OPTIONS(description='Row (0-based) in that file; not part of the row\'s content.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+CLUSTER BY `root`, `symbol`
+OPTIONS(description='Vendor 1-minute bars of the universe, merged over all deliveries; a later one wins for its bars.');
+
+CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_1h` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `ts_event` TIMESTAMP NOT NULL OPTIONS(description='Start of the bar (UTC, inclusive).'),
+  `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `instrument_id` INT64 NOT NULL OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),
+  `publisher_id` INT64 OPTIONS(description='Vendor\'s id of the publisher (venue feed).'),
+  `open` FLOAT64 NOT NULL OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
+  `high` FLOAT64 NOT NULL OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
+  `low` FLOAT64 NOT NULL OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
+  `close` FLOAT64 NOT NULL OPTIONS(description='Last traded price, unadjusted. [quote unit]'),
+  `volume` INT64 NOT NULL OPTIONS(description='Contracts traded. [contracts]'),
+  `session_instrument_id` INT64 OPTIONS(description='Contract that the vendor\'s mapping names for the UTC date equal to the trade date; NULL when no landed mapping covers that date.'),
+  `session_covered` BOOL NOT NULL OPTIONS(description='Whether landed data covers the bar\'s session from open to close.'),
+  `dataset` STRING NOT NULL OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
+  `source_file` STRING OPTIONS(description='Name of the landed file the bar came from; not part of the row\'s content.'),
+  `source_row` INT64 OPTIONS(description='Row (0-based) in that file; not part of the row\'s content.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+CLUSTER BY `root`, `symbol`
+OPTIONS(description='Vendor 1-hour bars of the universe, merged over all deliveries; a later one wins for its bars.');
+
+CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_utc_1d` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `ts_event` TIMESTAMP NOT NULL OPTIONS(description='Start of the bar (UTC, inclusive).'),
+  `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `instrument_id` INT64 NOT NULL OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),
+  `publisher_id` INT64 OPTIONS(description='Vendor\'s id of the publisher (venue feed).'),
+  `open` FLOAT64 NOT NULL OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
+  `high` FLOAT64 NOT NULL OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
+  `low` FLOAT64 NOT NULL OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
+  `close` FLOAT64 NOT NULL OPTIONS(description='Last traded price, unadjusted. [quote unit]'),
+  `volume` INT64 NOT NULL OPTIONS(description='Contracts traded. [contracts]'),
+  `session_instrument_id` INT64 OPTIONS(description='Contract that the vendor\'s mapping names for the UTC date equal to the trade date; NULL when no landed mapping covers that date.'),
+  `session_covered` BOOL NOT NULL OPTIONS(description='Whether landed data covers the bar\'s session from open to close.'),
+  `dataset` STRING NOT NULL OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
+  `source_file` STRING OPTIONS(description='Name of the landed file the bar came from; not part of the row\'s content.'),
+  `source_row` INT64 OPTIONS(description='Row (0-based) in that file; not part of the row\'s content.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+CLUSTER BY `root`, `symbol`
+OPTIONS(description='Vendor UTC-day bars (not sessions) of the universe, merged over all deliveries; a later one wins for its bars.');
+
+CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_1d` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `contract` STRING OPTIONS(description='Contract the prices belong to, e.g. ZLZ5; NULL when the vendor names only an id.'),
+  `instrument_id` INT64 NOT NULL OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),
+  `open` FLOAT64 NOT NULL OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
+  `high` FLOAT64 NOT NULL OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
+  `low` FLOAT64 NOT NULL OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
+  `close` FLOAT64 NOT NULL OPTIONS(description='Last traded price, unadjusted. [quote unit]'),
+  `settle` FLOAT64 OPTIONS(description='Settlement price of the trade date; NULL until statistics are landed. [quote unit]'),
+  `volume` INT64 NOT NULL OPTIONS(description='Contracts traded. [contracts]'),
+  `open_interest` INT64 OPTIONS(description='Open contracts at the end of the trade date; NULL until statistics are landed. [contracts]'),
+  `vwap` FLOAT64 OPTIONS(description='Sum of typical price x volume over the session\'s intraday bars divided by their volume; typical price is (high + low + close) / 3. NULL without intraday bars. [quote unit]'),
+  `realized_vol_1h` FLOAT64 OPTIONS(description='Square root of the sum of squared 1-hour log returns inside the session (the first from the session\'s open); not annualised. NULL without intraday bars. [fraction]'),
+  `close_decision` FLOAT64 OPTIONS(description='Close of the last intraday bar completed by 13:20 America/Chicago of the trade date; NULL when none was. [quote unit]'),
+  `bar_source` STRING NOT NULL OPTIONS(description='What the session was built from: the finest stored schema that covers it.'),
+  `bar_count` INT64 NOT NULL OPTIONS(description='Source bars of the session\'s contract. [bars]'),
+  `session_close_ts` TIMESTAMP NOT NULL OPTIONS(description='Scheduled close of the session (UTC).'),
+  `boundary_instrument_id` INT64 OPTIONS(description='Contract of the bars that this session rejected as roll_boundary because they precede the switch; NULL when there were none.'),
+  `boundary_close` FLOAT64 OPTIONS(description='Close of the last such bar: the old contract\'s last price before the switch. [quote unit]'),
+  `exchange` STRING OPTIONS(description='Venue of the product.'),
+  `currency` STRING OPTIONS(description='Currency of the price.'),
+  `dataset` STRING OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+CLUSTER BY `symbol`
+OPTIONS(description='Session bars: one row per symbol and trade date, made of one contract\'s bars from the finest stored schema that covers the session. The root is the symbol of the preferred continuous series.');
+
+CREATE TABLE IF NOT EXISTS `market_data.futures_continuous_1d` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `contract` STRING OPTIONS(description='Contract the prices belong to, e.g. ZLZ5; NULL when the vendor names only an id.'),
+  `instrument_id` INT64 NOT NULL OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),
+  `open` FLOAT64 NOT NULL OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
+  `high` FLOAT64 NOT NULL OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
+  `low` FLOAT64 NOT NULL OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
+  `close` FLOAT64 NOT NULL OPTIONS(description='Last traded price, unadjusted. [quote unit]'),
+  `settle` FLOAT64 OPTIONS(description='Settlement price of the trade date; NULL until statistics are landed. [quote unit]'),
+  `volume` INT64 NOT NULL OPTIONS(description='Contracts traded. [contracts]'),
+  `open_interest` INT64 OPTIONS(description='Open contracts at the end of the trade date; NULL until statistics are landed. [contracts]'),
+  `vwap` FLOAT64 OPTIONS(description='Sum of typical price x volume over the session\'s intraday bars divided by their volume; typical price is (high + low + close) / 3. NULL without intraday bars. [quote unit]'),
+  `close_decision` FLOAT64 OPTIONS(description='Close of the last intraday bar completed by 13:20 America/Chicago of the trade date; NULL when none was. [quote unit]'),
+  `realized_vol_1h` FLOAT64 OPTIONS(description='Square root of the sum of squared 1-hour log returns inside the session (the first from the session\'s open); not annualised. NULL without intraday bars. [fraction]'),
+  `bar_source` STRING NOT NULL OPTIONS(description='What the session was built from: the finest stored schema that covers it.'),
+  `session_close_ts` TIMESTAMP NOT NULL OPTIONS(description='Scheduled close of the session (UTC).'),
+  `is_roll` BOOL NOT NULL OPTIONS(description='Whether the session trades another contract than the previous one.'),
+  `roll_gap` FLOAT64 OPTIONS(description='New contract\'s price minus the old one\'s at the switch, unadjusted; NULL without a roll. [quote unit]'),
+  `roll_method` STRING OPTIONS(description='How the roll\'s factor was found: both_legs compares the two contracts\' closes of the session before; adjacent_bars compares the old contract\'s last bar with the new contract\'s first; undefined marks a price that is not positive.'),
+  `roll_span_trade_dates` INT64 OPTIONS(description='Trade dates between the two prices of the roll\'s factor: 0 when both belong to one session; NULL without a roll. [trade dates]'),
+  `adj_factor` FLOAT64 OPTIONS(description='Forward ratio factor of the session\'s contract: 1 for the first contract, then the product of old/new price ratios. NULL once a ratio was undefined. [ratio]'),
+  `adj_open` FLOAT64 OPTIONS(description='open x adj_factor. [adjusted price]'),
+  `adj_high` FLOAT64 OPTIONS(description='high x adj_factor. [adjusted price]'),
+  `adj_low` FLOAT64 OPTIONS(description='low x adj_factor. [adjusted price]'),
+  `adj_close` FLOAT64 OPTIONS(description='close x adj_factor. [adjusted price]'),
+  `adj_close_decision` FLOAT64 OPTIONS(description='close_decision x adj_factor. [adjusted price]'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+CLUSTER BY `symbol`
+OPTIONS(description='One continuous series per product: the front contract\'s session, its roll and its forward factor.');

@@ -1,0 +1,119 @@
+-- Generated from cbi_dagster/catalog by `make generate`. Do not edit.
+
+CREATE TABLE IF NOT EXISTS `ops.partition_ledger` (
+  `table_name` STRING NOT NULL OPTIONS(description='Table a record is about, `dataset.name`.'),
+  `partition_key` STRING NOT NULL OPTIONS(description='Dagster partition key: a trade date, the first day of a month, or `all`.'),
+  `content_hash` STRING NOT NULL OPTIONS(description='Digest of the partition\'s rows without audit columns.'),
+  `row_count` INT64 NOT NULL OPTIONS(description='Rows of the partition. [rows]'),
+  `written_at` TIMESTAMP NOT NULL OPTIONS(description='When the partition\'s content last changed (UTC).'),
+  `written_run` STRING OPTIONS(description='Run that wrote the content.'),
+  `code_version` STRING NOT NULL OPTIONS(description='Code version of the table under which the content was last confirmed.'),
+  `input_fingerprint` STRING NOT NULL OPTIONS(description='Digest of the inputs\' content in the declared window when last confirmed.'),
+  `verified_at` TIMESTAMP NOT NULL OPTIONS(description='When the content was last confirmed (UTC).'),
+  `verified_run` STRING OPTIONS(description='Run that confirmed the content.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+OPTIONS(description='What each partition holds (content hash, rows, written when and by which run) and under which code version and inputs that content was last confirmed (verification).');
+
+CREATE TABLE IF NOT EXISTS `ops.quarantine` (
+  `table_name` STRING NOT NULL OPTIONS(description='Table a record is about, `dataset.name`.'),
+  `date` DATE OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `file_hash` STRING OPTIONS(description='SHA-256 of a landed file.'),
+  `source_file` STRING NOT NULL OPTIONS(description='Name of the landed file the bar came from; not part of the row\'s content.'),
+  `source_row` INT64 NOT NULL OPTIONS(description='Row (0-based) in that file; not part of the row\'s content.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `ts_event` TIMESTAMP NOT NULL OPTIONS(description='Start of the bar (UTC, inclusive).'),
+  `reason` STRING NOT NULL OPTIONS(description='Why a row was rejected or held back.'),
+  `detail` STRING OPTIONS(description='The rejected values, for a person to read.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+OPTIONS(description='Rows that were rejected, where they came from and why. Rows of a partition are replaced when it is rebuilt, rows of a file when it is landed.');
+
+CREATE TABLE IF NOT EXISTS `ops.held_back` (
+  `table_name` STRING NOT NULL OPTIONS(description='Table a record is about, `dataset.name`.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `vendor_schema` STRING NOT NULL OPTIONS(description='Vendor schema of a file or bar.'),
+  `reason` STRING NOT NULL OPTIONS(description='Why a row was rejected or held back.'),
+  `bar_rows` INT64 OPTIONS(description='Number of bars. [bars]'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+OPTIONS(description='Bars that wait for the rest of their session, counted per table, trade date, symbol and reason.');
+
+CREATE TABLE IF NOT EXISTS `ops.landed_files` (
+  `file_hash` STRING NOT NULL OPTIONS(description='SHA-256 of a landed file.'),
+  `landing_sequence` INT64 NOT NULL OPTIONS(description='Landing order: on the same bar the higher number wins.'),
+  `source_file` STRING NOT NULL OPTIONS(description='Name of the landed file the bar came from; not part of the row\'s content.'),
+  `file_bytes` INT64 OPTIONS(description='Size of the file. [bytes]'),
+  `dataset` STRING NOT NULL OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
+  `vendor_schema` STRING NOT NULL OPTIONS(description='Vendor schema of a file or bar.'),
+  `stype_in` STRING OPTIONS(description='How the request named its symbols.'),
+  `span_start` TIMESTAMP NOT NULL OPTIONS(description='Start of what the file covers (UTC, inclusive).'),
+  `span_end` TIMESTAMP NOT NULL OPTIONS(description='End of what the file covers (UTC, exclusive).'),
+  `file_rows` INT64 OPTIONS(description='Rows of the file. [rows]'),
+  `kept_rows` INT64 OPTIONS(description='Rows taken as bars of the universe. [rows]'),
+  `rejected_rows` INT64 OPTIONS(description='Rows of the universe rejected with a reason. [rows]'),
+  `outside_rows` INT64 OPTIONS(description='Rows of symbols outside the universe, left out. [rows]'),
+  `landed_at` TIMESTAMP OPTIONS(description='When the file was landed (UTC).'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+OPTIONS(description='Vendor files that were verified and taken, by content hash, in landing order.');
+
+CREATE TABLE IF NOT EXISTS `ops.landed_symbols` (
+  `file_hash` STRING NOT NULL OPTIONS(description='SHA-256 of a landed file.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `root` STRING OPTIONS(description='Product root, e.g. ZL.'),
+  `mapping_start` DATE NOT NULL OPTIONS(description='First UTC date of a symbol\'s mapping (inclusive).'),
+  `mapping_end` DATE OPTIONS(description='End of a symbol\'s mapping (UTC date, exclusive).'),
+  `instrument_id` INT64 OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+OPTIONS(description='The vendor\'s symbology of each landed file for the universe\'s symbols: which contract a symbol stood for on which UTC dates. A symbol the vendor could not resolve in the file\'s span has one row with NULL instrument_id.');
+
+CREATE TABLE IF NOT EXISTS `ops.corrections` (
+  `file_hash` STRING NOT NULL OPTIONS(description='SHA-256 of a landed file.'),
+  `vendor_schema` STRING OPTIONS(description='Vendor schema of a file or bar.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `ts_event` TIMESTAMP NOT NULL OPTIONS(description='Start of the bar (UTC, inclusive).'),
+  `date` DATE OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `old_open` FLOAT64 OPTIONS(description='Earlier open of a corrected bar. [quote unit]'),
+  `old_high` FLOAT64 OPTIONS(description='Earlier high of a corrected bar. [quote unit]'),
+  `old_low` FLOAT64 OPTIONS(description='Earlier low of a corrected bar. [quote unit]'),
+  `old_close` FLOAT64 OPTIONS(description='Earlier close of a corrected bar. [quote unit]'),
+  `old_volume` INT64 OPTIONS(description='Earlier volume of a corrected bar. [contracts]'),
+  `old_instrument_id` INT64 OPTIONS(description='Earlier contract of a corrected bar.'),
+  `new_open` FLOAT64 OPTIONS(description='Corrected open of a corrected bar. [quote unit]'),
+  `new_high` FLOAT64 OPTIONS(description='Corrected high of a corrected bar. [quote unit]'),
+  `new_low` FLOAT64 OPTIONS(description='Corrected low of a corrected bar. [quote unit]'),
+  `new_close` FLOAT64 OPTIONS(description='Corrected close of a corrected bar. [quote unit]'),
+  `new_volume` INT64 OPTIONS(description='Corrected volume of a corrected bar. [contracts]'),
+  `new_instrument_id` INT64 OPTIONS(description='Corrected contract of a corrected bar.'),
+  `landed_at` TIMESTAMP OPTIONS(description='When the file was landed (UTC).'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+OPTIONS(description='Bars that a later delivery changed, with the values before and after.');
+
+CREATE TABLE IF NOT EXISTS `ops.ingestion_runs` (
+  `event_id` STRING NOT NULL OPTIONS(description='Identity of a landing or of one table\'s write within a run.'),
+  `source` STRING NOT NULL OPTIONS(description='What ran: a vendor file name or a table.'),
+  `run_status` STRING NOT NULL OPTIONS(description='How it ended.'),
+  `started_at` TIMESTAMP NOT NULL OPTIONS(description='When it started (UTC).'),
+  `ended_at` TIMESTAMP OPTIONS(description='When it ended (UTC).'),
+  `rows_in` INT64 OPTIONS(description='Rows that went in. [rows]'),
+  `rows_out` INT64 OPTIONS(description='Rows that came out. [rows]'),
+  `rows_rejected` INT64 OPTIONS(description='Rows rejected with a reason. [rows]'),
+  `rows_held_back` INT64 OPTIONS(description='Rows held back until their session is complete. [rows]'),
+  `partitions_written` INT64 OPTIONS(description='Partitions whose content changed. [partitions]'),
+  `partitions_unchanged` INT64 OPTIONS(description='Partitions confirmed as they were. [partitions]'),
+  `code_version` STRING OPTIONS(description='Code version of the table under which the content was last confirmed.'),
+  `error_message` STRING OPTIONS(description='What went wrong, NULL on success.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+OPTIONS(description='One row per landing and per write of a table by a run: what came in, what went out, what was rejected.');
