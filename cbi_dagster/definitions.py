@@ -5,8 +5,9 @@ from __future__ import annotations
 import dagster as dg
 
 from cbi_dagster.assets import features, market_data, training
-from cbi_dagster.assets.table_asset import IO_MANAGER_KEY, code_version
+from cbi_dagster.assets.table_asset import IO_MANAGER_KEY
 from cbi_dagster.catalog import ASSET_TABLES
+from cbi_dagster.catalog.versions import code_version
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import Home
 from cbi_dagster.vendors.databento.landing import Landing

@@ -6,10 +6,7 @@ group, owners and the window that each input is read in.
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 import inspect
-import json
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -18,33 +15,13 @@ import dagster as dg
 from dagster_pandas import create_dagster_pandas_dataframe_type
 
 from cbi_dagster.catalog import INCEPTION, TABLES, Column, Table, Type
-from cbi_dagster.config.horizons import load_horizons
-from cbi_dagster.config.regimes import load_regimes
-from cbi_dagster.config.universe import load_universe
+from cbi_dagster.catalog.versions import code_version
 from cbi_dagster.partitions import partitions_of
 
 IO_MANAGER_KEY = "warehouse"
 
-_CONFIGS: dict[str, Callable[[], Any]] = {
-    "horizons": load_horizons,
-    "regimes": load_regimes,
-    "universe": load_universe,
-}
-
-
-def code_version(table: Table) -> str:
-    """The table's own version, the `VERSION` of each pure module behind it and a digest of each config it uses.
-
-    A change of any of them makes the table's partitions stale.
-    """
-    parts = [table.version]
-    for name in table.code:
-        if name in _CONFIGS:
-            content = json.dumps(_CONFIGS[name]().model_dump(mode="json"), sort_keys=True)
-            parts.append(f"{name}-{hashlib.blake2b(content.encode(), digest_size=4).hexdigest()}")
-        else:
-            parts.append(f"{name.rpartition('.')[2]}-{importlib.import_module(name).VERSION}")
-    return ".".join(parts)
+#: The function behind each table, by table id: what Dagster calls, for callers without Dagster (`cbi plan --exact`).
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 
 def asset_key(table_id: str) -> dg.AssetKey:
@@ -60,6 +37,7 @@ def table_asset(table: Table) -> Callable[[Callable[..., Any]], dg.AssetsDefinit
         sources = [read.source.partition(".")[2] for read in table.reads]
         if parameters != sources:
             raise TypeError(f"{table.id} reads {sources}, but {function.__name__} takes {parameters}")
+        FUNCTIONS[table.id] = function
         partitions = partitions_of(table)
         with warnings.catch_warnings():
             # Single-run backfills and dagster-pandas types are marked beta; both are pinned with Dagster itself.
