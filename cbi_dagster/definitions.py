@@ -11,16 +11,21 @@ from cbi_dagster.catalog.versions import code_version
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import Home
 from cbi_dagster.vendors.databento.landing import Landing
+from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster.warehouse.io_manager import OnWrite, WarehouseIOManager
 
 
-def warehouse_io_manager(home: Home, on_write: OnWrite | None = None) -> WarehouseIOManager:
-    """The IO manager over the state directory `home`; `on_write` is told of every table written."""
+def builder(home: Home) -> Builder:
+    """Builds the tables of the state directory `home`."""
     warehouse = DuckDBWarehouse(home.warehouse)
     landing = Landing(warehouse, home.landing, load_universe())
-    code_versions = {table.id: code_version(table) for table in ASSET_TABLES}
-    return WarehouseIOManager(warehouse, landing.bars, code_versions, on_write)
+    return Builder(warehouse, landing.read, {table.id: code_version(table) for table in ASSET_TABLES})
+
+
+def warehouse_io_manager(home: Home, on_write: OnWrite | None = None) -> WarehouseIOManager:
+    """The IO manager over the state directory `home`; `on_write` is told of every table written."""
+    return WarehouseIOManager(builder(home), on_write)
 
 
 def build_defs(*, io_manager: dg.IOManager | None = None) -> dg.Definitions:

@@ -5,14 +5,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 import dagster as dg
 import numpy as np
 
-from cbi_dagster.catalog.model import Daily, Monthly, Table
-
-FIRST_TRADE_DATE = dt.date(2010, 6, 7)
+from cbi_dagster.catalog.model import FIRST_TRADE_DATE, Daily, Monthly, Table
 
 TRADE_DATES = dg.TimeWindowPartitionsDefinition(
     cron_schedule="0 0 * * 1-5",

@@ -6,19 +6,23 @@ import datetime as dt
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 import numpy as np
+from dagster._core.storage.tags import EXTERNALLY_MANAGED_ASSETS_TAG
 
 from cbi_dagster.assets.table_asset import asset_key
-from cbi_dagster.catalog import ASSET_TABLES, Monthly, Table, table
+from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, Monthly, Table, Unpartitioned, table
+from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.definitions import build_defs, warehouse_io_manager
 from cbi_dagster.home import Home
 from cbi_dagster.partitions import MONTHS, TRADE_DATES, keys_between, last_key, partitions_of
-from cbi_dagster.warehouse.contract import Warehouse
+from cbi_dagster.warehouse.builder import Builder
+from cbi_dagster.warehouse.contract import Warehouse, now_utc
 from cbi_dagster.warehouse.io_manager import ONLY_STALE_TAG
-from cbi_dagster.warehouse.plan import Contents, landed_trade_dates
+from cbi_dagster.warehouse.plan import Ledger, Plan, expected_partitions, landed_trade_dates, newest_trade_date
 
 OnTable = Callable[[str, dict[str, Any], float], None]
 
@@ -43,10 +47,8 @@ def landed_span(
 
     Trade dates whose partition does not exist yet (a Sunday evening's) wait. Raises NothingLandedError.
     """
-    dates = landed_trade_dates(Contents.by_table(warehouse.ledger()))
-    dates = dates[
-        (dates >= np.datetime64(TRADE_DATES.get_first_partition_key() or "", "D")) & (dates <= last_key(TRADE_DATES))
-    ]
+    landed = landed_trade_dates(Ledger.by_table(warehouse.ledger(LANDING_SOURCES)))
+    dates = expected_partitions(FUTURES_CONTINUOUS_1D, landed, newest_trade_date(now_utc()))
     span = f"{dates[0]} … {dates[-1]}" if len(dates) else "nothing"
     if first is not None:
         dates = dates[dates >= np.datetime64(first, "D")]
@@ -66,7 +68,6 @@ def backfill(
     last: np.datetime64,
     *,
     on_table: OnTable = lambda name, facts, seconds: None,
-    only_stale: bool = False,
 ) -> bool:
     """Materialize `tables` over the trade dates from `first` to `last` (both inclusive); False when a table failed.
 
@@ -76,9 +77,62 @@ def backfill(
     daily = [item for item in tables if not isinstance(item.partitioning, Monthly)]
     monthly = [item for item in tables if isinstance(item.partitioning, Monthly)]
     for group, partitions in ((daily, TRADE_DATES), (monthly, MONTHS)):
-        if group and not _run(home, group, partitions, first, last, on_table, only_stale):
+        if group and not _run(home, group, partitions, first, last, on_table, only_stale=False):
             return False
     return True
+
+
+class NeverCurrentError(RuntimeError):
+    """Rebuilding what was stale left the same stale: a table's function does not settle."""
+
+
+def refresh(
+    home: Home, builder: Builder, wanted: Sequence[Table], *, on_table: OnTable = lambda name, facts, seconds: None
+) -> bool:
+    """Rebuild what is stale of `wanted`, layer by layer, until nothing is; False when a table failed.
+
+    Each round is one run over the hull of the stale partitions of one partition definition; inside it every table asks
+    again what is stale by then, so that a partition whose inputs came out equal is not rebuilt. Raises
+    NeverCurrentError.
+    """
+    seen: set[str] = set()
+    while stale := [item for item in builder.plan().tables if item.table in wanted]:
+        plan = Plan(tuple(stale))
+        if plan.digest in seen:
+            raise NeverCurrentError(
+                f"{', '.join(item.table.id for item in stale)} stay stale after a rebuild; "
+                "`cbi plan` says why they are found stale"
+            )
+        seen.add(plan.digest)
+        request = next_run(plan)
+        if not _run(home, request.tables, request.partitions, request.first, request.last, on_table, only_stale=True):
+            return False
+    return True
+
+
+@dataclass(frozen=True)
+class RunNeeded:
+    """A run over the hull of the stale partitions of one partition definition; `first` and `last` are inclusive."""
+
+    tables: tuple[Table, ...]
+    partitions: dg.TimeWindowPartitionsDefinition
+    first: np.datetime64
+    last: np.datetime64
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of the run: its range, and that only what is stale is rebuilt and logged."""
+        return _tags(self.tables, self.partitions, self.first, self.last, only_stale=True)
+
+
+def next_run(plan: Plan) -> RunNeeded:
+    """The first run of a plan: its tables by trade date and unpartitioned ones, else its tables by month."""
+    daily = [item for item in plan.tables if not isinstance(item.table.partitioning, Monthly)]
+    group = daily or plan.tables
+    keys = [item.partitions for item in group if not isinstance(item.table.partitioning, Unpartitioned)]
+    hull = np.concatenate(keys) if keys else np.array([last_key(TRADE_DATES)])
+    tables = tuple(item.table for item in group)
+    return RunNeeded(tables, TRADE_DATES if daily else MONTHS, hull.min(), hull.max())
 
 
 def _run(
@@ -88,19 +142,10 @@ def _run(
     first: np.datetime64,
     last: np.datetime64,
     on_table: OnTable,
+    *,
     only_stale: bool,
 ) -> bool:
-    if len({partitions_of(item) for item in tables} - {None, partitions}):
-        raise ValueError("tables of two partition definitions never share a run")
-    tags = {ONLY_STALE_TAG: "true"} if only_stale else {}
-    partitioned = [item for item in tables if partitions_of(item) is not None]
-    if partitioned:
-        keys = keys_between(partitioned[0], first, last)
-        keys = keys[keys <= last_key(partitions)]
-        for key in (keys[0], keys[-1]):
-            if not partitions.has_partition_key(str(key)):
-                raise ValueError(f"{key} is no partition: Dagster would round a range to other dates in silence")
-        tags |= {RANGE_START_TAG: str(keys[0]), RANGE_END_TAG: str(keys[-1])}
+    tags = _tags(tables, partitions, first, last, only_stale=only_stale)
     clock = time.perf_counter()
 
     def written(name: str, facts: dict[str, Any]) -> None:
@@ -121,3 +166,25 @@ def _run(
             raise_on_error=False,
         )
     return bool(result.success)
+
+
+def _tags(
+    tables: Sequence[Table],
+    partitions: dg.TimeWindowPartitionsDefinition,
+    first: np.datetime64,
+    last: np.datetime64,
+    *,
+    only_stale: bool,
+) -> dict[str, str]:
+    if len({partitions_of(item) for item in tables} - {None, partitions}):
+        raise ValueError("tables of two partition definitions never share a run")
+    tags = {ONLY_STALE_TAG: "true", EXTERNALLY_MANAGED_ASSETS_TAG: "true"} if only_stale else {}
+    partitioned = [item for item in tables if partitions_of(item) is not None]
+    if partitioned:
+        keys = keys_between(partitioned[0], first, last)
+        keys = keys[keys <= last_key(partitions)]
+        for key in (keys[0], keys[-1]):
+            if not partitions.has_partition_key(str(key)):
+                raise ValueError(f"{key} is no partition: Dagster would round a range to other dates in silence")
+        tags |= {RANGE_START_TAG: str(keys[0]), RANGE_END_TAG: str(keys[-1])}
+    return tags

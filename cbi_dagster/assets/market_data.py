@@ -12,7 +12,7 @@ from cbi_dagster.config.universe import load_universe
 from cbi_dagster.market.bars import held_back_counts, quarantine_rows, session_bars
 from cbi_dagster.market.rolls import continuous
 from cbi_dagster.partitions import TRADE_DATES
-from cbi_dagster.warehouse.io_manager import Built
+from cbi_dagster.warehouse.builder import Built
 
 LANDED = [
     dg.AssetSpec(

@@ -8,12 +8,12 @@ import pandas as pd
 
 from cbi_dagster.assets.table_asset import table_asset
 from cbi_dagster.catalog import Table
+from cbi_dagster.catalog.model import FIRST_TRADE_DATE
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR, REGIME_WEIGHTS
 from cbi_dagster.catalog.tables.training import ZL_TRAINING
 from cbi_dagster.config.horizons import Horizon, load_horizons
 from cbi_dagster.config.regimes import load_regimes
 from cbi_dagster.matrix import regimes
-from cbi_dagster.partitions import FIRST_TRADE_DATE
 from cbi_dagster.training.frames import training_frame
 
 

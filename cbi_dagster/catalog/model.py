@@ -8,6 +8,7 @@ twice.
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
 import itertools
 from collections.abc import Callable, Iterator
@@ -16,6 +17,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+
+#: The first trade date that has a partition: CME Globex history of the vendor begins on Sunday, 2010-06-06.
+FIRST_TRADE_DATE = dt.date(2010, 6, 7)
 
 
 class Type(enum.Enum):

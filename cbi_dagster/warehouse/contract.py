@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -263,8 +263,8 @@ class Warehouse(abc.ABC):
         """
 
     @abc.abstractmethod
-    def ledger(self, table_id: str | None = None) -> pd.DataFrame:
-        """Rows of `ops.partition_ledger`, of one table or of all."""
+    def ledger(self, table_ids: Collection[str] | None = None) -> pd.DataFrame:
+        """Rows of `ops.partition_ledger`, of the tables and landing sources named or of all."""
 
 
 def now_utc() -> pd.Timestamp:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -164,7 +164,7 @@ class DuckDBWarehouse(Warehouse):
             }
         )
         with self.transaction() as connection:
-            known = _select_ledger(connection, table.id).set_index("partition_key").reindex(labels)
+            known = _select_ledger(connection, {table.id}).set_index("partition_key").reindex(labels)
             same = (known["content_hash"].to_numpy() == entries["content_hash"].to_numpy()) & known[
                 "content_hash"
             ].notna().to_numpy()
@@ -193,14 +193,14 @@ class DuckDBWarehouse(Warehouse):
             rows_written=int(rows.row_counts[changed].sum()),
         )
 
-    def ledger(self, table_id: str | None = None) -> pd.DataFrame:
+    def ledger(self, table_ids: Collection[str] | None = None) -> pd.DataFrame:
         with self.connection() as connection:
-            return _select_ledger(connection, table_id)
+            return _select_ledger(connection, table_ids)
 
 
-def _select_ledger(connection: duckdb.DuckDBPyConnection, table_id: str | None) -> pd.DataFrame:
+def _select_ledger(connection: duckdb.DuckDBPyConnection, table_ids: Collection[str] | None) -> pd.DataFrame:
     columns = ", ".join(column.name for column in PARTITION_LEDGER.columns)
-    where, parameters = ("WHERE table_name = ?", [table_id]) if table_id else ("", [])
+    where, parameters = ("", []) if table_ids is None else ("WHERE table_name IN (SELECT unnest(?))", [list(table_ids)])
     result = connection.sql(
         f"SELECT {columns} FROM ops.partition_ledger {where} ORDER BY table_name, partition_key", params=parameters
     )

@@ -1,66 +1,121 @@
 """Which partitions are stale, and why: pure functions over the ledger, the catalog and the code versions.
 
 A partition is stale when it has no content, when it was last confirmed under another code version, or when the
-fingerprint of its inputs in the declared window differs from the confirmed one.
+fingerprint of its inputs in the declared window differs from the confirmed one. What depends on a stale partition may
+become stale once that one is rebuilt: `plan` follows the declared windows and so gives an upper bound, since how far a
+change really reaches depends on values.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from cbi_dagster.catalog.model import INCEPTION, Daily, Monthly, Read, Table, Unpartitioned
+from cbi_dagster.catalog.model import FIRST_TRADE_DATE, INCEPTION, Monthly, Read, Table, Unpartitioned
 from cbi_dagster.catalog.registry import LANDING_SOURCES, TABLES
 from cbi_dagster.warehouse.contract import WHOLE, key_label
 
 _DIGEST_BYTES = 16
+_RECORD = 8 + _DIGEST_BYTES
+_BEGINNING = np.datetime64("0001-01-01", "D")
 
 
 @dataclass(frozen=True)
-class Contents:
-    """The ledger's content facts of one table: partition keys (datetime64[D], ascending) and their hashes (hex)."""
+class Ledger:
+    """What the ledger says of one table: arrays in ascending order of partition keys (datetime64[D])."""
 
     keys: np.ndarray
     hashes: np.ndarray
+    row_counts: np.ndarray
+    written_at: np.ndarray
+    code_versions: np.ndarray
+    fingerprints: np.ndarray
+    verified_at: np.ndarray
 
     @staticmethod
-    def by_table(ledger: pd.DataFrame) -> dict[str, Contents]:
-        """Contents of every table in a ledger frame."""
-        result = {}
-        for name, rows in ledger.groupby("table_name", sort=False):
-            labels = rows["partition_key"].to_numpy()
-            keys = np.array([WHOLE if label == "all" else np.datetime64(label, "D") for label in labels])
-            order = np.argsort(keys, kind="stable")
-            result[str(name)] = Contents(keys[order], rows["content_hash"].to_numpy()[order])
-        return result
+    def by_table(frame: pd.DataFrame) -> dict[str, Ledger]:
+        """The rows of `ops.partition_ledger`, per table."""
+        labels = frame["partition_key"].to_numpy()
+        keys = np.where(labels == "all", str(WHOLE), labels).astype("datetime64[D]")
+        columns = [keys] + [
+            frame[name].to_numpy()
+            for name in ("content_hash", "row_count", "written_at", "code_version", "input_fingerprint", "verified_at")
+        ]
+        columns[3], columns[6] = (frame[name].dt.tz_convert(None).to_numpy() for name in ("written_at", "verified_at"))
+        tables = {}
+        for name, rows in frame.groupby("table_name", sort=False).indices.items():
+            order = rows[np.argsort(keys[rows], kind="stable")]
+            tables[str(name)] = Ledger(*(column[order] for column in columns))
+        return tables
+
+    @cached_property
+    def records(self) -> bytes:
+        """Keys and content hashes, `_RECORD` bytes a partition."""
+        days = self.keys.astype(np.int64).astype(">i8").view(np.uint8).reshape(-1, 8)
+        digests = np.frombuffer(bytes.fromhex("".join(self.hashes)), np.uint8).reshape(-1, _DIGEST_BYTES)
+        return np.hstack([days, digests]).tobytes()
+
+    @cached_property
+    def chain(self) -> list[bytes]:
+        """Digest of the first n records, for n = 0 … number of partitions."""
+        links = [b"\0" * _DIGEST_BYTES]
+        for start in range(0, len(self.records), _RECORD):
+            link = links[-1] + self.records[start : start + _RECORD]
+            links.append(hashlib.blake2b(link, digest_size=_DIGEST_BYTES).digest())
+        return links
+
+    def at(self, keys: np.ndarray) -> np.ndarray:
+        """Index of each of `keys`, -1 for a partition without content."""
+        if not len(self.keys):
+            return np.full(len(keys), -1)
+        found = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[found] == keys, found, -1)
 
 
-NOTHING = Contents(np.empty(0, "datetime64[D]"), np.empty(0, object))
+def _nothing() -> Ledger:
+    nothing = np.empty(0, object)
+    instants = np.empty(0, "datetime64[ns]")
+    return Ledger(np.empty(0, "datetime64[D]"), nothing, np.empty(0, np.int64), instants, nothing, nothing, instants)
 
 
-def landed_trade_dates(contents: Mapping[str, Contents]) -> np.ndarray:
+NOTHING = _nothing()
+
+
+def landed_trade_dates(ledgers: Mapping[str, Ledger]) -> np.ndarray:
     """Trade dates (datetime64[D], ascending) that landed vendor data touches: what every table should cover."""
-    dates = [contents.get(source, NOTHING).keys for source in LANDING_SOURCES]
-    return np.unique(np.concatenate(dates)) if dates else NOTHING.keys
+    return np.unique(np.concatenate([ledgers.get(source, NOTHING).keys for source in LANDING_SOURCES]))
 
 
-def expected_partitions(table: Table, trade_dates: np.ndarray) -> np.ndarray:
-    """Partitions that a table should have when vendor data for `trade_dates` is landed."""
+def newest_trade_date(now: pd.Timestamp) -> np.datetime64:
+    """The newest trade date that has a partition at the instant `now`: today in Chicago, else the Friday before.
+
+    A Sunday evening's bars belong to Monday, whose partition exists from Monday on.
+    """
+    today = np.datetime64(now.tz_convert("America/Chicago").date(), "D")
+    newest: np.datetime64 = np.busday_offset(today, 0, roll="backward")
+    return newest
+
+
+def expected_partitions(table: Table, landed: np.ndarray, newest: np.datetime64) -> np.ndarray:
+    """Partitions that a table should have when vendor data for the trade dates `landed` is there.
+
+    Trade dates before `FIRST_TRADE_DATE` or after `newest` have no partition.
+    """
     if isinstance(table.partitioning, Unpartitioned):
         return np.array([WHOLE])
-    return np.unique(table.partitioning.keys_of(trade_dates))
+    inside = (landed >= np.datetime64(FIRST_TRADE_DATE, "D")) & (landed <= newest)
+    return np.unique(table.partitioning.keys_of(landed[inside]))
 
 
 def window(table: Table, read: Read, partitions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First and last trade date (both inclusive) that each partition reads of an input; NaT for "since inception"."""
+    """First and last trade date (both inclusive) that each partition reads of an input."""
     if isinstance(table.partitioning, Unpartitioned):
-        return np.full(len(partitions), np.datetime64("NaT", "D")), np.full(
-            len(partitions), np.datetime64("9999-12-31")
-        )
+        return np.full(len(partitions), _BEGINNING), np.full(len(partitions), np.datetime64("9999-12-31", "D"))
     first, last = partitions, partitions
     if isinstance(table.partitioning, Monthly):
         months = partitions.astype("datetime64[M]")
@@ -68,20 +123,15 @@ def window(table: Table, read: Read, partitions: np.ndarray) -> tuple[np.ndarray
     if read.forward:
         last = np.busday_offset(last, read.forward, roll="backward")
     if read.back is INCEPTION:
-        return np.full(len(partitions), np.datetime64("NaT", "D")), last
-    assert not isinstance(read.back, type(INCEPTION))
+        return np.full(len(partitions), _BEGINNING), last
+    assert isinstance(read.back, int)
     return (np.busday_offset(first, -read.back, roll="forward") if read.back else first), last
 
 
 def read_intervals(table: Table, read: Read, partitions: np.ndarray) -> list[tuple[np.datetime64, np.datetime64]]:
     """The inclusive date intervals that together cover the windows of `partitions`, merged where they touch."""
-    if not len(partitions):
-        return []
-    first, last = window(table, read, np.sort(partitions))
-    if np.isnat(first).any():
-        return [(np.datetime64("0001-01-01"), last.max())]
     merged: list[tuple[np.datetime64, np.datetime64]] = []
-    for start, stop in zip(first, last, strict=True):
+    for start, stop in zip(*window(table, read, np.sort(partitions)), strict=True):
         # A gap of a week or less costs less to read than to skip.
         if merged and start <= merged[-1][1] + np.timedelta64(7, "D"):
             merged[-1] = (merged[-1][0], max(merged[-1][1], stop))
@@ -90,75 +140,201 @@ def read_intervals(table: Table, read: Read, partitions: np.ndarray) -> list[tup
     return merged
 
 
-def fingerprints(table: Table, partitions: np.ndarray, contents: Mapping[str, Contents]) -> dict[np.datetime64, str]:
+def fingerprints(table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger]) -> dict[np.datetime64, str]:
     """Digest, per partition, of the content hashes of all inputs in the partition's declared windows.
 
     An input partition that does not exist and one that is empty are different facts and give different digests.
     """
     digests = [hashlib.blake2b(table.id.encode(), digest_size=_DIGEST_BYTES) for _ in partitions]
     for read in table.reads:
-        source = contents.get(read.source, NOTHING)
-        records = _records(source)
-        first, last = window(table, read, partitions)
-        if isinstance(getattr(TABLES.get(read.source), "partitioning", None), Unpartitioned):
-            for digest in digests:
-                digest.update(records)
-            continue
-        stops = np.searchsorted(source.keys, last, side="right")
-        if np.isnat(first).any():
-            chain = _prefix_chain(records, len(source.keys))
+        source = ledgers.get(read.source, NOTHING)
+        starts, stops = _extent(table, read, partitions, source.keys)
+        if read.back is INCEPTION and not _is_whole(read.source):
             for digest, stop in zip(digests, stops, strict=True):
-                digest.update(chain[stop])
+                digest.update(source.chain[stop])
             continue
-        starts = np.searchsorted(source.keys, first, side="left")
         for digest, start, stop in zip(digests, starts, stops, strict=True):
-            digest.update(records[start * _RECORD : stop * _RECORD])
+            digest.update(source.records[start * _RECORD : stop * _RECORD])
             digest.update(int(stop - start).to_bytes(4, "big"))
     return {key: digest.hexdigest() for key, digest in zip(partitions, digests, strict=True)}
 
 
-_RECORD = 8 + _DIGEST_BYTES
+def _is_whole(source: str) -> bool:
+    return source in TABLES and isinstance(TABLES[source].partitioning, Unpartitioned)
 
 
-def _records(source: Contents) -> bytes:
-    days = source.keys.astype("datetime64[D]").astype(np.int64)
-    return b"".join(
-        int(day).to_bytes(8, "big", signed=True) + bytes.fromhex(h) for day, h in zip(days, source.hashes, strict=True)
-    )
+def _extent(table: Table, read: Read, partitions: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`keys[starts[i]:stops[i]]` are the partitions of an input that partition i of `table` reads."""
+    if _is_whole(read.source):
+        return np.zeros(len(partitions), np.int64), np.full(len(partitions), len(keys))
+    first, last = window(table, read, partitions)
+    return np.searchsorted(keys, first, side="left"), np.searchsorted(keys, last, side="right")
 
 
-def _prefix_chain(records: bytes, count: int) -> list[bytes]:
-    """Digest of the first n records, for n = 0 … count."""
-    chain = [b"\0" * _DIGEST_BYTES]
-    for i in range(count):
-        link = chain[-1] + records[i * _RECORD : (i + 1) * _RECORD]
-        chain.append(hashlib.blake2b(link, digest_size=_DIGEST_BYTES).digest())
-    return chain
+@dataclass(frozen=True)
+class StaleRange:
+    """Neighbouring stale partitions of a table with one reason; `first` and `last` are partition keys, inclusive.
+
+    `certain` is false where the partitions only depend on others that will be rebuilt and may come out equal.
+    """
+
+    first: str
+    last: str
+    partitions: int
+    rows: int
+    reason: str
+    certain: bool
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """The stale partitions of a table (datetime64[D], ascending), and the same as ranges with reasons.
+
+    `rows` is an estimate from the ledger: what the partitions held, or the table's mean for those without content.
+    """
+
+    table: Table
+    partitions: np.ndarray
+    ranges: tuple[StaleRange, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(item.rows for item in self.ranges)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is stale, inputs before the tables that read them; an upper bound."""
+
+    tables: tuple[TablePlan, ...]
+
+    @property
+    def digest(self) -> str:
+        """Names this stale set: equal plans have equal digests."""
+        text = "|".join(f"{item.table.id}:{','.join(item.partitions.astype(str))}" for item in self.tables)
+        return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def make_plan(
+    ledgers: Mapping[str, Ledger], code_versions: Mapping[str, str], newest: np.datetime64, tables: Iterable[Table]
+) -> Plan:
+    """The stale partitions of `tables` (inputs first), those that may become stale through them included.
+
+    `code_versions` maps table ids to their present code version; `newest` as in `expected_partitions`.
+    """
+    landed = landed_trade_dates(ledgers)
+    stale: dict[str, np.ndarray] = {}
+    plans = []
+    for table in tables:
+        expected = expected_partitions(table, landed, newest)
+        causes = _causes(table, expected, ledgers, code_versions[table.id])
+        for read in table.reads:
+            upstream = stale.get(read.source)
+            if upstream is not None:
+                starts, stops = _extent(table, read, expected, upstream)
+                for i in np.flatnonzero(stops > starts):
+                    causes.setdefault(int(i), _Cause("through", read.source, upstream[starts[i]], upstream[stops[i] - 1]))
+        if causes:
+            stale[table.id] = expected[sorted(causes)]
+            ranges = tuple(_ranges(table, expected, causes, ledgers.get(table.id, NOTHING)))
+            plans.append(TablePlan(table, stale[table.id], ranges))
+    return Plan(tuple(plans))
 
 
 def stale_partitions(
-    table: Table, contents: Mapping[str, Contents], ledger: pd.DataFrame, code_version: str
+    table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger], code_version: str
 ) -> dict[np.datetime64, str]:
-    """The partitions of one table that are stale now, with the reason: `missing`, `code` or `inputs`.
+    """Those of `partitions` that are stale now, with the reason.
 
     Looks at what the inputs hold now; that an input is itself stale is the caller's business.
     """
-    expected = expected_partitions(table, landed_trade_dates(contents))
-    rows = ledger[ledger["table_name"] == table.id].set_index("partition_key")
-    prints = fingerprints(table, expected, contents)
-    rows = rows.reindex([key_label(table, key) for key in expected])
-    reasons = {}
-    for key, code, inputs in zip(expected, rows["code_version"], rows["input_fingerprint"], strict=True):
-        if not isinstance(code, str):
-            reasons[key] = "missing"
-        elif code != code_version:
-            reasons[key] = "code"
-        elif inputs != prints[key]:
-            reasons[key] = "inputs"
-    return reasons
+    causes = _causes(table, partitions, ledgers, code_version)
+    return {partitions[i]: cause.text for i, cause in causes.items()}
 
 
-__all__ = [
-    "Contents", "Daily", "expected_partitions", "fingerprints", "landed_trade_dates", "read_intervals",
-    "stale_partitions", "window",
-]  # fmt: skip
+@dataclass(frozen=True)
+class _Cause:
+    """Why a partition is stale: `missing`, `code`, `inputs` (of `source`, changed in first..last) or `through`."""
+
+    kind: str
+    source: str = ""
+    first: np.datetime64 | None = None
+    last: np.datetime64 | None = None
+
+    @property
+    def text(self) -> str:
+        if self.kind == "missing":
+            return "missing"
+        if self.kind == "code":
+            return f"code changed: {self.source}"
+        span = "" if self.first is None else f" {_span(str(self.first), str(self.last))}"
+        return f"{self.source}{span} {'changed' if self.kind == 'inputs' else 'may change'}"
+
+
+def _span(first: str, last: str) -> str:
+    return first if first == last else f"{first} … {last}"
+
+
+def _causes(
+    table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger], code_version: str
+) -> dict[int, _Cause]:
+    ledger = ledgers.get(table.id, NOTHING)
+    at = ledger.at(partitions)
+    causes = {int(i): _Cause("missing") for i in np.flatnonzero(at < 0)}
+    known = np.flatnonzero(at >= 0)
+    for i in known[ledger.code_versions[at[known]] != code_version]:
+        causes[int(i)] = _Cause("code", f"{ledger.code_versions[at[i]]} → {code_version}")
+    known = np.array([i for i in known if int(i) not in causes], np.int64)
+    prints = fingerprints(table, partitions[known], ledgers)
+    for i in known:
+        if ledger.fingerprints[at[i]] != prints[partitions[i]]:
+            causes[int(i)] = _changed_input(table, partitions[i : i + 1], ledgers, ledger.verified_at[at[i]])
+    return causes
+
+
+def _changed_input(
+    table: Table, partition: np.ndarray, ledgers: Mapping[str, Ledger], verified_at: np.datetime64
+) -> _Cause:
+    """Which input was written in the partition's window after the partition was last confirmed."""
+    for read in table.reads:
+        source = ledgers.get(read.source, NOTHING)
+        starts, stops = _extent(table, read, partition, source.keys)
+        later = np.flatnonzero(source.written_at[starts[0] : stops[0]] > verified_at) + starts[0]
+        if len(later):
+            if _is_whole(read.source):
+                return _Cause("inputs", read.source)
+            return _Cause("inputs", read.source, source.keys[later[0]], source.keys[later[-1]])
+    # The declared windows or inputs themselves changed.
+    return _Cause("inputs", "the set of inputs")
+
+
+def _ranges(table: Table, expected: np.ndarray, causes: Mapping[int, _Cause], ledger: Ledger) -> Iterator[StaleRange]:
+    at = ledger.at(expected)
+    mean = float(ledger.row_counts.mean()) if len(ledger.row_counts) else 0.0
+    rows = np.where(at >= 0, ledger.row_counts[at] if len(ledger.keys) else 0, mean)
+    group: list[int] = []
+    for i in [*sorted(causes), -1]:
+        cause = causes.get(i)
+        if group and (cause is None or i != group[-1] + 1 or not _alike(cause, causes[group[-1]])):
+            yield _range(table, expected, [causes[j] for j in group], rows, group)
+            group = []
+        group.append(i)
+
+
+def _alike(one: _Cause, other: _Cause) -> bool:
+    return one.kind == other.kind and one.source == other.source
+
+
+def _range(
+    table: Table, expected: np.ndarray, causes: Sequence[_Cause], rows: np.ndarray, group: Sequence[int]
+) -> StaleRange:
+    dates = [date for cause in causes for date in (cause.first, cause.last) if date is not None]
+    whole = _Cause(causes[0].kind, causes[0].source, min(dates, default=None), max(dates, default=None))
+    return StaleRange(
+        first=key_label(table, expected[group[0]]),
+        last=key_label(table, expected[group[-1]]),
+        partitions=len(group),
+        rows=round(float(rows[group].sum())),
+        reason=whole.text,
+        certain=whole.kind != "through",
+    )

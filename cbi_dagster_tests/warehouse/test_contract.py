@@ -40,7 +40,7 @@ def test_a_slice_that_bigquery_would_reject_is_a_named_error_and_nothing_is_writ
         warehouse.replace(SAMPLE, DAYS, breakage(rows("2024-01-02", "2024-01-03")), provenance(DAYS))
     assert "features.sample" in str(caught.value)
     assert len(warehouse.read(SAMPLE)) == 0
-    assert warehouse.ledger(SAMPLE.id).empty
+    assert warehouse.ledger({SAMPLE.id}).empty
 
 
 def test_a_slice_is_sorted_by_partition_and_key(rows):

@@ -29,26 +29,26 @@ def test_an_empty_slice_clears_its_partitions_and_keeps_them_known(warehouse, pr
     warehouse.replace(SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), provenance(DAYS))
     result = warehouse.replace(SAMPLE, DAYS, rows("2024-01-02"), provenance(DAYS))
     assert result.written == ("2024-01-03",)
-    assert warehouse.ledger(SAMPLE.id)["row_count"].tolist() == [2, 0]
+    assert warehouse.ledger({SAMPLE.id})["row_count"].tolist() == [2, 0]
 
 
 def test_writing_the_same_data_twice_changes_nothing(warehouse, provenance, rows):
     first = warehouse.replace(SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), provenance(DAYS))
-    before = warehouse.read(SAMPLE), warehouse.ledger(SAMPLE.id)
+    before = warehouse.read(SAMPLE), warehouse.ledger({SAMPLE.id})
     shuffled = rows("2024-01-02", "2024-01-03").sample(frac=1, random_state=1)
     second = warehouse.replace(SAMPLE, DAYS, shuffled, provenance(DAYS, run="run-2"))
     assert (len(first.written), second.written, second.unchanged) == (2, (), ("2024-01-02", "2024-01-03"))
     assert warehouse.read(SAMPLE).equals(before[0])
-    pd.testing.assert_frame_equal(warehouse.ledger(SAMPLE.id), before[1])
+    pd.testing.assert_frame_equal(warehouse.ledger({SAMPLE.id}), before[1])
 
 
 def test_recomputing_to_equal_content_advances_only_the_verification(warehouse, provenance, rows):
     warehouse.replace(SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), provenance(DAYS))
-    before = warehouse.ledger(SAMPLE.id)
+    before = warehouse.ledger({SAMPLE.id})
     warehouse.replace(
         SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), provenance(DAYS, run="run-2", code="2", prints="b")
     )
-    after = warehouse.ledger(SAMPLE.id)
+    after = warehouse.ledger({SAMPLE.id})
     content = ["content_hash", "row_count", "written_at", "written_run"]
     pd.testing.assert_frame_equal(before[content], after[content])
     assert after["code_version"].tolist() == ["2", "2"]
@@ -79,7 +79,7 @@ def test_a_failure_inside_the_transaction_leaves_nothing(warehouse, provenance, 
     with pytest.raises(ValueError, match=r"ops\.quarantine"):
         warehouse.replace(SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), provenance(DAYS), bad)
     assert len(warehouse.read(SAMPLE)) == 0
-    assert warehouse.ledger(SAMPLE.id).empty
+    assert warehouse.ledger({SAMPLE.id}).empty
 
 
 def test_new_nullable_columns_are_added_and_other_drift_is_refused(warehouse):
@@ -119,7 +119,7 @@ def test_a_killed_writer_leaves_whole_partitions_that_agree_with_the_ledger(ware
         prices = to_frame(SAMPLE, warehouse.read(SAMPLE))["price"]
         assert len(prices) == 4
         assert prices.nunique() == 1
-        ledger = warehouse.ledger(SAMPLE.id)
+        ledger = warehouse.ledger({SAMPLE.id})
         assert ledger["input_fingerprint"].tolist() == [str(int(prices[0]))] * 2
 
 

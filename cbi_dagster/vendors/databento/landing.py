@@ -89,12 +89,12 @@ class Landing:
             ignored = tuple(name for delivery in deliveries for name in delivery.ignored)
             return self._take(verified, ignored, started, progress)
 
-    def bars(self, schema: str, intervals: Sequence[Interval]) -> pd.DataFrame:
-        """Merged landed bars whose trade date lies in any of the inclusive `intervals`, as rows of the schema's table.
+    def read(self, source: str, intervals: Sequence[Interval]) -> pd.DataFrame:
+        """Merged landed bars of a landing source, as rows of its table, with trade dates in the inclusive `intervals`.
 
         Each bar says which contract its session belongs to and whether landed data covers that session.
         """
-        return self._bars(schema, intervals, *self._registry())
+        return self._bars(LANDING_SOURCES[source], intervals, *self._registry())
 
     def _registry(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Landed files in landing order, and their symbology."""
