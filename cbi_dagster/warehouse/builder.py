@@ -1,0 +1,134 @@
+"""Building partitions of a table: the declared windows go in, a checked slice comes out, the ledger remembers both.
+
+A build asks which partitions of the range are wanted (all, or only those that are stale now) and works on exactly
+those. Each input is read in the union of the declared windows of those partitions, so that a pure function never needs
+to know which range was asked for; rows it returns for other dates are context, not content, and are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from cbi_dagster.catalog import LANDING_SOURCES, TABLES, Read, Table, Unpartitioned
+from cbi_dagster.catalog.checks import validate
+from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.warehouse.contract import Accounts, Provenance, ReplaceResult, Warehouse, now_utc, to_arrow
+from cbi_dagster.warehouse.plan import (
+    Ledger,
+    Plan,
+    expected_partitions,
+    fingerprints,
+    landed_trade_dates,
+    make_plan,
+    newest_trade_date,
+    read_intervals,
+    stale_partitions,
+)
+
+ReadLanded = Callable[[str, list[tuple[np.datetime64, np.datetime64]]], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Built:
+    """Rows of a table together with the rows that did not become part of it (see `Accounts`)."""
+
+    rows: pd.DataFrame
+    rejected: pd.DataFrame
+    held_back: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Build:
+    """What is rebuilt of a table, fixed when the build begins.
+
+    Fingerprints are taken before any input is read: should an input change in between, the partition is found stale
+    later, never wrongly fresh. `reasons`: why each partition is rebuilt, where that was asked.
+    """
+
+    table: Table
+    partitions: np.ndarray
+    not_landed: int
+    provenance: Provenance
+    reasons: Mapping[np.datetime64, str] = field(default_factory=dict)
+
+
+class Builder:
+    """Builds tables of one warehouse.
+
+    `read_landed(source id, intervals)` reads landed vendor data; `code_versions` maps table ids to their code version.
+    """
+
+    def __init__(self, warehouse: Warehouse, read_landed: ReadLanded, code_versions: Mapping[str, str]) -> None:
+        self.warehouse = warehouse
+        self._read_landed = read_landed
+        self._code_versions = code_versions
+
+    def plan(self) -> Plan:
+        """Everything that is stale now, in every table."""
+        ledgers = Ledger.by_table(self.warehouse.ledger())
+        tables = [TABLES[name] for name in self._code_versions]
+        return make_plan(ledgers, self._code_versions, newest_trade_date(now_utc()), tables)
+
+    def begin(self, table: Table, asked: np.ndarray | None, run_id: str, *, only_stale: bool) -> Build:
+        """Fix what is rebuilt of the partitions `asked` for (None: all), and under which inputs."""
+        relevant = {table.id, *LANDING_SOURCES, *(read.source for read in table.reads)}
+        ledgers = Ledger.by_table(self.warehouse.ledger(relevant))
+        code_version = self._code_versions[table.id]
+        wanted = expected_partitions(table, landed_trade_dates(ledgers), newest_trade_date(now_utc()))
+        not_landed = 0
+        if asked is not None:
+            wanted = np.intersect1d(asked, wanted)
+            not_landed = len(asked) - len(wanted)
+        reasons: dict[np.datetime64, str] = {}
+        if only_stale:
+            reasons = stale_partitions(table, wanted, ledgers, code_version)
+            wanted = np.array(sorted(reasons), "datetime64[D]")
+        prints = fingerprints(table, wanted, ledgers)
+        return Build(table, wanted, not_landed, Provenance(run_id, code_version, prints), reasons)
+
+    def read(self, build: Build, read: Read) -> pd.DataFrame:
+        """Rows of an input in the union of the windows of the build's partitions."""
+        source = TABLES.get(read.source)
+        intervals = read_intervals(build.table, read, build.partitions)
+        if source is None:
+            return self._read_landed(read.source, intervals)
+        if not intervals:
+            return to_frame(source, source.arrow_schema(stored=True).empty_table())
+        whole = isinstance(source.partitioning, Unpartitioned)
+        return to_frame(source, self.warehouse.read(source, None if whole else intervals))
+
+    def write(self, build: Build, rows: pd.DataFrame | pa.Table | Built) -> tuple[ReplaceResult, Accounts | None]:
+        """Check what a pure function returned and replace the build's partitions with the rows that belong to them."""
+        table, partitions = build.table, build.partitions
+        accounts = None
+        if isinstance(rows, Built):
+            accounts = Accounts(_within(rows.rejected, partitions), _within(rows.held_back, partitions))
+            rows = rows.rows
+        if not len(partitions):
+            return ReplaceResult((), (), 0), accounts
+        arrow = to_arrow(table, rows)
+        if not isinstance(table.partitioning, Unpartitioned):
+            dates = arrow[table.partitioning.column].cast(pa.int32()).to_numpy(zero_copy_only=False)
+            own = np.isin(table.partitioning.keys_of(np.asarray(dates).astype("datetime64[D]")), partitions)
+            arrow = arrow if own.all() else arrow.filter(pa.array(own))
+        validate(table, to_frame(table, arrow))
+        return self.warehouse.replace(table, partitions, arrow, build.provenance, accounts), accounts
+
+    def rebuild(self, table: Table, function: Callable[..., Any], run_id: str) -> ReplaceResult:
+        """Rebuild what is stale of a table, without Dagster."""
+        build = self.begin(table, None, run_id, only_stale=True)
+        if not len(build.partitions):
+            return ReplaceResult((), (), 0)
+        inputs = [self.read(build, read) for read in table.reads]
+        return self.write(build, function(*inputs))[0]
+
+
+def _within(rows: pd.DataFrame, partitions: np.ndarray) -> pd.DataFrame:
+    dates = rows["date"].to_numpy().astype("datetime64[D]")
+    return rows[np.isin(dates, partitions)].reset_index(drop=True)
