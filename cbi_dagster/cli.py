@@ -5,11 +5,13 @@ Exit codes: 0 done, 1 the work failed (the message says what and where), 2 the c
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +22,10 @@ from rich.table import Table as Grid
 from cbi_dagster.home import Home
 
 if TYPE_CHECKING:
+    from cbi_dagster.catalog import Table
     from cbi_dagster.vendors.databento.landing import Landing, LandingReport
     from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+    from cbi_dagster.warehouse.plan import TablePlan
 
 # A pipe has no width of its own: do not squeeze tables for it.
 console = Console(width=None if sys.stdout.isatty() else 160)
@@ -135,12 +139,122 @@ def backfill(start: dt.datetime | None, stop: dt.datetime | None, selected: tupl
 
     home = Home.from_environment()
     warehouse, _ = _open(home)
+    tables = _select(selected)
     try:
         span = runs.landed_span(warehouse, start.date() if start else None, stop.date() if stop else None)
-        tables = runs.select_tables(selected)
-    except (KeyError, runs.NothingLandedError) as error:
-        raise _Failure(str(error.args[0])) from error
+    except runs.NothingLandedError as error:
+        raise _Failure(str(error)) from error
     _execute(lambda report: runs.backfill(home, tables, *span, on_table=report))
+
+
+#: Exit code of `plan` and `refresh` when something was stale.
+STALE = 3
+
+
+@main.command(
+    epilog=_examples(
+        "cbi plan", "cbi plan --exact", "cbi plan --select daily_ml_matrix --json", "cbi plan || cbi refresh"
+    )
+)
+@click.option("--select", "selected", multiple=True, help="Only these tables (repeatable; default: all).")
+@click.option("--exact", is_flag=True, help="Recompute in a scratch copy and show what would really change.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plan(selected: tuple[str, ...], exact: bool, as_json: bool) -> None:
+    """Show which partitions are stale, and why, before anything runs.
+
+    The plan is an upper bound: how far a correction reaches depends on values. Exit code 0: nothing is stale, 3:
+    something is.
+    """
+    from cbi_dagster import runs
+    from cbi_dagster.definitions import builder
+
+    home = Home.from_environment()
+    _open(home)
+    wanted = _select(selected)
+    stale = [item for item in builder(home.warehouse, home.landing).plan().tables if item.table in wanted]
+    if exact and stale:
+        with console.status("rebuilding in a scratch copy …"):
+            changes = runs.exact_plan(home, wanted)
+        if as_json:
+            click.echo(json.dumps({"exact": changes}, indent=2))
+        else:
+            _print_exact(stale, changes)
+    elif as_json:
+        tables = [
+            {
+                "table": item.table.id,
+                "partitions": len(item.partitions),
+                "estimated_rows": item.rows,
+                "ranges": [dataclasses.asdict(part) for part in item.ranges],
+            }
+            for item in stale
+        ]
+        click.echo(json.dumps({"upper_bound": tables}, indent=2))
+    else:
+        _print_plan(stale)
+    raise SystemExit(STALE if stale else 0)
+
+
+@main.command(epilog=_examples("cbi refresh", "cbi refresh --select zl_training_prod_allhistory_1m"))
+@click.option("--select", "selected", multiple=True, help="Only these tables (repeatable; default: all).")
+def refresh(selected: tuple[str, ...]) -> None:
+    """Rebuild exactly what is stale, layer by layer, until nothing is.
+
+    Exit code 0: nothing was stale, 3: something was and has been rebuilt, 1: a table failed.
+    """
+    from cbi_dagster import runs
+    from cbi_dagster.definitions import builder
+
+    home = Home.from_environment()
+    _open(home)
+    wanted = _select(selected)
+    stale = [item for item in builder(home.warehouse, home.landing).plan().tables if item.table in wanted]
+    _print_plan(stale)
+    if stale:
+        _execute(lambda report: runs.refresh(home, wanted, on_table=report))
+        raise SystemExit(STALE)
+
+
+def _select(names: Sequence[str]) -> list[Table]:
+    from cbi_dagster import runs
+
+    try:
+        return runs.select_tables(names)
+    except KeyError as error:
+        raise _Failure(str(error.args[0])) from error
+
+
+_RANGES_SHOWN = 4
+
+
+def _print_plan(stale: Sequence[TablePlan]) -> None:
+    """Per table: how many partitions, which ranges, and why; then how far the change spreads."""
+    if not stale:
+        console.print("Nothing is stale.")
+        return
+    grid = Grid("table", "partitions", "rows (est.)", "from", "to", "why")
+    for item in stale:
+        for number, part in enumerate(item.ranges[:_RANGES_SHOWN]):
+            head = (item.table.id, f"{len(item.partitions):,}", f"{item.rows:,}") if number == 0 else ("", "", "")
+            grid.add_row(*head, part.first, part.last, part.reason)
+        if len(item.ranges) > _RANGES_SHOWN:
+            grid.add_row("", "", "", "", "", f"… and {len(item.ranges) - _RANGES_SHOWN} more ranges (--json)")
+    console.print(grid)
+    certain = [part for item in stale for part in item.ranges if part.certain]
+    partitions = sum(len(item.partitions) for item in stale)
+    console.print(
+        f"{sum(part.partitions for part in certain):,} partitions are stale; with what depends on them at most "
+        f"{partitions:,} in {len(stale)} tables. `cbi plan --exact` recomputes and shows what would really change."
+    )
+
+
+def _print_exact(stale: Sequence[TablePlan], changes: Mapping[str, Sequence[str]]) -> None:
+    grid = Grid("table", "would change", "of at most", "first", "last")
+    for item in stale:
+        written = changes.get(item.table.id, ())
+        span = (min(written), max(written)) if written else ("-", "-")
+        grid.add_row(item.table.id, f"{len(written):,}", f"{len(item.partitions):,}", *span)
+    console.print(grid)
 
 
 def _execute(run: Callable[[Callable[[str, dict[str, Any], float], None]], bool]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
 
 from cbi_dagster.assets import features, market_data, training
@@ -16,16 +18,16 @@ from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster.warehouse.io_manager import OnWrite, WarehouseIOManager
 
 
-def builder(home: Home) -> Builder:
-    """Builds the tables of the state directory `home`."""
-    warehouse = DuckDBWarehouse(home.warehouse)
-    landing = Landing(warehouse, home.landing, load_universe())
+def builder(warehouse_file: Path, landed_files: Path) -> Builder:
+    """Builds the tables in a warehouse file from the landed vendor files in a directory."""
+    warehouse = DuckDBWarehouse(warehouse_file)
+    landing = Landing(warehouse, landed_files, load_universe())
     return Builder(warehouse, landing.read, {table.id: code_version(table) for table in ASSET_TABLES})
 
 
 def warehouse_io_manager(home: Home, on_write: OnWrite | None = None) -> WarehouseIOManager:
     """The IO manager over the state directory `home`; `on_write` is told of every table written."""
-    return WarehouseIOManager(builder(home), on_write)
+    return WarehouseIOManager(builder(home.warehouse, home.landing), on_write)
 
 
 def build_defs(*, io_manager: dg.IOManager | None = None) -> dg.Definitions:

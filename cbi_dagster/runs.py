@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import numpy as np
 from dagster._core.storage.tags import EXTERNALLY_MANAGED_ASSETS_TAG
 
-from cbi_dagster.assets.table_asset import asset_key
+from cbi_dagster.assets.table_asset import FUNCTIONS, asset_key
 from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, Monthly, Table, Unpartitioned, table
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
-from cbi_dagster.definitions import build_defs, warehouse_io_manager
+from cbi_dagster.definitions import build_defs, builder, warehouse_io_manager
 from cbi_dagster.home import Home
 from cbi_dagster.partitions import MONTHS, TRADE_DATES, keys_between, last_key, partitions_of
-from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
+from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster.warehouse.io_manager import ONLY_STALE_TAG
 from cbi_dagster.warehouse.plan import Ledger, Plan, expected_partitions, landed_trade_dates, newest_trade_date
 
@@ -86,17 +88,29 @@ class NeverCurrentError(RuntimeError):
     """Rebuilding what was stale left the same stale: a table's function does not settle."""
 
 
-def refresh(
-    home: Home, builder: Builder, wanted: Sequence[Table], *, on_table: OnTable = lambda name, facts, seconds: None
-) -> bool:
+def exact_plan(home: Home, tables: Sequence[Table]) -> dict[str, list[str]]:
+    """Partitions (Dagster keys) whose content a refresh of `tables` would change, per table id.
+
+    Rebuilds everything stale in a copy of the warehouse, which is thrown away.
+    """
+    with tempfile.TemporaryDirectory(dir=home.path) as scratch:
+        copy = Path(scratch) / "warehouse.duckdb"
+        DuckDBWarehouse(home.warehouse).copy_to(copy)
+        exact = builder(copy, home.landing)
+        results = {item.id: exact.rebuild(item, FUNCTIONS[item.id], "exact plan").written for item in tables}
+    return {name: list(written) for name, written in results.items() if written}
+
+
+def refresh(home: Home, wanted: Sequence[Table], *, on_table: OnTable = lambda name, facts, seconds: None) -> bool:
     """Rebuild what is stale of `wanted`, layer by layer, until nothing is; False when a table failed.
 
     Each round is one run over the hull of the stale partitions of one partition definition; inside it every table asks
     again what is stale by then, so that a partition whose inputs came out equal is not rebuilt. Raises
     NeverCurrentError.
     """
+    current = builder(home.warehouse, home.landing)
     seen: set[str] = set()
-    while stale := [item for item in builder.plan().tables if item.table in wanted]:
+    while stale := [item for item in current.plan().tables if item.table in wanted]:
         plan = Plan(tuple(stale))
         if plan.digest in seen:
             raise NeverCurrentError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -85,6 +86,13 @@ class DuckDBWarehouse(Warehouse):
                 connection.rollback()
                 raise
             connection.commit()
+
+    def copy_to(self, path: Path) -> None:
+        """A copy of the whole warehouse as of one moment, in a new file."""
+        with self.connection() as connection:
+            connection.execute("CHECKPOINT")
+            # The lock that this connection holds keeps writers of other processes out meanwhile.
+            shutil.copyfile(self.path, path)
 
     def ensure(self, tables: Iterable[Table]) -> None:
         with self.transaction() as connection:

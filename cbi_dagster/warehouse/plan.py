@@ -233,7 +233,8 @@ def make_plan(
             if upstream is not None:
                 starts, stops = _extent(table, read, expected, upstream)
                 for i in np.flatnonzero(stops > starts):
-                    causes.setdefault(int(i), _Cause("through", read.source, upstream[starts[i]], upstream[stops[i] - 1]))
+                    first, last = upstream[starts[i]], upstream[stops[i] - 1]
+                    causes.setdefault(int(i), _Cause("through", read.source, first, last))
         if causes:
             stale[table.id] = expected[sorted(causes)]
             ranges = tuple(_ranges(table, expected, causes, ledgers.get(table.id, NOTHING)))
