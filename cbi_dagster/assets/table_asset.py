@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 from dagster_pandas import create_dagster_pandas_dataframe_type
 
-from cbi_dagster.catalog import INCEPTION, TABLES, Column, Table, Type
+from cbi_dagster.catalog import INCEPTION, TABLES, Column, Monthly, Table, Type, Unpartitioned
 from cbi_dagster.catalog.versions import code_version
 from cbi_dagster.partitions import partitions_of
 
@@ -57,6 +57,7 @@ def _asset(
                 key=asset_key(read.source),
                 metadata={"table": table.id, "history": _history_text(read.back, read.forward)},
                 input_manager_key=IO_MANAGER_KEY,
+                partition_mapping=_partition_mapping(table, read.source),
             )
             for name, read in zip(inspect.signature(function).parameters, table.reads, strict=True)
         },
@@ -71,6 +72,13 @@ def _asset(
         io_manager_key=IO_MANAGER_KEY,
         dagster_type=_frame_type(table) if _returns_frame(function) else None,
     )(function)
+
+
+def _partition_mapping(table: Table, source: str) -> dg.PartitionMapping | None:
+    """A month reads the trade dates in it, of which the first month of the history lacks some."""
+    if not isinstance(table.partitioning, Monthly) or isinstance(TABLES[source].partitioning, Unpartitioned):
+        return None
+    return dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
 
 
 def _returns_frame(function: Callable[..., Any]) -> bool:

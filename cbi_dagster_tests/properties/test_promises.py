@@ -1,0 +1,119 @@
+"""The promises every table keeps, tested for every table of the catalog: a new one is covered when it is declared."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbi_dagster.assets.table_asset import FUNCTIONS
+from cbi_dagster.catalog import ASSET_TABLES, TABLES, Monthly, Table, Unpartitioned
+from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.features import volatility
+from cbi_dagster_tests.properties.conftest import CUT
+from cbi_dagster_tests.properties.worlds import World, computed, with_windows_halved
+
+by_table = pytest.mark.parametrize("table", ASSET_TABLES, ids=lambda table: table.id)
+VOLATILITY = TABLES["features.volatility_daily"]
+CONTINUOUS = TABLES["market_data.futures_continuous_1d"]
+
+
+def stored(world: World, table: Table) -> dict[str, str]:
+    return world.hashes()[table.id].to_dict()
+
+
+def samples(world: World, table: Table) -> list[np.ndarray]:
+    """Ranges of partitions to compute alone: single ones from start to end, and a few neighbours together."""
+    if isinstance(table.partitioning, Unpartitioned):
+        return [None]  # type: ignore[list-item]
+    ledger = world.warehouse.ledger({table.id})
+    keys = ledger["partition_key"].to_numpy("datetime64[D]")
+    filled = keys[ledger["row_count"] > 0]
+    singles = filled[np.unique(np.linspace(0, len(filled) - 1, 8).astype(int))] if len(filled) else filled
+    middle = len(keys) // 2
+    return [*(singles[:, None]), keys[-1:], keys[middle : middle + 5]]
+
+
+def require_split_invariance(world: World, table: Table, function=None) -> None:
+    whole = computed(world, table, None, function)
+    for asked in samples(world, table):
+        for key, content in computed(world, table, asked, function).items():
+            assert content == whole[key], f"{table.id} {key} alone differs from the full range"
+
+
+@by_table
+def test_a_day_a_range_and_the_full_history_give_bit_identical_partitions(world, table):
+    assert computed(world, table, None) == stored(world, table)
+    require_split_invariance(world, table)
+
+
+def test_a_planted_start_dependence_goes_red(world):
+    def running(continuous: pd.DataFrame) -> pd.DataFrame:
+        frame = volatility.volatility_daily(continuous)
+        frame["k_vol"] = frame.groupby("symbol")["realized_vol_5d"].transform(lambda v: v.fillna(0).cumsum() + 1)
+        return frame
+
+    with pytest.raises(AssertionError, match="differs from the full range"):
+        require_split_invariance(world, VOLATILITY, running)
+
+
+def _bounded(table: Table) -> bool:
+    return any(isinstance(read.back, int) and read.back > 0 for read in table.reads)
+
+
+@pytest.mark.parametrize("table", [table for table in ASSET_TABLES if _bounded(table)], ids=lambda table: table.id)
+def test_half_the_declared_window_is_too_short(world, table):
+    halved = with_windows_halved(table)
+    whole = stored(world, table)
+    keys = np.array(sorted(whole), "datetime64[D]")
+    later = keys[len(keys) // 2 :][:: max(1, len(keys) // 60)]
+    differing = [key for day in later for key, h in computed(world, halved, day[None]).items() if h != whole[key]]
+    assert differing, f"{table.id} reads further back than it needs"
+
+
+def require_no_look_ahead(past: World, world: World, table: Table) -> None:
+    """Rows that existed before the cut are the same after it, and none of them has vanished."""
+    before, after = past.rows(table), world.rows(table)
+    if not isinstance(table.partitioning, Unpartitioned):
+        # Sessions of the last trade date before the cut may be incomplete then and complete now.
+        last = np.busday_offset(np.datetime64(CUT), -1, roll="backward")
+        column = table.partitioning.column
+        dates = before.reset_index()[column].to_numpy().astype("datetime64[D]")
+        before = before[dates < last]
+    assert before.index.isin(after.index).all(), f"{table.id}: rows vanished"
+    pd.testing.assert_frame_equal(before, after.loc[before.index], check_exact=True, check_dtype=False)
+    if not isinstance(table.partitioning, Monthly | Unpartitioned):
+        dates = after.reset_index()[table.partitioning.column].to_numpy().astype("datetime64[D]")
+        assert len(before) == int((dates < last).sum()), f"{table.id}: the past has gained rows"
+
+
+@by_table
+def test_deleting_the_future_changes_no_row_of_the_past(past, world, table):
+    require_no_look_ahead(past, world, table)
+
+
+def test_a_planted_look_ahead_goes_red(past, world, tmp_path):
+    def tomorrow(continuous: pd.DataFrame) -> pd.DataFrame:
+        frame = volatility.volatility_daily(continuous)
+        frame["k_vol"] = frame.groupby("symbol")["k_vol"].shift(-30)
+        return frame
+
+    whole = world.rows(CONTINUOUS).reset_index()
+    truncated = past.rows(CONTINUOUS).reset_index()
+    before, after = (tomorrow(frame).set_index(["symbol", "date"])["k_vol"] for frame in (truncated, whole))
+    with pytest.raises(AssertionError):
+        pd.testing.assert_series_equal(before, after.loc[before.index], check_exact=True)
+
+
+@by_table
+def test_empty_inputs_give_an_empty_table(table):
+    inputs = []
+    for read in table.reads:
+        source = TABLES.get(read.source)
+        if source is None:
+            pytest.skip("reads landed vendor data, which its reader returns as declared")
+        inputs.append(to_frame(source, source.arrow_schema(stored=True).empty_table()))
+    if not inputs:
+        pytest.skip("made from configuration, reads nothing")
+    rows = FUNCTIONS[table.id](*inputs)
+    assert len(getattr(rows, "rows", rows)) == 0

@@ -1,0 +1,100 @@
+"""Whole warehouses on simulated vendor files, built without Dagster: what the promises are tested on."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cbi_dagster.assets.table_asset import FUNCTIONS
+from cbi_dagster.catalog import ASSET_TABLES, TABLES, Table, Unpartitioned
+from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.config.universe import load_universe
+from cbi_dagster.definitions import builder
+from cbi_dagster.vendors.databento.landing import Landing, LandingReport
+from cbi_dagster.vendors.simulate import simulate_delivery
+from cbi_dagster.warehouse.builder import Build, Builder, Built
+from cbi_dagster.warehouse.contract import check_slice, key_label, to_arrow
+from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+from cbi_dagster.warehouse.hashing import content_hashes
+
+SEED, START, MINUTE_START, END = 11, dt.date(2022, 6, 1), dt.date(2023, 7, 17), dt.date(2023, 9, 1)
+"""Fifteen months, longer than the longest bounded window but the training tables' of a year; minutes in the last."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A state directory with its warehouse and the builder over it."""
+
+    path: Path
+
+    @property
+    def warehouse(self) -> DuckDBWarehouse:
+        return DuckDBWarehouse(self.path / "warehouse.duckdb")
+
+    @property
+    def builder(self) -> Builder:
+        return builder(self.path / "warehouse.duckdb", self.path / "landing")
+
+    def land(self, *paths: Path) -> LandingReport:
+        (self.path / "landing").mkdir(parents=True, exist_ok=True)
+        self.warehouse.ensure(TABLES.values())
+        return Landing(self.warehouse, self.path / "landing", load_universe()).land(paths)
+
+    def refresh(self) -> dict[str, list[str]]:
+        """Rebuild what is stale; the partitions written, per table."""
+        written = {table.id: self.builder.rebuild(table, FUNCTIONS[table.id], "test").written for table in ASSET_TABLES}
+        return {name: list(labels) for name, labels in written.items() if labels}
+
+    def hashes(self) -> pd.Series:
+        """Content hash of every partition of every table, by (table, partition)."""
+        ledger = self.warehouse.ledger()
+        return ledger.set_index(["table_name", "partition_key"])["content_hash"].sort_index()
+
+    def rows(self, table: Table) -> pd.DataFrame:
+        """Content of a table, indexed by its key."""
+        frame = to_frame(table, self.warehouse.read(table))
+        names = [
+            c.name if not c.fields else [f"{c.name}_{part.name}" for part in c.fields] for c in table.content_columns
+        ]
+        flat = [name for item in names for name in (item if isinstance(item, list) else [item])]
+        return (
+            frame[flat].astype({k: object for k in table.key if frame[k].dtype == "category"}).set_index([*table.key])
+        )
+
+
+def simulated(directory: Path, end: dt.date = END) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    minutes = min(MINUTE_START, end - dt.timedelta(days=1))
+    simulate_delivery(directory, seed=SEED, start=START, end=end, minute_start=minutes)
+    return directory
+
+
+def begin(world: World, table: Table, asked: np.ndarray | None) -> Build:
+    return world.builder.begin(table, asked, "test", only_stale=False)
+
+
+def computed(
+    world: World, table: Table, asked: np.ndarray | None, function: Callable[..., Any] | None = None
+) -> dict[str, str]:
+    """Content hashes of the partitions `asked` for (None: all), computed from stored inputs and not written."""
+    build = begin(world, table, asked)
+    rows = (function or FUNCTIONS[table.id])(*(world.builder.read(build, read) for read in table.reads))
+    arrow = to_arrow(table, rows.rows if isinstance(rows, Built) else rows)
+    if not isinstance(table.partitioning, Unpartitioned):
+        dates = np.asarray(arrow[table.partitioning.column].to_numpy(), "datetime64[D]")
+        arrow = arrow.filter(np.isin(table.partitioning.keys_of(dates), build.partitions))
+    checked = check_slice(table, build.partitions, arrow)
+    labels = [key_label(table, key) for key in checked.partitions]
+    return dict(zip(labels, content_hashes(checked), strict=True))
+
+
+def with_windows_halved(table: Table) -> Table:
+    """The same table reading half as far back."""
+    reads = tuple(replace(r, back=r.back // 2) if isinstance(r.back, int) else r for r in table.reads)
+    return replace(table, reads=reads)
