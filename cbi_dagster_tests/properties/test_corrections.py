@@ -1,0 +1,137 @@
+"""A correction rebuilds exactly the partitions it changes: against brute force, over random corrections."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbi_dagster.assets.table_asset import FUNCTIONS
+from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES
+from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.tables.market_data import OHLCV_1H
+from cbi_dagster.catalog.versions import code_version
+from cbi_dagster.config.universe import load_universe
+from cbi_dagster.home import Home
+from cbi_dagster.runs import exact_plan
+from cbi_dagster.vendors.databento.landing import Landing
+from cbi_dagster.vendors.simulate import SIMULATED_DATASET, write_dbn
+from cbi_dagster.warehouse.builder import Builder
+from cbi_dagster_tests.properties.worlds import World, simulated
+
+END = dt.date(2022, 12, 1)
+
+
+@pytest.fixture(scope="module")
+def half_year(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Path]:
+    delivery = simulated(tmp_path_factory.mktemp("half_year_delivery"), END)
+    built = World(tmp_path_factory.mktemp("half_year"))
+    built.land(delivery)
+    built.refresh()
+    return built, delivery
+
+
+def corrected_bar(world: World, path: Path, random: np.random.Generator) -> tuple[Path, str]:
+    """A one-bar vendor file that restates a random landed hourly bar; its path and trade date."""
+    bars = to_frame(OHLCV_1H, world.warehouse.read(OHLCV_1H))
+    bar = bars.iloc[[random.integers(len(bars))]].copy()
+    tick = float(random.integers(1, 4)) * 0.01 * bar["close"].iloc[0]
+    field = random.choice(["close", "high", "low", "volume"])
+    if field == "volume":
+        bar["volume"] += int(random.integers(1, 1000))
+    elif field == "close":
+        bar["close"] = bar["low"] + (bar["high"] - bar["low"]) * random.random()
+    else:
+        bar[field] += tick if field == "high" else -min(tick, 0.5 * bar["low"].iloc[0])
+    start = bar["ts_event"].iloc[0]
+    day = start.tz_convert(None).normalize()
+    mapping = pd.DataFrame(
+        {"symbol": str(bar["symbol"].iloc[0]), "start_date": day, "end_date": day + pd.Timedelta(days=1)}, index=[0]
+    ).assign(instrument_id=int(bar["instrument_id"].iloc[0]))
+    columns = ["ts_event", "instrument_id", "publisher_id", "open", "high", "low", "close", "volume"]
+    write_dbn(
+        path, dataset=SIMULATED_DATASET, schema="ohlcv-1h", stype_in="continuous", start=start,
+        end=start + pd.Timedelta(hours=1), mappings=mapping, bars=bar[columns],
+    )  # fmt: skip
+    return path, f"{bar['date'].iloc[0]:%Y-%m-%d}"
+
+
+def require_exact(half_year: tuple[World, Path], tmp_path: Path, seed: int) -> None:
+    built, delivery = half_year
+    world = World(tmp_path / "world")
+    shutil.copytree(built.path, world.path)
+    before = world.hashes()
+    file, day = corrected_bar(world, tmp_path / "correction.ohlcv-1h.dbn.zst", np.random.default_rng(seed))
+    world.land(file)
+
+    planned = world.builder.plan()
+    first = planned.tables[0] if planned.tables else None
+    exact = exact_plan(Home(world.path), ASSET_TABLES)
+    assert (
+        world.hashes()
+        .drop(index=list(LANDING_SOURCES), level=0)
+        .equals(before.drop(index=list(LANDING_SOURCES), level=0))
+    ), "a plan has written"
+    written = world.refresh()
+
+    scratch = World(tmp_path / "scratch")
+    scratch.land(delivery)
+    scratch.land(file)
+    scratch.refresh()
+    truth = scratch.hashes()
+    pd.testing.assert_series_equal(world.hashes(), truth)
+
+    changed = before.index[(before != truth.reindex(before.index)).to_numpy()]
+    changed = {(name, key) for name, key in changed if name not in LANDING_SOURCES}
+    assert {(name, key) for name, keys in written.items() for key in keys} == changed
+    assert {(name, key) for name, keys in exact.items() for key in keys} == changed
+    upper = {(item.table.id, str(key)) for item in planned.tables for key in item.partitions}
+    assert changed <= upper
+    if first is not None:
+        assert (first.table.id, first.ranges[0].first) == (OHLCV_1H.id, day)
+        assert first.ranges[0].reason == f"landing.ohlcv_1h {day} changed"
+    assert not world.builder.plan().tables, "something is still stale after the refresh"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_refresh_after_a_correction_is_bit_identical_to_a_rebuild_and_writes_no_more(half_year, tmp_path, seed):
+    require_exact(half_year, tmp_path, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3, 23))
+def test_twenty_more_corrections(half_year, tmp_path, seed):
+    require_exact(half_year, tmp_path, seed)
+
+
+def test_landing_the_same_correction_again_makes_nothing_stale(half_year, tmp_path):
+    world = World(tmp_path / "world")
+    shutil.copytree(half_year[0].path, world.path)
+    file, _ = corrected_bar(world, tmp_path / "correction.ohlcv-1h.dbn.zst", np.random.default_rng(0))
+    world.land(file)
+    world.refresh()
+    world.land(file)
+    assert not world.builder.plan().tables
+    assert world.refresh() == {}
+
+
+def test_a_code_version_makes_its_own_table_stale_and_what_may_follow(half_year, tmp_path):
+    world = World(tmp_path / "world")
+    shutil.copytree(half_year[0].path, world.path)
+    table = "features.volatility_daily"
+    landing = Landing(world.warehouse, world.path / "landing", load_universe())
+    versions = {item.id: code_version(item) for item in ASSET_TABLES}
+    builder = Builder(world.warehouse, landing.read, versions | {table: "next"})
+    plan = {item.table.id: item for item in builder.plan().tables}
+    assert plan[table].ranges[0].reason.startswith("code changed: ")
+    assert plan[table].ranges[0].certain
+    follow = [item for name, item in plan.items() if name != table]
+    assert follow, "nothing is said to depend on the table"
+    assert not any(part.certain for item in follow for part in item.ranges)
+    result = builder.rebuild(plan[table].table, FUNCTIONS[table], "next")
+    assert result.written == ()
+    assert not builder.plan().tables, "equal content under a new code version makes nothing else stale"
