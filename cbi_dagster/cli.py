@@ -171,7 +171,7 @@ def plan(selected: tuple[str, ...], exact: bool, as_json: bool) -> None:
     home = Home.from_environment()
     _open(home)
     wanted = _select(selected)
-    stale = [item for item in builder(home.warehouse, home.landing).plan().tables if item.table in wanted]
+    stale = builder(home.warehouse, home.landing).plan(wanted).tables
     if exact and stale:
         with console.status("rebuilding in a scratch copy …"):
             changes = runs.exact_plan(home, wanted)
@@ -208,7 +208,7 @@ def refresh(selected: tuple[str, ...]) -> None:
     home = Home.from_environment()
     _open(home)
     wanted = _select(selected)
-    stale = [item for item in builder(home.warehouse, home.landing).plan().tables if item.table in wanted]
+    stale = builder(home.warehouse, home.landing).plan(wanted).tables
     _print_plan(stale)
     if stale:
         _execute(lambda report: runs.refresh(home, wanted, on_table=report))
@@ -438,13 +438,16 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
         console.print(f"  {prefix}.venv/bin/{command}  # {what}", highlight=False, soft_wrap=True)
 
 
-@main.command(epilog=_examples("cbi ui", "cbi ui --port 4000"))
+@main.command(epilog=_examples("cbi ui", "cbi ui --port 4000 --watch ~/databento"))
 @click.option("--port", default=3000, show_default=True, help="Port of the web server on 127.0.0.1.")
-def ui(port: int) -> None:
+@click.option("--watch", help="Directory or fsspec URL that vendor files arrive in: land and refresh by themselves.")
+def ui(port: int, watch: str | None) -> None:
     """Open the Dagster UI: web server and daemon, until Ctrl-C."""
     home = Home.from_environment()
     _open(home)
     environment = {**os.environ, "CBI_HOME": str(home.path), "DAGSTER_HOME": str(home.dagster)}
+    if watch is not None:
+        environment["CBI_WATCH"] = watch if "://" in watch else str(Path(watch).resolve())
     console.print(f"Dagster UI on http://127.0.0.1:{port} (state in {home.path}); Ctrl-C ends it.")
     dagster = [
         sys.executable,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +13,7 @@ from cbi_dagster.catalog import ASSET_TABLES
 from cbi_dagster.catalog.versions import code_version
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import Home
+from cbi_dagster.sensors import build_sensors
 from cbi_dagster.vendors.databento.landing import Landing
 from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
@@ -31,10 +33,16 @@ def warehouse_io_manager(home: Home, on_write: OnWrite | None = None) -> Warehou
 
 
 def build_defs(*, io_manager: dg.IOManager | None = None) -> dg.Definitions:
-    """All definitions over the state directory `CBI_HOME`, or over an IO manager of the caller's."""
+    """All definitions over the state directory `CBI_HOME`, or over an IO manager of the caller's.
+
+    `CBI_WATCH` names the directory or URL that vendor files arrive in.
+    """
+    home = Home.from_environment()
+    landing = Landing(DuckDBWarehouse(home.warehouse), home.landing, load_universe())
     return dg.Definitions(
         assets=[*market_data.LANDED, *dg.load_assets_from_modules([market_data, features, training])],
-        resources={IO_MANAGER_KEY: io_manager or warehouse_io_manager(Home.from_environment())},
+        resources={IO_MANAGER_KEY: io_manager or warehouse_io_manager(home)},
+        sensors=build_sensors(home, landing, builder(home.warehouse, home.landing), os.environ.get("CBI_WATCH")),
         executor=dg.in_process_executor,
     )
 

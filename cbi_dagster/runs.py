@@ -7,29 +7,24 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import numpy as np
-from dagster._core.storage.tags import EXTERNALLY_MANAGED_ASSETS_TAG
 
 from cbi_dagster.assets.table_asset import FUNCTIONS, asset_key
-from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, Monthly, Table, Unpartitioned, table
+from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, Monthly, Table, table
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.definitions import build_defs, builder, warehouse_io_manager
 from cbi_dagster.home import Home
-from cbi_dagster.partitions import MONTHS, TRADE_DATES, keys_between, last_key, partitions_of
+from cbi_dagster.jobs import QUIET, next_run, run_tags
+from cbi_dagster.partitions import MONTHS, TRADE_DATES
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
-from cbi_dagster.warehouse.io_manager import ONLY_STALE_TAG
-from cbi_dagster.warehouse.plan import Ledger, Plan, expected_partitions, landed_trade_dates, newest_trade_date
+from cbi_dagster.warehouse.plan import Ledger, expected_partitions, landed_trade_dates, newest_trade_date
 
 OnTable = Callable[[str, dict[str, Any], float], None]
-
-RANGE_START_TAG = "dagster/asset_partition_range_start"
-RANGE_END_TAG = "dagster/asset_partition_range_end"
 
 
 class NothingLandedError(RuntimeError):
@@ -110,11 +105,10 @@ def refresh(home: Home, wanted: Sequence[Table], *, on_table: OnTable = lambda n
     """
     current = builder(home.warehouse, home.landing)
     seen: set[str] = set()
-    while stale := [item for item in current.plan().tables if item.table in wanted]:
-        plan = Plan(tuple(stale))
+    while (plan := current.plan(wanted)).tables:
         if plan.digest in seen:
             raise NeverCurrentError(
-                f"{', '.join(item.table.id for item in stale)} stay stale after a rebuild; "
+                f"{', '.join(item.table.id for item in plan.tables)} stay stale after a rebuild; "
                 "`cbi plan` says why they are found stale"
             )
         seen.add(plan.digest)
@@ -122,31 +116,6 @@ def refresh(home: Home, wanted: Sequence[Table], *, on_table: OnTable = lambda n
         if not _run(home, request.tables, request.partitions, request.first, request.last, on_table, only_stale=True):
             return False
     return True
-
-
-@dataclass(frozen=True)
-class RunNeeded:
-    """A run over the hull of the stale partitions of one partition definition; `first` and `last` are inclusive."""
-
-    tables: tuple[Table, ...]
-    partitions: dg.TimeWindowPartitionsDefinition
-    first: np.datetime64
-    last: np.datetime64
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """Tags of the run: its range, and that only what is stale is rebuilt and logged."""
-        return _tags(self.tables, self.partitions, self.first, self.last, only_stale=True)
-
-
-def next_run(plan: Plan) -> RunNeeded:
-    """The first run of a plan: its tables by trade date and unpartitioned ones, else its tables by month."""
-    daily = [item for item in plan.tables if not isinstance(item.table.partitioning, Monthly)]
-    group = daily or plan.tables
-    keys = [item.partitions for item in group if not isinstance(item.table.partitioning, Unpartitioned)]
-    hull = np.concatenate(keys) if keys else np.array([last_key(TRADE_DATES)])
-    tables = tuple(item.table for item in group)
-    return RunNeeded(tables, TRADE_DATES if daily else MONTHS, hull.min(), hull.max())
 
 
 def _run(
@@ -159,7 +128,7 @@ def _run(
     *,
     only_stale: bool,
 ) -> bool:
-    tags = _tags(tables, partitions, first, last, only_stale=only_stale)
+    tags = run_tags(tables, partitions, first, last, only_stale=only_stale)
     clock = time.perf_counter()
 
     def written(name: str, facts: dict[str, Any]) -> None:
@@ -176,29 +145,7 @@ def _run(
             run_id=str(uuid.uuid4()),
             asset_selection=[asset_key(item.id) for item in tables],
             tags=tags,
-            run_config={"loggers": {"console": {"config": {"log_level": "WARNING"}}}},
+            run_config=QUIET,
             raise_on_error=False,
         )
     return bool(result.success)
-
-
-def _tags(
-    tables: Sequence[Table],
-    partitions: dg.TimeWindowPartitionsDefinition,
-    first: np.datetime64,
-    last: np.datetime64,
-    *,
-    only_stale: bool,
-) -> dict[str, str]:
-    if len({partitions_of(item) for item in tables} - {None, partitions}):
-        raise ValueError("tables of two partition definitions never share a run")
-    tags = {ONLY_STALE_TAG: "true", EXTERNALLY_MANAGED_ASSETS_TAG: "true"} if only_stale else {}
-    partitioned = [item for item in tables if partitions_of(item) is not None]
-    if partitioned:
-        keys = keys_between(partitioned[0], first, last)
-        keys = keys[keys <= last_key(partitions)]
-        for key in (keys[0], keys[-1]):
-            if not partitions.has_partition_key(str(key)):
-                raise ValueError(f"{key} is no partition: Dagster would round a range to other dates in silence")
-        tags |= {RANGE_START_TAG: str(keys[0]), RANGE_END_TAG: str(keys[-1])}
-    return tags

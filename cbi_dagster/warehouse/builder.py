@@ -7,8 +7,8 @@ to know which range was asked for; rows it returns for other dates are context, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -69,11 +69,14 @@ class Builder:
         self._read_landed = read_landed
         self._code_versions = code_versions
 
-    def plan(self) -> Plan:
-        """Everything that is stale now, in every table."""
+    def plan(self, wanted: Collection[Table] | None = None) -> Plan:
+        """Everything that is stale now, in the tables `wanted` or in all."""
         ledgers = Ledger.by_table(self.warehouse.ledger())
         tables = [TABLES[name] for name in self._code_versions]
-        return make_plan(ledgers, self._code_versions, newest_trade_date(now_utc()), tables)
+        plan = make_plan(ledgers, self._code_versions, newest_trade_date(now_utc()), tables)
+        if wanted is None:
+            return plan
+        return replace(plan, tables=tuple(item for item in plan.tables if item.table in wanted))
 
     def begin(self, table: Table, asked: np.ndarray | None, run_id: str, *, only_stale: bool) -> Build:
         """Fix what is rebuilt of the partitions `asked` for (None: all), and under which inputs."""

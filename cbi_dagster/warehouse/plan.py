@@ -207,12 +207,8 @@ class Plan:
     """Everything that is stale, inputs before the tables that read them; an upper bound."""
 
     tables: tuple[TablePlan, ...]
-
-    @property
-    def digest(self) -> str:
-        """Names this stale set: equal plans have equal digests."""
-        text = "|".join(f"{item.table.id}:{','.join(item.partitions.astype(str))}" for item in self.tables)
-        return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+    digest: str
+    """Names the stale set and the contents it was found on: a plan that comes again has the same digest."""
 
 
 def make_plan(
@@ -239,7 +235,12 @@ def make_plan(
             stale[table.id] = expected[sorted(causes)]
             ranges = tuple(_ranges(table, expected, causes, ledgers.get(table.id, NOTHING)))
             plans.append(TablePlan(table, stale[table.id], ranges))
-    return Plan(tuple(plans))
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    for item in plans:
+        digest.update(f"{item.table.id} {code_versions[item.table.id]}".encode() + item.partitions.tobytes())
+    for name in sorted(ledgers):
+        digest.update(name.encode() + ledgers[name].records)
+    return Plan(tuple(plans), digest.hexdigest())
 
 
 def stale_partitions(

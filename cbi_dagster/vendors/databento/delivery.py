@@ -197,6 +197,11 @@ def _is_data(name: str) -> bool:
     return _is_dbn(name) or _TABULAR.search(name) is not None
 
 
+def is_delivered_name(name: str) -> bool:
+    """Whether a file of this name is vendor data, or a batch zip of it."""
+    return _is_data(name) or name.endswith(".zip")
+
+
 def _directory(root: Path, stack: ExitStack) -> Delivery:
     files: dict[Path, DeliveredFile] = {}
     ignored: list[str] = []

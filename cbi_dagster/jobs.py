@@ -1,0 +1,76 @@
+"""Which runs there are: a range of one partition definition, all of it or only what is stale.
+
+Dagster accepts assets of two partition definitions in one run and writes the wrong months, and it rounds a range whose
+ends are no partition keys in silence: both are refused here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+import numpy as np
+from dagster._core.storage.tags import EXTERNALLY_MANAGED_ASSETS_TAG
+
+from cbi_dagster.catalog import Monthly, Table, Unpartitioned
+from cbi_dagster.partitions import MONTHS, TRADE_DATES, keys_between, last_key, partitions_of
+from cbi_dagster.warehouse.io_manager import ONLY_STALE_TAG
+from cbi_dagster.warehouse.plan import Plan
+
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+
+#: Run config that keeps the console quiet: at its default level it writes megabytes a run.
+QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
+
+
+@dataclass(frozen=True)
+class RunNeeded:
+    """A run over the hull of the stale partitions of one partition definition; `first` and `last` are inclusive."""
+
+    tables: tuple[Table, ...]
+    partitions: dg.TimeWindowPartitionsDefinition
+    first: np.datetime64
+    last: np.datetime64
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of the run: its range, and that only what is stale is rebuilt and logged."""
+        return run_tags(self.tables, self.partitions, self.first, self.last, only_stale=True)
+
+
+def next_run(plan: Plan) -> RunNeeded:
+    """The first run of a plan: its tables by trade date and unpartitioned ones, else its tables by month."""
+    daily = [item for item in plan.tables if not isinstance(item.table.partitioning, Monthly)]
+    group = daily or plan.tables
+    keys = [item.partitions for item in group if not isinstance(item.table.partitioning, Unpartitioned)]
+    hull = np.concatenate(keys) if keys else np.array([last_key(TRADE_DATES)])
+    tables = tuple(item.table for item in group)
+    return RunNeeded(tables, TRADE_DATES if daily else MONTHS, hull.min(), hull.max())
+
+
+def run_tags(
+    tables: Sequence[Table],
+    partitions: dg.TimeWindowPartitionsDefinition,
+    first: np.datetime64,
+    last: np.datetime64,
+    *,
+    only_stale: bool,
+) -> dict[str, str]:
+    """Tags of a run of `tables`, which share `partitions`, over the dates from `first` to `last` (both inclusive).
+
+    With `only_stale` each table asks what is stale by then, and only partitions that change are logged as materialized.
+    Raises ValueError for tables of two partition definitions, or a range without partitions.
+    """
+    if len({partitions_of(item) for item in tables} - {None, partitions}):
+        raise ValueError("tables of two partition definitions never share a run")
+    tags = {ONLY_STALE_TAG: "true", EXTERNALLY_MANAGED_ASSETS_TAG: "true"} if only_stale else {}
+    partitioned = [item for item in tables if partitions_of(item) is not None]
+    if partitioned:
+        keys = keys_between(partitioned[0], first, last)
+        keys = keys[keys <= last_key(partitions)]
+        if not len(keys) or not all(partitions.has_partition_key(str(key)) for key in (keys[0], keys[-1])):
+            raise ValueError(f"no partitions from {first} to {last}: Dagster would round the range in silence")
+        tags |= {RANGE_START_TAG: str(keys[0]), RANGE_END_TAG: str(keys[-1])}
+    return tags
