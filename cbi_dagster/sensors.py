@@ -110,7 +110,7 @@ def land_all(landing: Landing, files: Sequence[Path]) -> tuple[list[LandingRepor
             try:
                 reports.append(landing.land([file]))
             except (DeliveryError, DatasetMismatchError) as error:
-                refused.append(f"{file.name}: {error}")
+                refused.append(str(error).replace(str(file), file.name))
         return reports, refused
 
 
