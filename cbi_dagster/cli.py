@@ -208,10 +208,10 @@ def refresh(selected: tuple[str, ...]) -> None:
     home = Home.from_environment()
     _open(home)
     wanted = _select(selected)
-    stale = builder(home.warehouse, home.landing).plan(wanted).tables
-    _print_plan(stale)
-    if stale:
-        _execute(lambda report: runs.refresh(home, wanted, on_table=report))
+    present = builder(home.warehouse, home.landing).plan(wanted)
+    _print_plan(present.tables)
+    if present.tables:
+        _execute(lambda report: runs.refresh(home, wanted, present, on_table=report))
         raise SystemExit(STALE)
 
 

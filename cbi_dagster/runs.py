@@ -6,7 +6,8 @@ import datetime as dt
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from cbi_dagster.jobs import QUIET, next_run, run_tags
 from cbi_dagster.partitions import MONTHS, TRADE_DATES
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
-from cbi_dagster.warehouse.plan import Ledger, expected_partitions, landed_trade_dates, newest_trade_date
+from cbi_dagster.warehouse.plan import Ledger, Plan, expected_partitions, landed_trade_dates, newest_trade_date
 
 OnTable = Callable[[str, dict[str, Any], float], None]
 
@@ -73,9 +74,12 @@ def backfill(
     """
     daily = [item for item in tables if not isinstance(item.partitioning, Monthly)]
     monthly = [item for item in tables if isinstance(item.partitioning, Monthly)]
-    for group, partitions in ((daily, TRADE_DATES), (monthly, MONTHS)):
-        if group and not _run(home, group, partitions, first, last, on_table, only_stale=False):
-            return False
+    with _instance(home) as instance:
+        for group, partitions in ((daily, TRADE_DATES), (monthly, MONTHS)):
+            if group:
+                tags = run_tags(group, partitions, first, last, only_stale=False)
+                if not _run(home, instance, group, tags, on_table):
+                    return False
     return True
 
 
@@ -96,39 +100,47 @@ def exact_plan(home: Home, tables: Sequence[Table]) -> dict[str, list[str]]:
     return {name: list(written) for name, written in results.items() if written}
 
 
-def refresh(home: Home, wanted: Sequence[Table], *, on_table: OnTable = lambda name, facts, seconds: None) -> bool:
+def refresh(
+    home: Home,
+    wanted: Sequence[Table],
+    plan: Plan | None = None,
+    *,
+    on_table: OnTable = lambda name, facts, seconds: None,
+) -> bool:
     """Rebuild what is stale of `wanted`, layer by layer, until nothing is; False when a table failed.
 
     Each round is one run over the hull of the stale partitions of one partition definition; inside it every table asks
-    again what is stale by then, so that a partition whose inputs came out equal is not rebuilt. Raises
-    NeverCurrentError.
+    again what is stale by then, so that a partition whose inputs came out equal is not rebuilt. `plan`: the present
+    plan, if the caller has it. Raises NeverCurrentError.
     """
     current = builder(home.warehouse, home.landing)
     seen: set[str] = set()
-    while (plan := current.plan(wanted)).tables:
-        if plan.digest in seen:
-            raise NeverCurrentError(
-                f"{', '.join(item.table.id for item in plan.tables)} stay stale after a rebuild; "
-                "`cbi plan` says why they are found stale"
-            )
-        seen.add(plan.digest)
-        request = next_run(plan)
-        if not _run(home, request.tables, request.partitions, request.first, request.last, on_table, only_stale=True):
-            return False
+    plan = plan or current.plan(wanted)
+    with _instance(home) as instance:
+        while plan.tables:
+            if plan.digest in seen:
+                raise NeverCurrentError(
+                    f"{', '.join(item.table.id for item in plan.tables)} stay stale after a rebuild; "
+                    "`cbi plan` says why they are found stale"
+                )
+            seen.add(plan.digest)
+            run = next_run(plan)
+            if not _run(home, instance, run.tables, run.tags, on_table):
+                return False
+            plan = current.plan(wanted)
     return True
 
 
+@contextmanager
+def _instance(home: Home) -> Iterator[dg.DagsterInstance]:
+    home.prepare()
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        yield instance
+
+
 def _run(
-    home: Home,
-    tables: Sequence[Table],
-    partitions: dg.TimeWindowPartitionsDefinition,
-    first: np.datetime64,
-    last: np.datetime64,
-    on_table: OnTable,
-    *,
-    only_stale: bool,
+    home: Home, instance: dg.DagsterInstance, tables: Sequence[Table], tags: dict[str, str], on_table: OnTable
 ) -> bool:
-    tags = run_tags(tables, partitions, first, last, only_stale=only_stale)
     clock = time.perf_counter()
 
     def written(name: str, facts: dict[str, Any]) -> None:
@@ -138,14 +150,12 @@ def _run(
         clock = now
 
     defs = build_defs(io_manager=warehouse_io_manager(home, written))
-    home.prepare()
-    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
-        result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
-            instance=instance,
-            run_id=str(uuid.uuid4()),
-            asset_selection=[asset_key(item.id) for item in tables],
-            tags=tags,
-            run_config=QUIET,
-            raise_on_error=False,
-        )
+    result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance,
+        run_id=str(uuid.uuid4()),
+        asset_selection=[asset_key(item.id) for item in tables],
+        tags=tags,
+        run_config=QUIET,
+        raise_on_error=False,
+    )
     return bool(result.success)

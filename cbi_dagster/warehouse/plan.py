@@ -42,11 +42,10 @@ class Ledger:
         """The rows of `ops.partition_ledger`, per table."""
         labels = frame["partition_key"].to_numpy()
         keys = np.where(labels == "all", str(WHOLE), labels).astype("datetime64[D]")
-        columns = [keys] + [
-            frame[name].to_numpy()
-            for name in ("content_hash", "row_count", "written_at", "code_version", "input_fingerprint", "verified_at")
-        ]
-        columns[3], columns[6] = (frame[name].dt.tz_convert(None).to_numpy() for name in ("written_at", "verified_at"))
+        columns = [keys]
+        for column in ("content_hash", "row_count", "written_at", "code_version", "input_fingerprint", "verified_at"):
+            values = frame[column].dt.tz_convert(None) if column.endswith("_at") else frame[column]
+            columns.append(values.to_numpy())
         tables = {}
         for name, rows in frame.groupby("table_name", sort=False).indices.items():
             order = rows[np.argsort(keys[rows], kind="stable")]
