@@ -38,11 +38,10 @@ def build_defs(*, io_manager: dg.IOManager | None = None) -> dg.Definitions:
     `CBI_WATCH` names the directory or URL that vendor files arrive in.
     """
     home = Home.from_environment()
-    landing = Landing(DuckDBWarehouse(home.warehouse), home.landing, load_universe())
     return dg.Definitions(
         assets=[*market_data.LANDED, *dg.load_assets_from_modules([market_data, features, training])],
         resources={IO_MANAGER_KEY: io_manager or warehouse_io_manager(home)},
-        sensors=build_sensors(home, landing, builder(home.warehouse, home.landing), os.environ.get("CBI_WATCH")),
+        sensors=build_sensors(home, builder(home.warehouse, home.landing), os.environ.get("CBI_WATCH")),
         executor=dg.in_process_executor,
     )
 

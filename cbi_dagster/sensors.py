@@ -18,11 +18,14 @@ import dagster as dg
 import fsspec
 
 from cbi_dagster.assets.table_asset import asset_key
+from cbi_dagster.catalog import TABLES
+from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import Home
 from cbi_dagster.jobs import QUIET, next_run
 from cbi_dagster.vendors.databento.delivery import DeliveryError, is_delivered_name
 from cbi_dagster.vendors.databento.landing import DatasetMismatchError, Landing, LandingReport
 from cbi_dagster.warehouse.builder import Builder
+from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster.warehouse.io_manager import ONLY_STALE_TAG
 
 SETTLE_S = 30.0
@@ -130,7 +133,7 @@ def needed_runs(context: dg.SensorEvaluationContext, builder: Builder) -> Iterat
 
 
 def build_sensors(
-    home: Home, landing: Landing, builder: Builder, watched: str | None, settle_s: float = SETTLE_S
+    home: Home, builder: Builder, watched: str | None, settle_s: float = SETTLE_S
 ) -> list[dg.SensorDefinition]:
     """`landing_sensor` over the directory or URL `watched` (None: it only says that none is), and `refresh_sensor`.
 
@@ -151,6 +154,10 @@ def build_sensors(
         known, ready = look(directory.listing(), seen, time.time(), settle_s)
         waiting = sum(not item.done for item in known.values()) - len(ready)
         if ready:
+            home.prepare()
+            warehouse = DuckDBWarehouse(home.warehouse)
+            warehouse.ensure(TABLES.values())
+            landing = Landing(warehouse, home.landing, load_universe())
             with tempfile.TemporaryDirectory(dir=home.path) as scratch:
                 reports, refused = land_all(landing, directory.fetch(ready, Path(scratch)))
             for reason in refused:

@@ -12,12 +12,10 @@ import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from cbi_dagster.catalog import TABLES
-from cbi_dagster.config.universe import load_universe
 from cbi_dagster.definitions import build_defs, builder, warehouse_io_manager
 from cbi_dagster.home import Home
 from cbi_dagster.jobs import RANGE_END_TAG, RANGE_START_TAG
 from cbi_dagster.sensors import Seen, Watched, build_sensors, look
-from cbi_dagster.vendors.databento.landing import Landing
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
@@ -41,10 +39,8 @@ class Scene:
         self.watched = path / "watched"
         self.watched.mkdir()
         self.warehouse = DuckDBWarehouse(self.home.warehouse)
-        self.warehouse.ensure(TABLES.values())
         self.builder = builder(self.home.warehouse, self.home.landing)
-        landing = Landing(self.warehouse, self.home.landing, load_universe())
-        sensors = build_sensors(self.home, landing, self.builder, str(self.watched), settle_s=0.0)
+        sensors = build_sensors(self.home, self.builder, str(self.watched), settle_s=0.0)
         self.landing, self.refresh = sensors
         self.defs = build_defs(io_manager=warehouse_io_manager(self.home))
         self.instance = dg.DagsterInstance.from_config(str(self.home.dagster))
@@ -160,7 +156,6 @@ def test_a_broken_file_is_refused_by_name_and_the_others_are_landed(scene, deliv
 
 
 def test_without_a_directory_the_landing_sensor_says_how_to_name_one(scene):
-    landing = Landing(scene.warehouse, scene.home.landing, load_universe())
-    sensor, _ = build_sensors(scene.home, landing, scene.builder, None)
+    sensor, _ = build_sensors(scene.home, scene.builder, None)
     assert "cbi ui --watch" in scene.tick(sensor).skip_message
     assert sensor.default_status is dg.DefaultSensorStatus.STOPPED

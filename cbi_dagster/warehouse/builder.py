@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,9 +66,15 @@ class Builder:
     """
 
     def __init__(self, warehouse: Warehouse, read_landed: ReadLanded, code_versions: Mapping[str, str]) -> None:
-        self.warehouse = warehouse
+        self._warehouse = warehouse
         self._read_landed = read_landed
         self._code_versions = code_versions
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """The warehouse, whose tables exist once it has been asked for: loading definitions opens no file."""
+        self._warehouse.ensure(TABLES.values())
+        return self._warehouse
 
     def plan(self, wanted: Collection[Table] | None = None) -> Plan:
         """Everything that is stale now, in the tables `wanted` or in all."""
