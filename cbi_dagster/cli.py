@@ -461,6 +461,8 @@ def ui(port: int, watch: str | None) -> None:
         "-p",
         str(port),
     ]
+    # Dagster warns of any other dagster.yaml in the working directory.
+    os.chdir(home.dagster)
     os.execve(sys.executable, dagster, environment)
 
 

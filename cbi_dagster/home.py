@@ -6,13 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-_DAGSTER_YAML = """\
-# Written by cbi; edit freely, it is only written when missing.
+#: The Dagster instance's configuration; the repository's dagster.yaml, which a bare `dagster dev` reads, is the same.
+DAGSTER_YAML = """\
+# `cbi` writes this file into its state directory when it is missing there, and never again.
 event_log_storage:
   module: cbi_dagster.event_log
   class: BatchedSqliteEventLogStorage
-  config:
-    base_dir: {base_dir}
 telemetry:
   enabled: false
 run_retries:
@@ -55,4 +54,4 @@ class Home:
         self.landing.mkdir(parents=True, exist_ok=True)
         config = self.dagster / "dagster.yaml"
         if not config.exists():
-            config.write_text(_DAGSTER_YAML.format(base_dir=self.dagster / "history"), encoding="utf-8")
+            config.write_text(DAGSTER_YAML, encoding="utf-8")

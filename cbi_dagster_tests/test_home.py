@@ -1,0 +1,34 @@
+"""The state directory and the instance configuration in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+
+from cbi_dagster.event_log import BatchedSqliteEventLogStorage
+from cbi_dagster.home import DAGSTER_YAML, Home
+
+
+def test_a_bare_dagster_dev_in_the_repository_has_the_configuration_that_cbi_writes():
+    assert (Path(__file__).parents[1] / "dagster.yaml").read_text(encoding="utf-8") == DAGSTER_YAML
+
+
+def test_the_instance_keeps_its_events_in_the_batched_log_below_the_state_directory(tmp_path):
+    home = Home(tmp_path / "state")
+    home.prepare()
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        log = instance.event_log_storage
+        assert isinstance(log, BatchedSqliteEventLogStorage)
+        assert Path(log.get_db_path()).is_relative_to(home.dagster)
+        assert instance.run_retries_enabled
+        assert not instance.telemetry_enabled
+
+
+def test_a_configuration_that_someone_edited_is_kept(tmp_path):
+    home = Home(tmp_path)
+    home.prepare()
+    config = home.dagster / "dagster.yaml"
+    config.write_text("telemetry:\n  enabled: true\n", encoding="utf-8")
+    home.prepare()
+    assert config.read_text(encoding="utf-8") == "telemetry:\n  enabled: true\n"
