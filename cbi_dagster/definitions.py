@@ -11,6 +11,7 @@ from cbi_dagster.assets import features, market_data, training
 from cbi_dagster.assets.table_asset import IO_MANAGER_KEY
 from cbi_dagster.catalog import ASSET_TABLES
 from cbi_dagster.catalog.versions import code_version
+from cbi_dagster.checks import CHECKS
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import Home
 from cbi_dagster.sensors import build_sensors
@@ -32,7 +33,7 @@ def warehouse_io_manager(home: Home, on_write: OnWrite | None = None) -> Warehou
     return WarehouseIOManager(builder(home.warehouse, home.landing), on_write)
 
 
-def build_defs(*, io_manager: dg.IOManager | None = None) -> dg.Definitions:
+def build_defs(*, io_manager: dg.IOManager | None = None, checks: bool = True) -> dg.Definitions:
     """All definitions over the state directory `CBI_HOME`, or over an IO manager of the caller's.
 
     `CBI_WATCH` names the directory or URL that vendor files arrive in.
@@ -41,6 +42,7 @@ def build_defs(*, io_manager: dg.IOManager | None = None) -> dg.Definitions:
     return dg.Definitions(
         assets=[*market_data.LANDED, *dg.load_assets_from_modules([market_data, features, training])],
         resources={IO_MANAGER_KEY: io_manager or warehouse_io_manager(home)},
+        asset_checks=CHECKS if checks else [],
         sensors=build_sensors(home, builder(home.warehouse, home.landing), os.environ.get("CBI_WATCH")),
         executor=dg.in_process_executor,
     )

@@ -30,7 +30,7 @@ class WarehouseIOManager(dg.IOManager):
     """
 
     def __init__(self, builder: Builder, on_write: OnWrite | None = None) -> None:
-        self._builder = builder
+        self.builder = builder
         self._on_write = on_write
         self._builds: dict[tuple[str, str], Build] = {}
 
@@ -38,14 +38,14 @@ class WarehouseIOManager(dg.IOManager):
         metadata = context.definition_metadata
         build = self._build(context, TABLES[metadata["table"]])
         source = ".".join(context.asset_key.path)
-        return self._builder.read(build, next(read for read in build.table.reads if read.source == source))
+        return self.builder.read(build, next(read for read in build.table.reads if read.source == source))
 
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | pa.Table | Built) -> None:
         build = self._build(context, TABLES[".".join(context.asset_key.path)])
-        result, accounts = self._builder.write(build, obj)
+        result, accounts = self.builder.write(build, obj)
         del self._builds[context.run_id, build.table.id]
         metadata: dict[str, Any] = {
-            "dagster/row_count": int(self._builder.warehouse.ledger({build.table.id})["row_count"].sum()),
+            "dagster/row_count": int(self.builder.warehouse.ledger({build.table.id})["row_count"].sum()),
             "partitions_written": len(result.written),
             "partitions_unchanged": len(result.unchanged),
             "rows_written": result.rows_written,
@@ -77,7 +77,7 @@ class WarehouseIOManager(dg.IOManager):
             if not isinstance(table.partitioning, Unpartitioned):
                 keys = step.partition_key_range
                 asked = keys_between(table, np.datetime64(keys.start, "D"), np.datetime64(keys.end, "D"))
-            self._builds[identity] = self._builder.begin(table, asked, step.run_id, only_stale=_only_stale(context))
+            self._builds[identity] = self.builder.begin(table, asked, step.run_id, only_stale=_only_stale(context))
         return self._builds[identity]
 
 

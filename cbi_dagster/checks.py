@@ -1,0 +1,147 @@
+"""Asset checks: what is stored is what was declared and written, and what a person should look at.
+
+Rows are validated before they are written, whoever writes them. The blocking check of each table looks again at what
+the warehouse holds, so that a file that was changed by other hands is noticed before anything is built on it. The
+domain check of the matrix compares sessions with the exchange calendar and values with their past.
+"""
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pandas_market_calendars
+
+from cbi_dagster.assets.table_asset import IO_MANAGER_KEY, asset_key
+from cbi_dagster.catalog import ASSET_TABLES, Table, Unpartitioned
+from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
+from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
+from cbi_dagster.config.universe import Universe, load_universe
+from cbi_dagster.jobs import RANGE_END_TAG, RANGE_START_TAG
+from cbi_dagster.matrix.quality import QualityReport, check_quality
+from cbi_dagster.partitions import keys_between
+from cbi_dagster.warehouse.contract import WHOLE, ContractError, Warehouse, check_slice, parse_key
+from cbi_dagster.warehouse.hashing import content_hashes
+
+PARTITION_TAG = "dagster/partition"
+_EXAMPLES = 5
+_HIGHEST_NULL_RATES = 12
+
+
+def partitions_of_run(table: Table, tags: dict[str, str], ledger: pd.DataFrame) -> np.ndarray:
+    """Partitions (datetime64[D]) with content that a run with these tags is about: its range, its day, or all."""
+    stored = np.array([parse_key(table, label) for label in ledger["partition_key"]], "datetime64[D]")
+    if isinstance(table.partitioning, Unpartitioned):
+        return stored
+    first = tags.get(RANGE_START_TAG) or tags.get(PARTITION_TAG)
+    last = tags.get(RANGE_END_TAG) or tags.get(PARTITION_TAG)
+    if first is None or last is None:
+        return stored
+    return np.intersect1d(stored, keys_between(table, np.datetime64(first, "D"), np.datetime64(last, "D")))
+
+
+def stored_as_written(table: Table, warehouse: Warehouse, tags: dict[str, str]) -> dg.AssetCheckResult:
+    """Whether the stored partitions of a run have the declared form and the content that the ledger recorded."""
+    ledger = warehouse.ledger({table.id})
+    partitions = partitions_of_run(table, tags, ledger)
+    names = [column.name for column in table.columns]
+    intervals = None if isinstance(table.partitioning, Unpartitioned) else _hull(table, partitions)
+    rows = warehouse.read(table, intervals, names)
+    looked_at = {"partitions": len(partitions), "rows": len(rows)}
+    every = np.array([WHOLE]) if intervals is None else keys_between(table, *intervals[0])
+    try:
+        checked = check_slice(table, every, rows)
+    except ContractError as error:
+        return dg.AssetCheckResult(passed=False, metadata={**looked_at, "broken": str(error)})
+    recorded = dict(zip(ledger["partition_key"], ledger["content_hash"], strict=True))
+    found = dict(zip(checked.partitions.astype(str), content_hashes(checked), strict=True))
+    labels = ["all"] if intervals is None else partitions.astype(str).tolist()
+    hashes = list(found.values()) if intervals is None else [found[label] for label in labels]
+    differing = [label for label, content in zip(labels, hashes, strict=True) if recorded[label] != content]
+    unknown = [label for label, count in zip(found, checked.row_counts, strict=True) if count and label not in recorded]
+    unknown = [] if intervals is None else unknown
+    metadata: dict[str, str | int] = dict(looked_at)
+    if differing:
+        metadata["stored_differs_from_ledger"] = ", ".join(differing[:_EXAMPLES])
+    if unknown:
+        metadata["stored_without_ledger"] = ", ".join(unknown[:_EXAMPLES])
+    return dg.AssetCheckResult(passed=not differing and not unknown, metadata=metadata)
+
+
+def _hull(table: Table, partitions: np.ndarray) -> list[tuple[np.datetime64, np.datetime64]]:
+    if not len(partitions):
+        return [(np.datetime64("1970-01-01", "D"), np.datetime64("1970-01-01", "D"))]
+    assert not isinstance(table.partitioning, Unpartitioned)
+    return [(partitions[0], table.partitioning.span(partitions[-1])[1])]
+
+
+def expected_sessions(universe: Universe, first: np.datetime64, last: np.datetime64) -> pd.DataFrame:
+    """Sessions that the exchange calendars know from `first` to `last` (both inclusive): `symbol`, `date`."""
+    calendars = {product.calendar for product in universe.products}
+    days = {
+        name: pandas_market_calendars.get_calendar(name).valid_days(str(first), str(last)).tz_localize(None)
+        for name in calendars
+    }
+    return pd.concat(
+        [pd.DataFrame({"symbol": product.root, "date": days[product.calendar]}) for product in universe.products],
+        ignore_index=True,
+    )
+
+
+def matrix_quality(warehouse: Warehouse, tags: dict[str, str]) -> dg.AssetCheckResult:
+    """The quality report of the matrix rows of a run, with the exchange calendar's sessions to compare with."""
+    partitions = partitions_of_run(DAILY_ML_MATRIX, tags, warehouse.ledger({DAILY_ML_MATRIX.id}))
+    intervals = _hull(DAILY_ML_MATRIX, partitions)
+    flat = to_frame(DAILY_ML_MATRIX, warehouse.read(DAILY_ML_MATRIX, intervals))
+    sessions = to_frame(FUTURES_CONTINUOUS_1D, warehouse.read(FUTURES_CONTINUOUS_1D, intervals))
+    universe = load_universe()
+    report = check_quality(flat, sessions, universe, expected=expected_sessions(universe, *intervals[0]))
+    return dg.AssetCheckResult(
+        passed=not report.findings,
+        severity=dg.AssetCheckSeverity.ERROR if report.blocking else dg.AssetCheckSeverity.WARN,
+        metadata={
+            "rows": report.rows,
+            "findings": dg.MetadataValue.md(_findings(report)),
+            "null_rates": dg.MetadataValue.md(_null_rates(report)),
+        },
+    )
+
+
+def _findings(report: QualityReport) -> str:
+    if not report.findings:
+        return "Every rule holds."
+    lines = ["| severity | rule | broken | where |", "|---|---|---:|---|"]
+    lines += [f"| {f.severity} | {f.rule} | {f.count:,} | {', '.join(f.examples)} |" for f in report.findings]
+    return "\n".join(lines)
+
+
+def _null_rates(report: QualityReport) -> str:
+    highest = sorted(report.null_rates.items(), key=lambda item: -item[1])[:_HIGHEST_NULL_RATES]
+    lines = ["| column | NULL | |", "|---|---:|---|"]
+    return "\n".join([*lines, *(f"| {name} | {rate:.1%} | {'█' * round(20 * rate)} |" for name, rate in highest)])
+
+
+def _stored_check(table: Table) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=asset_key(table.id),
+        name="stored_as_written",
+        description="Types, required columns, unique keys, partitions and content hashes of what is stored.",
+        blocking=True,
+        required_resource_keys={IO_MANAGER_KEY},
+    )
+    def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        return stored_as_written(table, context.resources.warehouse.builder.warehouse, dict(context.run.tags))
+
+    return check
+
+
+@dg.asset_check(
+    asset=asset_key(DAILY_ML_MATRIX.id),
+    name="quality",
+    description="Sessions against the exchange calendar, prices against bounds, returns against the past, NULL rates.",
+    required_resource_keys={IO_MANAGER_KEY},
+)
+def quality(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    return matrix_quality(context.resources.warehouse.builder.warehouse, dict(context.run.tags))
+
+
+CHECKS = [*(_stored_check(table) for table in ASSET_TABLES), quality]
