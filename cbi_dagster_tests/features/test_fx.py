@@ -11,6 +11,7 @@ import pytest
 from cbi_dagster.features.fx import (
     CROSS_BACK_TRADE_DATES,
     CURRENCIES,
+    REGIMES,
     UnknownQuoteError,
     fx_cross_daily,
     fx_daily,
@@ -196,14 +197,18 @@ def test_the_cross_is_what_the_formulas_say(market: pd.DataFrame) -> None:
 
 
 def test_the_regime_is_cut_from_the_dispersion(market: pd.DataFrame) -> None:
-    jumps = market.copy()
-    day = sorted(jumps.loc[jumps["symbol"] == "ZL", "date"])[300]
-    for jump, regime in ((1.0, "low"), (1.02, "high"), (1.2, "crisis")):
-        shocked = jumps.copy()
+    found = cross(market)
+    quiet = found.loc[found["fx_dispersion"] < 1, "date"]
+    decided = (market["symbol"] == "6E") & market["adj_close_decision"].notna() & market["date"].isin(quiet)
+    day = sorted(market.loc[decided, "date"])[50]
+    seen = []
+    for jump in (1.0, 1.01, 1.03, 1.2):
+        shocked = market.copy()
         there = (shocked["symbol"] == "6E") & (shocked["date"] == day)
         shocked.loc[there, ["close_decision", "adj_close_decision"]] *= jump
-        assert cross(shocked).set_index("date").loc[day, "fx_volatility_regime"] == regime
-    found = cross(market)
+        seen.append(cross(shocked).set_index("date").loc[day, "fx_volatility_regime"])
+    assert (seen[0], seen[-1]) == ("low", "crisis")
+    assert [REGIMES.index(regime) for regime in seen] == sorted(REGIMES.index(regime) for regime in seen)
     expected = np.select(
         [found["fx_dispersion"].isna(), *(found["fx_dispersion"] < cut for cut in (1, 2, 4))],
         [None, "low", "normal", "high"],
@@ -228,7 +233,7 @@ def test_a_planted_use_of_the_close_is_noticed(market: pd.DataFrame) -> None:
     def uses_the_close(frame: pd.DataFrame) -> pd.DataFrame:
         return cross(frame.assign(close_decision=frame["close"], adj_close_decision=frame["adj_close"]))
 
-    day = market["date"].max()
+    day = market.loc[market["symbol"] == "ZL", "date"].max()
     later = market.copy()
     later.loc[(later["date"] == day) & (later["symbol"] != "ZL"), ["close", "adj_close"]] *= 1.37
     with pytest.raises(AssertionError):
