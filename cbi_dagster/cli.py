@@ -68,7 +68,8 @@ def main() -> None:
 @main.command(epilog=_examples("cbi land GLBX-20251216-WEJLAFALCV", "cbi land march.zip correction.ohlcv-1h.dbn.zst"))
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 def land(paths: tuple[Path, ...]) -> None:
-    """Take vendor deliveries: directories, batch zips, DBN files (with or without zstd), Parquet or CSV bars.
+    """Take vendor deliveries: directories, batch zips, DBN files (with or without zstd), Parquet or CSV bars,
+    macro series (`*.macro.csv`, `*.macro.parquet`).
 
     Every file is verified before it is believed. Landing a file twice changes nothing; on the same bar the later
     delivery wins and the change is recorded as a correction.
@@ -409,7 +410,7 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
     import tempfile
 
     from cbi_dagster import runs
-    from cbi_dagster.vendors.simulate import simulate_delivery
+    from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 
     home = Home(Home.from_environment().path / "demo")
     warehouse, landing = _open(home)
@@ -419,6 +420,7 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
             end = stop.date() + dt.timedelta(days=1)
             minutes = max(start.date(), end - dt.timedelta(days=92))
             simulate_delivery(Path(directory), seed=seed, start=start.date(), end=end, minute_start=minutes)
+            simulate_macro(Path(directory), seed=seed, start=start.date(), end=end)
         console.print(f"Simulated vendor delivery (dataset SIM.DEMO), {start:%Y-%m-%d} … {stop:%Y-%m-%d}:")
         _print_landing(_land(landing, [Path(directory)]))
     span = runs.landed_span(warehouse, None, None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from cbi_dagster.assets import features, market_data, training
+from cbi_dagster.assets import features, market_data, raw_intelligence, training
 from cbi_dagster.assets.table_asset import IO_MANAGER_KEY
 from cbi_dagster.catalog import ASSET_TABLES
 from cbi_dagster.catalog.versions import code_version
@@ -40,7 +40,11 @@ def build_defs(*, io_manager: dg.IOManager | None = None, checks: bool = True) -
     """
     home = Home.from_environment()
     return dg.Definitions(
-        assets=[*market_data.LANDED, *dg.load_assets_from_modules([market_data, features, training])],
+        assets=[
+            *market_data.LANDED,
+            *raw_intelligence.LANDED,
+            *dg.load_assets_from_modules([market_data, raw_intelligence, features, training]),
+        ],
         resources={IO_MANAGER_KEY: io_manager or warehouse_io_manager(home)},
         asset_checks=CHECKS if checks else [],
         sensors=build_sensors(home, builder(home.warehouse, home.landing), os.environ.get("CBI_WATCH")),

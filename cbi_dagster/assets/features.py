@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from cbi_dagster.assets.table_asset import table_asset
-from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX, FIB_LEVELS_DAILY, PIVOT_MATH_DAILY, VOLATILITY_DAILY
+from cbi_dagster.catalog.indicator_columns import FX_FIELDS
+from cbi_dagster.catalog.tables.features import (
+    BIOFUEL_DAILY,
+    DAILY_ML_MATRIX,
+    FIB_LEVELS_DAILY,
+    FX_CROSS_DAILY,
+    FX_DAILY,
+    PIVOT_MATH_DAILY,
+    TECHNICALS_DAILY,
+    VOLATILITY_DAILY,
+)
+from cbi_dagster.config.biofuel import load_biofuel
 from cbi_dagster.config.universe import load_universe
-from cbi_dagster.features import fibs, pivots, volatility
+from cbi_dagster.features import biofuel, fibs, fx, pivots, technicals, volatility
+from cbi_dagster.market.sessions import decision_instants
 from cbi_dagster.matrix.regimes import RegimeCache
 from cbi_dagster.matrix.structs import consolidate
+from cbi_dagster.vendors import macro
 
 
 @table_asset(VOLATILITY_DAILY)
@@ -30,15 +44,49 @@ def fib_levels_daily(futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
     return fibs.fib_levels_daily(futures_continuous_1d, tolerances)
 
 
+@table_asset(TECHNICALS_DAILY)
+def technicals_daily(futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
+    return technicals.technicals_daily(futures_continuous_1d)
+
+
+@table_asset(FX_DAILY)
+def fx_daily(futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
+    return fx.fx_daily(futures_continuous_1d, load_universe().quote_units)
+
+
+@table_asset(FX_CROSS_DAILY)
+def fx_cross_daily(futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
+    return fx.fx_cross_daily(futures_continuous_1d, load_universe().quote_units)
+
+
+@table_asset(BIOFUEL_DAILY)
+def biofuel_daily(futures_continuous_1d: pd.DataFrame, macro_series: pd.DataFrame) -> pd.DataFrame:
+    parameters = load_biofuel()
+    dates = np.unique(futures_continuous_1d["date"].to_numpy().astype("datetime64[D]"))
+    instants = decision_instants(dates, load_universe())
+    known = macro.daily_frame(macro_series, dates, instants, parameters.max_staleness_days)
+    return biofuel.biofuel_daily(futures_continuous_1d, known, parameters)
+
+
 @table_asset(DAILY_ML_MATRIX)
 def daily_ml_matrix(
     futures_continuous_1d: pd.DataFrame,
     volatility_daily: pd.DataFrame,
     pivot_math_daily: pd.DataFrame,
     fib_levels_daily: pd.DataFrame,
+    technicals_daily: pd.DataFrame,
+    fx_cross_daily: pd.DataFrame,
+    biofuel_daily: pd.DataFrame,
     regime_calendar: pd.DataFrame,
     regime_weights: pd.DataFrame,
 ) -> pa.Table:
-    families = {"pivots": pivot_math_daily, "fibs": fib_levels_daily, "regime": volatility_daily}
+    families = {
+        "pivots": pivot_math_daily,
+        "fibs": fib_levels_daily,
+        "regime": volatility_daily,
+        "technicals": technicals_daily,
+        "fx": fx_cross_daily.rename(columns=FX_FIELDS),
+        "biofuel": biofuel_daily,
+    }
     regimes = RegimeCache(regime_calendar, regime_weights)
     return consolidate(futures_continuous_1d, families, regimes, DAILY_ML_MATRIX, load_universe())

@@ -12,13 +12,14 @@ from cbi_dagster.catalog.model import (
     Type,
     Unpartitioned,
 )
-from cbi_dagster.catalog.registry import ASSET_TABLES, LANDING_SOURCES, OPS_TABLES, TABLES, table
+from cbi_dagster.catalog.registry import ASSET_TABLES, LANDING_SOURCES, MACRO_SOURCE, OPS_TABLES, TABLES, table
 
 __all__ = [
     "ASSET_TABLES",
     "AUDIT_COLUMNS",
     "INCEPTION",
     "LANDING_SOURCES",
+    "MACRO_SOURCE",
     "OPS_TABLES",
     "TABLES",
     "Column",

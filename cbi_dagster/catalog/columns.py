@@ -7,6 +7,7 @@ of the history has factor 1.
 
 from __future__ import annotations
 
+from cbi_dagster.catalog.indicator_columns import BIOFUEL, FX, FX_CROSS, TECHNICALS
 from cbi_dagster.catalog.model import Column, Type
 
 _S, _I, _F, _B, _D, _T = Type.STRING, Type.INT64, Type.FLOAT64, Type.BOOL, Type.DATE, Type.TIMESTAMP
@@ -407,6 +408,22 @@ _TRAINING = [
     Column("source_run_id", _S, "Run that wrote the matrix row; not part of the row's content."),
 ]
 
+_MACRO = [
+    Column("series_id", _S, "Macro series, e.g. SB."),
+    Column(
+        "reference_date", _D, "Day, or first day of the period, that the value describes (calendar date, any weekday)."
+    ),
+    Column("value", _F, "Value of the series in `unit`.", "see unit"),
+    Column("available_at", _T, "When this vintage of the value became public (UTC)."),
+    Column("unit", _S, "Unit of the value, the same in all rows of a series."),
+    Column("series_source", _S, "Who published the value."),
+    Column(
+        "trade_date_available",
+        _D,
+        "First trade date at whose decision time (13:20 America/Chicago) the vintage is known.",
+    ),
+]
+
 _OPS = [
     Column("table_name", _S, "Table a record is about, `dataset.name`."),
     Column("partition_key", _S, "Dagster partition key: a trade date, the first day of a month, or `all`."),
@@ -420,7 +437,12 @@ _OPS = [
     Column("verified_run", _S, "Run that confirmed the content."),
     Column("reason", _S, "Why a row was rejected or held back."),
     Column("detail", _S, "The rejected values, for a person to read."),
-    Column("vendor_schema", _S, "Vendor schema of a file or bar.", isin=("ohlcv-1m", "ohlcv-1h", "ohlcv-1d")),
+    Column(
+        "vendor_schema",
+        _S,
+        "Vendor schema of a file or bar; `macro` for a file of macro series.",
+        isin=("ohlcv-1m", "ohlcv-1h", "ohlcv-1d", "macro"),
+    ),
     Column("bar_rows", _I, "Number of bars.", "bars", ge=0),
     Column("file_hash", _S, "SHA-256 of a landed file."),
     Column("landing_sequence", _I, "Landing order: on the same bar the higher number wins.", ge=0),
@@ -429,8 +451,14 @@ _OPS = [
     Column("span_start", _T, "Start of what the file covers (UTC, inclusive)."),
     Column("span_end", _T, "End of what the file covers (UTC, exclusive)."),
     Column("file_rows", _I, "Rows of the file.", "rows", ge=0),
-    Column("kept_rows", _I, "Rows taken as bars of the universe.", "rows", ge=0),
-    Column("rejected_rows", _I, "Rows of the universe rejected with a reason.", "rows", ge=0),
+    Column("kept_rows", _I, "Rows taken as bars of the universe or as vintages of a series.", "rows", ge=0),
+    Column(
+        "rejected_rows",
+        _I,
+        "Rows rejected with a reason, those of symbols outside the universe not counted.",
+        "rows",
+        ge=0,
+    ),
     Column("outside_rows", _I, "Rows of symbols outside the universe, left out.", "rows", ge=0),
     Column("landed_at", _T, "When the file was landed (UTC)."),
     Column("mapping_start", _D, "First UTC date of a symbol's mapping (inclusive)."),
@@ -466,6 +494,11 @@ _ALL = (
     *_VOLATILITY,
     *_PIVOTS,
     *_FIBS,
+    *TECHNICALS,
+    *FX,
+    *FX_CROSS,
+    *BIOFUEL,
+    *_MACRO,
     *_REGIMES,
     *_POLICY,
     *_GOLDEN_ZONE,

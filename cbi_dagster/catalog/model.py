@@ -69,11 +69,11 @@ class Column:
         return _ARROW[self.type]
 
 
-class _Inception(enum.Enum):
+class Inception(enum.Enum):
     INCEPTION = "since inception"
 
 
-INCEPTION = _Inception.INCEPTION
+INCEPTION = Inception.INCEPTION
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Read:
     """
 
     source: str
-    back: int | _Inception = 0
+    back: int | Inception = 0
     forward: int = 0
 
 

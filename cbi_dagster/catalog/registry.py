@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from cbi_dagster.catalog.model import Table
-from cbi_dagster.catalog.tables import features, market_data, ops, regimes, training
+from cbi_dagster.catalog.tables import features, market_data, ops, raw_intelligence, regimes, training
 
 
 def _declared(module: ModuleType) -> Iterator[Table]:
@@ -24,10 +24,15 @@ LANDING_SOURCES: dict[str, str] = {
     "landing.ohlcv_1d": "ohlcv-1d",
 }
 
+#: Landed macro files. Bars alone say which trade dates the tables cover.
+MACRO_SOURCE = "landing.macro"
+
 OPS_TABLES: tuple[Table, ...] = tuple(_declared(ops))
 #: Tables made by assets, inputs before the tables that read them.
 ASSET_TABLES: tuple[Table, ...] = tuple(
-    dict.fromkeys(item for module in (market_data, regimes, features, training) for item in _declared(module))
+    dict.fromkeys(
+        item for module in (market_data, raw_intelligence, regimes, features, training) for item in _declared(module)
+    )
 )
 TABLES: dict[str, Table] = {item.id: item for item in (*OPS_TABLES, *ASSET_TABLES)}
 

@@ -78,6 +78,11 @@ class Universe(Strict):
     def roots(self) -> tuple[str, ...]:
         return tuple(product.root for product in self.products)
 
+    @property
+    def quote_units(self) -> dict[str, str]:
+        """Unit of each root's prices, e.g. `USD/BRL` for dollars per real."""
+        return {product.root: product.quote_unit for product in self.products}
+
     def product(self, root: str) -> Product:
         """The product of a root; KeyError naming the known roots otherwise."""
         for product in self.products:

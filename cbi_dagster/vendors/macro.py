@@ -20,7 +20,6 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +37,7 @@ from cbi_dagster.vendors.databento.delivery import (
     LayoutError,
     TruncatedFileError,
     UnreadableFileError,
+    is_macro_file,
 )
 
 VERSION = "1"
@@ -62,7 +62,6 @@ REASONS = (
 )
 """Why a row is rejected, in the order in which the reasons are looked for: a row gets the first that holds."""
 
-_MACRO_FILE = re.compile(r"\.macro\.(csv|parquet)$")
 _TABLE_NAMES = {"date": "reference_date", "source": "series_source"}
 
 
@@ -102,11 +101,6 @@ class ScreenedMacro:
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
-
-
-def is_macro_file(name: str) -> bool:
-    """Whether a file of this name holds macro series."""
-    return _MACRO_FILE.search(name) is not None
 
 
 def verify_macro(path: Path) -> VerifiedMacroFile:
@@ -323,6 +317,28 @@ def as_of(series: pd.DataFrame, instants: pd.DatetimeIndex) -> pd.DataFrame:
             "unit": _or_none(taken["unit"]),
             "reference_date": taken["reference_date"].astype("datetime64[ns]"),
             "available_at": taken["available_at"].astype("datetime64[ns, UTC]"),
+        }
+    )
+
+
+def quarantine_rows(rejected: pd.DataFrame, universe: Universe, landed_at: pd.Timestamp) -> pd.DataFrame:
+    """Rejected rows as rows for `ops.quarantine`: `symbol` is the series, `ts_event` when the value became public.
+
+    A row that does not say when stands at `landed_at`.
+    """
+    named = ["reference_date", "value", "available_at", "unit", "series_source"]
+    public = rejected["available_at"].fillna(landed_at)
+    return pd.DataFrame(
+        {
+            "date": trade_date_available(public, universe),
+            "source_row": rejected["source_row"],
+            "symbol": rejected["series_id"].fillna("(no series_id)").astype(object),
+            "ts_event": public,
+            "reason": rejected["reason"],
+            "detail": [
+                ", ".join(f"{name}={value}" for name, value in zip(named, row, strict=True))
+                for row in rejected[named].astype(str).itertuples(index=False)
+            ],
         }
     )
 

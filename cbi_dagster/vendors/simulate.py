@@ -23,6 +23,7 @@ import pandas_market_calendars
 import zstandard
 from databento_dbn.metadata import MappingInterval
 
+from cbi_dagster.config.biofuel import load_biofuel
 from cbi_dagster.config.universe import Product, Universe, load_universe
 from cbi_dagster.market.sessions import CHICAGO, session_bounds, utc_instants
 from cbi_dagster.vendors.databento.delivery import BAR_NS, MAPPING_COLUMNS, PRICES
@@ -468,6 +469,35 @@ def simulate_delivery(
             files.append(_write_month(out_dir, dataset, "ohlcv-1m", first, last, bars, own))
     write_manifest(out_dir, files)
     return files
+
+
+def simulate_macro(out_dir: Path, *, seed: int, start: dt.date, end: dt.date) -> Path:
+    """Write a simulated macro file for the reference dates [start, end): the series that the biofuel features read.
+
+    One value per weekday, a random walk, public at 20:00 UTC of the day; the source says that it is simulated. A later
+    end repeats the earlier values.
+    """
+    series = load_biofuel().series
+    days = pd.bdate_range(start, end, inclusive="left")
+    frames = []
+    for one, level in ((series.sugar, 20.0), (series.clean_energy, 15.0)):
+        steps = _generator(seed, "macro", one.series_id).normal(0, 0.015, len(days))
+        frames.append(
+            pd.DataFrame(
+                {
+                    "series_id": one.series_id,
+                    "date": days.strftime("%Y-%m-%d"),
+                    "value": np.round(level * np.exp(np.cumsum(steps)), 4),
+                    "available_at": days.strftime("%Y-%m-%dT20:00:00Z"),
+                    "unit": one.unit,
+                    "source": SIMULATED_DATASET,
+                }
+            )
+        )
+    out_dir.mkdir(parents=True, exist_ok=True)
+    path = out_dir / "simulated.macro.csv"
+    pd.concat(frames).to_csv(path, index=False, lineterminator="\n")
+    return path
 
 
 def _with_contract(bars: pd.DataFrame, contracts: pd.DataFrame, root: str) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cbi_dagster.catalog.frames import to_frame
-from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
+from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX, MATRIX_STRUCTS
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.matrix.quality import QualityError
 from cbi_dagster.matrix.regimes import RegimeNotCoveredError
@@ -74,7 +74,8 @@ def test_structs_flatten_back_to_the_same_frame() -> None:
         known = expected.notna()
         assert (found[known].to_numpy() == expected[known].to_numpy()).all(), name
     only_back = set(back.columns) - set(flat.columns)
-    assert all(name.startswith(("policy_", "golden_zone_")) for name in only_back)
+    unfilled = [column.name for column in MATRIX_STRUCTS if column.name not in {"market_data", *families(continuous)}]
+    assert all(name.startswith(tuple(f"{struct}_" for struct in unfilled)) for name in only_back)
     assert back[sorted(only_back)].isna().all(axis=None)
 
 

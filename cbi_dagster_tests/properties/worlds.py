@@ -17,7 +17,7 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.definitions import builder
 from cbi_dagster.vendors.databento.landing import Landing, LandingReport
-from cbi_dagster.vendors.simulate import simulate_delivery
+from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 from cbi_dagster.warehouse.builder import Build, Builder, Built
 from cbi_dagster.warehouse.contract import check_slice, key_label, to_arrow
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
@@ -72,6 +72,7 @@ def simulated(directory: Path, end: dt.date = END) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     minutes = min(MINUTE_START, end - dt.timedelta(days=1))
     simulate_delivery(directory, seed=SEED, start=START, end=end, minute_start=minutes)
+    simulate_macro(directory, seed=SEED, start=START, end=end)
     return directory
 
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from cbi_dagster.catalog.columns import DICTIONARY, pick
-from cbi_dagster.catalog.model import Daily, Read, Table, renamed, struct
+from cbi_dagster.catalog.indicator_columns import BIOFUEL, FX, FX_CROSS, FX_FIELDS, TECHNICALS, names
+from cbi_dagster.catalog.model import INCEPTION, Daily, Inception, Read, Table, renamed, struct
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
+from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR, REGIME_WEIGHTS
 
+#: How far back a row of `biofuel_daily` reads, and how old the macro values of its first day may be.
+BIOFUEL_BACK_TRADE_DATES, MACRO_STALE_TRADE_DATES = 38, 5
+#: How far back a row of `fx_cross_daily` reads; the pure function enforces it (a test keeps the two in step).
+CROSS_BACK_TRADE_DATES = 115
 
-def _family(name: str, description: str, columns: str, module: str, back: int) -> Table:
+
+def _family(name: str, description: str, columns: str, modules: tuple[str, ...], back: int | Inception) -> Table:
     """A feature family over the continuous series, one row per symbol and trade date."""
     return Table(
         dataset="features",
@@ -20,7 +27,7 @@ def _family(name: str, description: str, columns: str, module: str, back: int) -
         layer="features",
         cluster=("symbol",),
         reads=(Read(FUTURES_CONTINUOUS_1D.id, back=back),),
-        code=(f"cbi_dagster.features.{module}", "universe"),
+        code=(*(f"cbi_dagster.features.{module}" for module in modules), "universe"),
     )
 
 
@@ -29,7 +36,7 @@ VOLATILITY_DAILY = _family(
     "Realized volatilities of the adjusted series and where today's stands in its own past.",
     "realized_vol_1h realized_vol_5d realized_vol_10d realized_vol_21d realized_vol_63d parkinson_vol_21d "
     "vol_percentile k_vol",
-    "volatility",
+    ("volatility",),
     back=311,
 )
 PIVOT_MATH_DAILY = _family(
@@ -43,7 +50,7 @@ PIVOT_MATH_DAILY = _family(
     "monthly_pivot_distance_signed pivot_confluence_count pivot_confluence_count_fixed pivot_zone_strength "
     "pivot_confluence_3_or_higher price_rejected_R1_twice price_bouncing_off_S1 price_stuck_between_R1_S1_for_3_days "
     "weekly_pivot_flip",
-    "pivots",
+    ("pivots",),
     back=44,
 )
 FIB_LEVELS_DAILY = _family(
@@ -53,8 +60,46 @@ FIB_LEVELS_DAILY = _family(
     "swing_low_price swing_high_price retrace_236 retrace_382 retrace_50 retrace_618 retrace_786 ext_100 ext_1236 "
     "ext_1382 ext_1618 ext_200 ext_2618 current_price swing_position_pct price_near_618_retrace price_near_1618_ext "
     "price_near_any_major",
-    "fibs",
+    ("fibs",),
     back=162,
+)
+TECHNICALS_DAILY = _family(
+    "technicals_daily",
+    "Technical indicators of every market on adjusted prices, quoted in the price of the row's contract.",
+    names(TECHNICALS),
+    ("technicals", "indicators"),
+    back=INCEPTION,
+)
+FX_DAILY = _family(
+    "fx_daily",
+    "Technicals of the currency markets in dollars per unit of the currency, known at their close.",
+    names(FX),
+    ("fx", "technicals", "indicators"),
+    back=INCEPTION,
+)
+FX_CROSS_DAILY = _family(
+    "fx_cross_daily",
+    "The currencies together, and with ZL, as they stood at ZL's decision time (13:20 Chicago).",
+    names(FX_CROSS),
+    ("fx", "technicals"),
+    back=CROSS_BACK_TRADE_DATES,
+)
+
+BIOFUEL_DAILY = Table(
+    dataset="features",
+    name="biofuel_daily",
+    description="Biofuel economics of soybean oil on unadjusted prices as they stood at ZL's decision time (13:20 "
+    "Chicago): spreads, margins and RIN proxies, with their means and volatilities. Proxies are no market prices.",
+    columns=pick(f"date symbol {names(BIOFUEL)}"),
+    key=("symbol", "date"),
+    partitioning=Daily("date"),
+    layer="features",
+    cluster=("symbol",),
+    reads=(
+        Read(FUTURES_CONTINUOUS_1D.id, back=BIOFUEL_BACK_TRADE_DATES),
+        Read(MACRO_SERIES.id, back=BIOFUEL_BACK_TRADE_DATES + MACRO_STALE_TRADE_DATES),
+    ),
+    code=("cbi_dagster.features.biofuel", "cbi_dagster.vendors.macro", "biofuel", "universe"),
 )
 
 MATRIX_STRUCTS = (
@@ -98,6 +143,18 @@ MATRIX_STRUCTS = (
             "price_near_618_retrace price_near_1618_ext price_near_any_major"
         ),
     ),
+    struct("technicals", "Technical indicators of the symbol itself.", TECHNICALS),
+    struct(
+        "fx",
+        "The currencies at ZL's decision time, and how ZL moves with them; NULL for other symbols.",
+        tuple(renamed(DICTIONARY[name], field) for name, field in FX_FIELDS.items()),
+    ),
+    struct(
+        "biofuel",
+        "Biofuel economics of soybean oil at ZL's decision time; NULL for other symbols. Means and volatilities of "
+        "these are in `biofuel_daily`.",
+        tuple(column for column in BIOFUEL if not column.name.endswith(("_ma30", "_vol20"))),
+    ),
 )
 
 DAILY_ML_MATRIX = Table(
@@ -115,6 +172,9 @@ DAILY_ML_MATRIX = Table(
         Read(VOLATILITY_DAILY.id),
         Read(PIVOT_MATH_DAILY.id),
         Read(FIB_LEVELS_DAILY.id),
+        Read(TECHNICALS_DAILY.id),
+        Read(FX_CROSS_DAILY.id),
+        Read(BIOFUEL_DAILY.id),
         Read(REGIME_CALENDAR.id),
         Read(REGIME_WEIGHTS.id),
     ),

@@ -67,6 +67,7 @@ _LATEST_NS = pd.Timestamp(_LATEST).value
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _FEED_BYTES = 2**16
 _TABULAR = re.compile(r"\.(?P<schema>ohlcv-1[mhd])\.(csv|parquet)$")
+_MACRO_FILE = re.compile(r"\.macro\.(csv|parquet)$")
 _MANIFEST = "manifest.json"
 _VENDOR_NOTES = {_MANIFEST, "metadata.json", "symbology.json", "condition.json"}
 _REQUIRED = ("ts_event", "symbol", *PRICES, "volume")
@@ -194,7 +195,12 @@ def _is_dbn(name: str) -> bool:
 
 
 def _is_data(name: str) -> bool:
-    return _is_dbn(name) or _TABULAR.search(name) is not None
+    return _is_dbn(name) or _TABULAR.search(name) is not None or is_macro_file(name)
+
+
+def is_macro_file(name: str) -> bool:
+    """Whether a file of this name holds macro series, which `vendors.macro` reads."""
+    return _MACRO_FILE.search(name) is not None
 
 
 def is_delivered_name(name: str) -> bool:

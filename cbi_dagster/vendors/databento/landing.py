@@ -1,4 +1,4 @@
-"""Landing: verified vendor files become the platform's bars, by content hash and in landing order.
+"""Landing: verified files become the platform's bars and macro series, by content hash and in landing order.
 
 Files are kept as delivered, under their hash, and decoded on demand. A file is taken once; on the same bar the later
 delivery wins and the change is recorded. All facts of a landing, the content hash of every trade date it touches
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cbi_dagster.catalog import LANDING_SOURCES, Table
+from cbi_dagster.catalog import LANDING_SOURCES, MACRO_SOURCE, Table
 from cbi_dagster.catalog.tables import ops
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
+from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.bars import quarantine_rows
 from cbi_dagster.market.sessions import session_bounds, trade_dates, utc_instants
+from cbi_dagster.vendors import macro
 from cbi_dagster.vendors.databento.bars import (
     classify_symbols,
     corrections,
@@ -33,16 +35,28 @@ from cbi_dagster.vendors.databento.bars import (
     screen_bars,
     session_instruments,
 )
-from cbi_dagster.vendors.databento.delivery import DeliveredFile, DeliveryError, VerifiedFile, open_delivery, verify
+from cbi_dagster.vendors.databento.delivery import (
+    DeliveredFile,
+    DeliveryError,
+    HashMismatchError,
+    VerifiedFile,
+    is_macro_file,
+    open_delivery,
+    verify,
+)
 from cbi_dagster.warehouse.contract import WHOLE, check_slice, now_utc, to_frame
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse, insert, write_ledger
 from cbi_dagster.warehouse.hashing import content_hashes
 
 BARS_TABLES: dict[str, Table] = {"ohlcv-1m": OHLCV_1M, "ohlcv-1h": OHLCV_1H, "ohlcv-1d": OHLCV_UTC_1D}
 
+#: What `ops.landed_files` calls a file of macro series, in place of a vendor's dataset and schema.
+MACRO_DATASET, MACRO_SCHEMA = "MACRO", "macro"
+
 _SOURCE_OF = {schema: source for source, schema in LANDING_SOURCES.items()}
 
 Interval = tuple[np.datetime64, np.datetime64]
+_EVER: Interval = (np.datetime64("0001-01-01", "D"), np.datetime64("9999-12-31", "D"))
 Progress = Callable[[str, int, int], None]
 
 
@@ -56,7 +70,7 @@ class LandingReport:
 
     `files`: one row per delivered file (`source_file`, `outcome` in landed / already landed, and the columns of
     `ops.landed_files` for landed ones). `rejected`, `corrections`: rows of `ops.quarantine` and `ops.corrections`.
-    `outside`: rows per symbol outside the universe. `ignored`: names of files that hold no bars.
+    `outside`: rows per symbol outside the universe. `ignored`: names of files that hold no data.
     """
 
     files: pd.DataFrame
@@ -67,7 +81,7 @@ class LandingReport:
 
 
 class Landing:
-    """The landed vendor files of one warehouse: taking new ones, and reading their merged bars."""
+    """The landed files of one warehouse: taking new ones, and reading their merged bars and macro series."""
 
     def __init__(self, warehouse: DuckDBWarehouse, archive: Path, universe: Universe) -> None:
         self._warehouse = warehouse
@@ -85,15 +99,17 @@ class Landing:
         with ExitStack() as stack:
             deliveries = [stack.enter_context(open_delivery(path)) for path in paths]
             delivered = [file for delivery in deliveries for file in delivery.files]
-            verified = self._verify(delivered, progress)
+            verified, series = self._verify(delivered, progress)
             ignored = tuple(name for delivery in deliveries for name in delivery.ignored)
-            return self._take(verified, ignored, started, progress)
+            return self._take(verified, series, ignored, started, progress)
 
     def read(self, source: str, intervals: Sequence[Interval]) -> pd.DataFrame:
-        """Merged landed bars of a landing source, as rows of its table, with trade dates in the inclusive `intervals`.
+        """Merged landed rows of a landing source, as rows of its table, with trade dates in the inclusive `intervals`.
 
         Each bar says which contract its session belongs to and whether landed data covers that session.
         """
+        if source == MACRO_SOURCE:
+            return self._vintages(intervals, self._registry()[0])
         return self._bars(LANDING_SOURCES[source], intervals, *self._registry())
 
     def _registry(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -102,31 +118,43 @@ class Landing:
         symbols = to_frame(ops.LANDED_SYMBOLS, self._warehouse.read(ops.LANDED_SYMBOLS))
         return files.sort_values("landing_sequence", ignore_index=True), symbols
 
-    def _verify(self, delivered: list[DeliveredFile], progress: Progress) -> list[VerifiedFile]:
+    def _verify(
+        self, delivered: list[DeliveredFile], progress: Progress
+    ) -> tuple[list[VerifiedFile], list[macro.VerifiedMacroFile]]:
         verified: list[VerifiedFile] = []
+        series: list[macro.VerifiedMacroFile] = []
         broken: list[DeliveryError] = []
         for number, file in enumerate(delivered):
             progress("verifying files", number, len(delivered))
             try:
-                verified.append(verify(file))
+                if is_macro_file(file.name):
+                    series.append(_verify_macro(file))
+                else:
+                    verified.append(verify(file))
             except DeliveryError as error:
                 broken.append(error)
         if len(broken) == 1:
             raise broken[0]
         if broken:
             raise ExceptionGroup(f"{len(broken)} of {len(delivered)} files are broken", broken)
-        return sorted(verified, key=lambda file: (file.schema, file.start, file.name))
+        return sorted(verified, key=lambda file: (file.schema, file.start, file.name)), series
 
     def _take(
-        self, verified: list[VerifiedFile], ignored: tuple[str, ...], started: pd.Timestamp, progress: Progress
+        self,
+        verified: list[VerifiedFile],
+        series: list[macro.VerifiedMacroFile],
+        ignored: tuple[str, ...],
+        started: pd.Timestamp,
+        progress: Progress,
     ) -> LandingReport:
         files, symbols = self._registry()
-        datasets = set(files["dataset"]) | {file.dataset for file in verified}
+        datasets = {*files["dataset"], *(file.dataset for file in verified)} - {MACRO_DATASET}
         if len(datasets) > 1:
             raise DatasetMismatchError(
                 f"{self._warehouse.path} would mix the datasets {', '.join(sorted(datasets))}: "
                 "land each dataset under a CBI_HOME of its own"
             )
+        delivered: list[VerifiedFile | macro.VerifiedMacroFile] = [*verified, *series]
         known = set(files["file_hash"])
         new = {file.sha256: file for file in verified if file.sha256 not in known}
         sequence = len(files)
@@ -161,19 +189,27 @@ class Landing:
                     "landed_at": started,
                 }
             )
+        new_series = {file.sha256: file for file in series if file.sha256 not in known}
+        for refused, row in self._screen_series(list(new_series.values()), files, started):
+            rows.append({**row, "landing_sequence": sequence + len(rows)})
+            rejected.append(refused)
         new_files = _rows_of(ops.LANDED_FILES, [pd.DataFrame(rows)])
         new_symbols = _rows_of(ops.LANDED_SYMBOLS, mappings)
         quarantine = _rows_of(ops.QUARANTINE, rejected)
         corrected = _rows_of(
             ops.CORRECTIONS,
-            [self._corrections(files, new_files, schema, started) for schema in new_files["vendor_schema"].unique()],
+            [
+                self._corrections(files, new_files, schema, started)
+                for schema in new_files["vendor_schema"].unique()
+                if schema in BARS_TABLES
+            ],
         )
-        if new:
-            for file in new.values():
-                self._keep(file)
+        if len(new_files):
+            for arrived in delivered:
+                self._keep(arrived)
             progress("hashing trade dates", 0, 1)
-            all_files = pd.concat([files, new_files], ignore_index=True) if len(files) else new_files
-            all_symbols = pd.concat([symbols, new_symbols], ignore_index=True) if len(symbols) else new_symbols
+            all_files = _rows_of(ops.LANDED_FILES, [files, new_files])
+            all_symbols = _rows_of(ops.LANDED_SYMBOLS, [symbols, new_symbols])
             ledger = self._ledger_rows(new_files, all_files, all_symbols, started)
             with self._warehouse.transaction() as connection:
                 for table, frame in (
@@ -189,13 +225,46 @@ class Landing:
         self._decoded.clear()
         report = pd.DataFrame(
             {
-                "source_file": [file.name for file in verified],
-                "file_hash": [file.sha256 for file in verified],
-                "outcome": ["landed" if file.sha256 in new else "already landed" for file in verified],
+                "source_file": [arrived.name for arrived in delivered],
+                "file_hash": [arrived.sha256 for arrived in delivered],
+                "outcome": ["already landed" if arrived.sha256 in known else "landed" for arrived in delivered],
             }
         )
         report = report.merge(new_files.drop(columns="source_file"), on="file_hash", how="left")
         return LandingReport(report, quarantine, corrected, outside, ignored)
+
+    def _screen_series(
+        self, new: list[macro.VerifiedMacroFile], files: pd.DataFrame, landed_at: pd.Timestamp
+    ) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
+        """Quarantine rows and the row of `ops.landed_files` of each new macro file; a series keeps its unit."""
+        stored = self._vintages([_EVER], files)
+        for file in new:
+            screened = macro.screen_macro(file.rows, self._universe)
+            try:
+                stored = macro.merge_macro(stored, screened.series[list(macro.SERIES_COLUMNS)])
+            except macro.SeriesUnitChangedError as error:
+                raise macro.UnitConflictError(file.path, str(error), "Nothing of it was taken") from error
+            self._decoded[file.sha256] = screened.series
+            public = screened.series["available_at"]
+            rejected = macro.quarantine_rows(screened.rejected, self._universe, landed_at)
+            yield (
+                rejected.assign(table_name=MACRO_SOURCE, file_hash=file.sha256, source_file=file.name),
+                {
+                    "file_hash": file.sha256,
+                    "source_file": file.name,
+                    "file_bytes": file.size,
+                    "dataset": MACRO_DATASET,
+                    "vendor_schema": MACRO_SCHEMA,
+                    "stype_in": None,
+                    "span_start": public.min() if len(public) else landed_at,
+                    "span_end": public.max() + pd.Timedelta(1, "us") if len(public) else landed_at,
+                    "file_rows": len(file.rows),
+                    "kept_rows": len(screened.series),
+                    "rejected_rows": len(screened.rejected),
+                    "outside_rows": 0,
+                    "landed_at": landed_at,
+                },
+            )
 
     def _symbol_rows(self, file: VerifiedFile) -> pd.DataFrame:
         """The file's symbology for the universe; a symbol it could not resolve keeps its span without a contract."""
@@ -233,32 +302,45 @@ class Landing:
     ) -> pd.DataFrame:
         """Content hashes of every trade date that the new files touch, for every schema.
 
-        A schema without bars on a landed date is known to be empty there, which is different from not landed.
+        A schema without bars on a landed date is known to be empty there, which is different from not landed. Macro
+        vintages count on the trade dates that bars are landed for; those of other dates wait for their bars.
         """
-        dates = _touched_trade_dates(new_files)
-        intervals = [(dates[0], dates[-1])]
+        bar_files = new_files[new_files["vendor_schema"] != MACRO_SCHEMA]
+        dates = _touched_trade_dates(bar_files)
         entries = []
-        for source, schema in LANDING_SOURCES.items():
-            bars = self._bars(schema, intervals, files, symbols)
-            bars = bars[np.isin(bars["date"].to_numpy().astype("datetime64[D]"), dates)]
-            rows = check_slice(BARS_TABLES[schema], dates, bars)
-            entries.append(
-                pd.DataFrame(
-                    {
-                        "table_name": source,
-                        "partition_key": dates.astype(str),
-                        "content_hash": content_hashes(rows),
-                        "row_count": rows.row_counts,
-                        "written_at": moment,
-                        "written_run": "landing",
-                        "code_version": "1",
-                        "input_fingerprint": "",
-                        "verified_at": moment,
-                        "verified_run": "landing",
-                    }
-                )
-            )
+        if len(dates):
+            intervals = [(dates[0], dates[-1])]
+            for source, schema in LANDING_SOURCES.items():
+                bars = self._bars(schema, intervals, files, symbols)
+                entries.append(_landed_entries(source, BARS_TABLES[schema], dates, bars, moment))
+        vintages = self._vintages([_EVER], files)
+        arrived = [self._decode_series(row) for row in new_files.drop(index=bar_files.index).itertuples()]
+        arrived_dates = np.concatenate([dates, *(_days(rows["trade_date_available"]) for rows in arrived)])
+        landed = self._warehouse.ledger(LANDING_SOURCES)["partition_key"].to_numpy().astype("datetime64[D]")
+        known = np.intersect1d(arrived_dates, np.concatenate([dates, landed]))
+        entries.append(_landed_entries(MACRO_SOURCE, MACRO_SERIES, known, vintages, moment))
         return pd.concat(entries, ignore_index=True)
+
+    def _vintages(self, intervals: Sequence[Interval], files: pd.DataFrame) -> pd.DataFrame:
+        """Rows of `raw_intelligence.macro_series`: the vintages of the files that are known from a date on inside."""
+        frames = [self._decode_series(row) for row in files[files["vendor_schema"] == MACRO_SCHEMA].itertuples()]
+        columns = list(macro.SERIES_COLUMNS)
+        if not frames:
+            return to_frame(MACRO_SERIES, MACRO_SERIES.arrow_schema().empty_table())[columns]
+        merged = macro.merge_macro(pd.concat(frames[:-1] or frames, ignore_index=True)[columns], frames[-1][columns])
+        days = _days(merged["trade_date_available"])
+        inside = np.zeros(len(merged), bool)
+        for first, last in intervals:
+            inside |= (days >= first) & (days <= last)
+        return merged[inside].reset_index(drop=True)
+
+    def _decode_series(self, row: Any) -> pd.DataFrame:
+        """Screened vintages of a landed macro file (a row of `ops.landed_files`)."""
+        if row.file_hash in self._decoded:
+            return self._decoded[row.file_hash]
+        path = self._archived(row.file_hash, row.source_file)
+        file = _verify_macro(DeliveredFile(path, row.source_file, row.file_hash))
+        return macro.screen_macro(file.rows, self._universe).series
 
     def _bars(
         self, schema: str, intervals: Sequence[Interval], files: pd.DataFrame, symbols: pd.DataFrame
@@ -324,7 +406,7 @@ class Landing:
     def _archived(self, file_hash: str, name: str) -> Path:
         return self._archive / file_hash[:2] / f"{file_hash}.{name.partition('.')[2]}"
 
-    def _keep(self, file: VerifiedFile) -> None:
+    def _keep(self, file: VerifiedFile | macro.VerifiedMacroFile) -> None:
         """Copy a delivered file into the archive under its hash; a copy that was cut short is never seen."""
         target = self._archived(file.sha256, file.name)
         if target.exists():
@@ -342,8 +424,44 @@ def _rows_of(table: Table, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True)[names] if filled else pd.DataFrame(columns=names)
 
 
+def _verify_macro(file: DeliveredFile) -> macro.VerifiedMacroFile:
+    found = macro.verify_macro(file.path)
+    if file.sha256 is not None and found.sha256 != file.sha256:
+        raise HashMismatchError(
+            file.path, f"its sha256 is {found.sha256}, {file.sha256} was expected", "Copy the file again"
+        )
+    return found
+
+
+def _days(dates: pd.Series) -> np.ndarray:
+    return dates.to_numpy().astype("datetime64[D]")
+
+
+def _landed_entries(
+    source: str, table: Table, dates: np.ndarray, landed: pd.DataFrame, moment: pd.Timestamp
+) -> pd.DataFrame:
+    """Ledger rows of a landing source for its rows on `dates`; others are left out."""
+    rows = check_slice(table, dates, landed[np.isin(_days(landed[table.partitioning.column]), dates)])
+    return pd.DataFrame(
+        {
+            "table_name": source,
+            "partition_key": dates.astype(str),
+            "content_hash": content_hashes(rows),
+            "row_count": rows.row_counts,
+            "written_at": moment,
+            "written_run": "landing",
+            "code_version": "1",
+            "input_fingerprint": "",
+            "verified_at": moment,
+            "verified_run": "landing",
+        }
+    )
+
+
 def _touched_trade_dates(files: pd.DataFrame) -> np.ndarray:
     """Weekdays whose trade date any of the files' spans touches (datetime64[D], ascending)."""
+    if not len(files):
+        return np.empty(0, "datetime64[D]")
     first = trade_dates(utc_instants(files["span_start"]))
     last = trade_dates(utc_instants(files["span_end"] - pd.Timedelta(1, "ns")))
     spans = pd.DataFrame({"first": first, "last": last}).drop_duplicates().to_numpy("datetime64[D]")

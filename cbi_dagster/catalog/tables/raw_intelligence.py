@@ -1,0 +1,22 @@
+"""Sources other than futures bars, as landed."""
+
+from __future__ import annotations
+
+from cbi_dagster.catalog.columns import pick
+from cbi_dagster.catalog.model import Daily, Read, Table
+
+MACRO_SERIES = Table(
+    dataset="raw_intelligence",
+    name="macro_series",
+    description="Vintages of macro series: every value with the instant it became public. A revision is one more row; "
+    "of one vintage landed twice the later file wins. Covers the trade dates that bars are landed for.",
+    columns=pick("series_id reference_date value available_at unit series_source trade_date_available"),
+    key=("series_id", "reference_date", "available_at"),
+    partitioning=Daily("trade_date_available"),
+    layer="raw_intelligence",
+    required=frozenset({"value", "unit", "series_source"}),
+    cluster=("series_id",),
+    reads=(Read("landing.macro"),),
+    code=("cbi_dagster.vendors.macro",),
+    owners=("team:market-data",),
+)
