@@ -340,6 +340,44 @@ def _table_or_fail(name: str) -> Any:
         raise _Failure(str(error.args[0])) from error
 
 
+@main.command(epilog=_examples("cbi features", "cbi features --table biofuel_daily"))
+@click.option("--table", "names", multiple=True, help="Only the features of these tables (repeatable; default: all).")
+def features(names: tuple[str, ...]) -> None:
+    """Every feature: unit, first date, share of NULLs and meaning; per table, where its formulas and inputs are.
+
+    Symbols that never have a feature do not count in its share of NULLs.
+    """
+    from cbi_dagster.catalog import ASSET_TABLES
+
+    known = [table for table in ASSET_TABLES if table.layer == "features"]
+    tables = [_table_or_fail(name) for name in names] or known
+    if strangers := [table.id for table in tables if table not in known]:
+        raise _Failure(f"{', '.join(strangers)} hold no features: choose from {', '.join(t.name for t in known)}")
+    warehouse, _ = _open(Home.from_environment())
+    for table in tables:
+        console.print(f"\n{table.id}: {table.description}", highlight=False)
+        sources = [name.replace(".", "/") + ".py" for name in table.code if name.startswith("cbi_dagster.")]
+        console.print(f"formulas in {', '.join(sources)}", highlight=False)
+        console.print(f"reads {'; '.join(f'{read.source} ({read.history})' for read in table.reads)}", highlight=False)
+        leaves = dict(table.leaves())
+        grid = Grid("feature", "unit", "first date", "NULL", "symbols", "meaning")
+        for found in warehouse.coverage(table):
+            if found.path in {*table.key, table.partitioning.column}:
+                continue
+            grid.add_row(
+                found.path,
+                leaves[found.path].unit,
+                str(found.first or "-"),
+                f"{1 - found.known / found.rows:.1%}" if found.known else "all",
+                ", ".join(found.symbols) if len(found.symbols) < _SYMBOLS_NAMED else f"{len(found.symbols)}",
+                leaves[found.path].description,
+            )
+        console.print(grid)
+
+
+_SYMBOLS_NAMED = 3
+
+
 @main.command(epilog=_examples("cbi show daily_ml_matrix --date 2024-06-03 --symbol ZL"))
 @click.argument("table_name", metavar="TABLE")
 @click.option("--date", "date", type=DATE, required=True, help="Trade date (for monthly tables: a date in the month).")

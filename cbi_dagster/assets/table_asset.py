@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 from dagster_pandas import create_dagster_pandas_dataframe_type
 
-from cbi_dagster.catalog import INCEPTION, TABLES, Column, Monthly, Table, Type, Unpartitioned
+from cbi_dagster.catalog import TABLES, Column, Monthly, Table, Type, Unpartitioned
 from cbi_dagster.catalog.versions import code_version
 from cbi_dagster.partitions import partitions_of
 
@@ -55,7 +55,7 @@ def _asset(
         ins={
             name: dg.AssetIn(
                 key=asset_key(read.source),
-                metadata={"table": table.id, "history": _history_text(read.back, read.forward)},
+                metadata={"table": table.id, "history": read.history},
                 input_manager_key=IO_MANAGER_KEY,
                 partition_mapping=_partition_mapping(table, read.source),
             )
@@ -92,11 +92,6 @@ def _frame_type(table: Table) -> dg.DagsterType:
         metadata_fn=lambda frame: {"rows_returned": len(frame), "columns_returned": len(frame.columns)},
     )
     return frame_type
-
-
-def _history_text(back: object, forward: int) -> str:
-    before = "since inception" if back is INCEPTION else f"{back} trade dates back"
-    return f"{before}, {forward} trade dates forward" if forward else before
 
 
 def _definition_metadata(table: Table) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import groupby
 from pathlib import Path
 
-from cbi_dagster.catalog import INCEPTION, TABLES, Column, Daily, Monthly, Read, Table, Type
+from cbi_dagster.catalog import TABLES, Column, Daily, Monthly, Table, Type
 from cbi_dagster.catalog.ddl import bigquery_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ def _dictionary(tables: list[Table]) -> str:
         lines += ["", f"## {table.id}", "", table.description, ""]
         lines += [f"- Key: {', '.join(f'`{name}`' for name in table.key)}", f"- Partitions: {_partitioning(table)}"]
         if table.reads:
-            lines += [f"- Reads: {'; '.join(_read(read) for read in table.reads)}"]
+            lines += [f"- Reads: {'; '.join(f'`{read.source}` ({read.history})' for read in table.reads)}"]
         if table.row_checks:
             lines += [f"- Checks: {'; '.join(f'`{check.name}`' for check in table.row_checks)}"]
         lines += ["", "| column | type | unit | NULL | meaning |", "|---|---|---|---|---|"]
@@ -71,13 +71,6 @@ def _partitioning(table: Table) -> str:
     if isinstance(table.partitioning, Monthly):
         return f"one per month of `{table.partitioning.column}`"
     return "none"
-
-
-def _read(read: Read) -> str:
-    back = "since inception" if read.back is INCEPTION else f"{read.back} trade dates back"
-    if read.back == 0 and read.forward == 0:
-        return f"`{read.source}` (the same dates)"
-    return f"`{read.source}` ({back}" + (f", {read.forward} forward)" if read.forward else ")")
 
 
 def main() -> None:

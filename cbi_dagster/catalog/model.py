@@ -88,6 +88,14 @@ class Read:
     back: int | Inception = 0
     forward: int = 0
 
+    @property
+    def history(self) -> str:
+        """The window in words."""
+        if self.back == 0 and self.forward == 0:
+            return "the same dates"
+        back = "since inception" if self.back is INCEPTION else f"{self.back} trade dates back"
+        return f"{back}, {self.forward} forward" if self.forward else back
+
 
 @dataclass(frozen=True)
 class RowCheck:

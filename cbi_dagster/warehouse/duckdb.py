@@ -8,10 +8,13 @@ mixed modes within a process. A replace is one transaction, its ledger rows incl
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import itertools
 import random
 import shutil
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -38,6 +41,21 @@ from cbi_dagster.warehouse.contract import (
 from cbi_dagster.warehouse.hashing import content_hashes
 
 _LOCK_WAIT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of a column is known.
+
+    `path` as in `Table.leaves`. `symbols` are those that have a value, `rows` the rows of these symbols, `known` how
+    many of them have one, and `first` is the date of the first.
+    """
+
+    path: str
+    symbols: tuple[str, ...]
+    rows: int
+    known: int
+    first: dt.date | None
 
 
 class DuckDBWarehouse(Warehouse):
@@ -200,6 +218,29 @@ class DuckDBWarehouse(Warehouse):
             unchanged=tuple(labels[same]),
             rows_written=int(rows.row_counts[changed].sum()),
         )
+
+    def coverage(self, table: Table) -> list[Coverage]:
+        """What is known of each scalar column of a partitioned table with symbols, STRUCT fields included."""
+        paths = [path for path, _ in table.leaves()]
+        fields = ['"' + path.replace(".", '"."') + '"' for path in paths]
+        day = f'"{table.partitioning.column}"'
+        counts = ", ".join(f"count({field}), min({day}) FILTER ({field} IS NOT NULL)" for field in fields)
+        sql = f'SELECT symbol, count(*), {counts} FROM "{table.dataset}"."{table.name}" GROUP BY symbol ORDER BY symbol'
+        with self.connection() as connection:
+            found = connection.sql(sql).fetchall()
+        coverages = []
+        for path, at in zip(paths, itertools.count(2, 2), strict=False):
+            having = [row for row in found if row[at]]
+            coverages.append(
+                Coverage(
+                    path=path,
+                    symbols=tuple(row[0] for row in having),
+                    rows=sum(row[1] for row in having),
+                    known=sum(row[at] for row in having),
+                    first=min((row[at + 1] for row in having), default=None),
+                )
+            )
+        return coverages
 
     def ledger(self, table_ids: Collection[str] | None = None) -> pd.DataFrame:
         with self.connection() as connection:
