@@ -163,7 +163,7 @@ def build_sensors(
             for reason in refused:
                 context.log.error(f"refused {reason}")
             rows = sum(int(report.files["kept_rows"].sum()) for report in reports)
-            context.log.info(f"landed {len(ready) - len(refused)} files with {rows} bars, refused {len(refused)}")
+            context.log.info(f"landed {len(ready) - len(refused)} files with {rows} rows, refused {len(refused)}")
         done = {path: Seen(known[path].stamp, known[path].since, done=True) for path in ready}
         cursor = json.dumps({path: (s.stamp, s.since, s.done) for path, s in (known | done).items()})
         requests = list(needed_runs(context, builder)) if ready else []
