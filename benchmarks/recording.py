@@ -1,0 +1,37 @@
+"""What the benchmarks share: versions, sizes, the spread of repeated timings, and Markdown tables."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+def versions(*packages: str) -> str:
+    """One line that names Python and the installed version of each package."""
+    return ", ".join(
+        [f"Python {platform.python_version()}", *(f"{p} {importlib.metadata.version(p)}" for p in packages)]
+    )
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, numbers aligned to the right of the first column."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *rows))
+
+
+def best_seconds(work: Callable[[], object], repeats: int) -> float:
+    """Shortest of `repeats` timings: the machine's other work only ever adds to one."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def megabytes(directory: Path) -> float:
+    """Size of all files below a directory, in units of 1e6 bytes."""
+    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file()) / 1e6
