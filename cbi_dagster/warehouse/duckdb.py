@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import itertools
 import random
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,14 +120,25 @@ class DuckDBWarehouse(Warehouse):
                 "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns"
             ).fetchall():
                 existing.setdefault(f"{schema}.{name}", {})[column] = type_
+            # A thousand columns have a dozen types: each is asked for once.
+            @functools.cache
+            def normal(type_: str) -> str:
+                return str(connection.sql(f"SELECT typeof(NULL::{type_})").fetchall()[0][0])
+
             for table in tables:
                 if table.id not in existing:
                     for statement in duckdb_table(table):
                         connection.execute(statement)
                     continue
-                self._mend(connection, table, existing[table.id])
+                self._mend(connection, table, existing[table.id], normal)
 
-    def _mend(self, connection: duckdb.DuckDBPyConnection, table: Table, stored: dict[str, str]) -> None:
+    def _mend(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        table: Table,
+        stored: dict[str, str],
+        normal: Callable[[str], str],
+    ) -> None:
         declared = {column.name: column for column in table.stored_columns}
         if extra := sorted(set(stored) - set(declared)):
             raise SchemaDriftError(f"{table.id} has columns {extra} that its declaration does not: rebuild the table")
@@ -137,10 +149,9 @@ class DuckDBWarehouse(Warehouse):
                     raise SchemaDriftError(f"{table.id} lacks the required column {name}: rebuild the table")
                 connection.execute(f'ALTER TABLE "{table.dataset}"."{table.name}" ADD COLUMN "{name}" {wanted}')
                 continue
-            normal = connection.sql(f"SELECT typeof(NULL::{wanted})").fetchall()[0][0]
-            if stored[name] != normal:
+            if stored[name] != normal(wanted):
                 raise SchemaDriftError(
-                    f"{table.id}.{name} is stored as {stored[name]}, declared as {normal}: rebuild the table"
+                    f"{table.id}.{name} is stored as {stored[name]}, declared as {normal(wanted)}: rebuild the table"
                 )
 
     def read(
