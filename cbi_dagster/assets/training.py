@@ -10,7 +10,7 @@ from cbi_dagster.assets.table_asset import table_asset
 from cbi_dagster.catalog import Table
 from cbi_dagster.catalog.model import FIRST_TRADE_DATE
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR, REGIME_WEIGHTS
-from cbi_dagster.catalog.tables.training import ZL_TRAINING
+from cbi_dagster.catalog.tables.training import MES_TRAINING, ZL_TRAINING
 from cbi_dagster.config.horizons import Horizon, load_horizons
 from cbi_dagster.config.regimes import load_regimes
 from cbi_dagster.matrix import regimes
@@ -31,11 +31,15 @@ def regime_weights() -> pd.DataFrame:
 def _training_asset(table: Table, horizon: Horizon) -> dg.AssetsDefinition:
     @table_asset(table)
     def training_table(daily_ml_matrix: pd.DataFrame, futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
-        return training_frame(daily_ml_matrix, futures_continuous_1d, horizon, load_horizons().splits)
+        columns = [column.name for column in table.columns]
+        return training_frame(daily_ml_matrix, futures_continuous_1d, horizon, load_horizons().splits, columns)
 
     return training_table
 
 
 zl_training = [
     _training_asset(table, horizon) for table, horizon in zip(ZL_TRAINING, load_horizons().daily("ZL"), strict=True)
+]
+mes_training = [
+    _training_asset(table, horizon) for table, horizon in zip(MES_TRAINING, load_horizons().daily("MES"), strict=True)
 ]

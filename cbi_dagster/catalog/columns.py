@@ -378,13 +378,14 @@ _MATRIX = [
     Column("feature_version", _S, "Version of the set of features in the row."),
 ]
 
-_HORIZON_WORDS = {"1w": 5, "1m": 21, "3m": 63, "6m": 126, "12m": 252}
+_HORIZON_SESSIONS = {"1d": 1, "7d": 5, "1w": 5, "1m": 21, "30d": 21, "3m": 63, "6m": 126, "12m": 252}
+_BAR_HORIZONS = ("1min", "5min", "15min", "30min", "1hr", "4hr")
 
 _TRAINING = [
     Column("training_weight", _I, "Weight of the row in training: its regime's weight.", "weight", ge=1, le=1000),
     *(
         column
-        for name, sessions in _HORIZON_WORDS.items()
+        for name, sessions in _HORIZON_SESSIONS.items()
         for column in (
             Column(f"target_{name}", _F, f"adj_close {sessions} sessions ahead / adj_close - 1.", "fraction", gt=-1),
             Column(
@@ -396,16 +397,29 @@ _TRAINING = [
             Column(f"target_direction_{name}", _I, f"Sign of target_{name}.", "", ge=-1, le=1),
         )
     ),
+    *(
+        column
+        for name in _BAR_HORIZONS
+        for column in (
+            Column(f"target_{name}", _F, f"Close of the {name} bar right after / close - 1.", "fraction", gt=-1),
+            Column(f"target_price_{name}", _F, f"Close of the {name} bar right after.", _PRICE),
+            Column(f"target_direction_{name}", _I, f"Sign of target_{name}.", "", ge=-1, le=1),
+        )
+    ),
     Column("target_date", _D, "Trade date whose close is the target."),
+    Column("target_ts", _T, "bar_close_ts of the bar whose close is the target (UTC)."),
     Column("horizon_sessions", _I, "Sessions from the row to its target.", "sessions", ge=1),
+    Column("horizon_minutes", _I, "Minutes from the row's bar_close_ts to target_ts.", "minutes", ge=1),
     Column(
         "split",
         _S,
-        "Training split; purged rows have labels that reach into the next split.",
+        "Training split; purged rows have labels that reach into the next split, or lie in the embargo before it.",
         isin=("train", "val", "test", "purged"),
     ),
-    Column("as_of", _T, "Instant as of which the features are known: the row's decision time (UTC)."),
-    Column("source_run_id", _S, "Run that wrote the matrix row; not part of the row's content."),
+    Column(
+        "as_of", _T, "Instant as of which the features are known: the row's decision time, or the bar's close (UTC)."
+    ),
+    Column("source_run_id", _S, "Run that wrote the row of features; not part of the row's content."),
 ]
 
 _MACRO = [

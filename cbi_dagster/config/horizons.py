@@ -38,10 +38,14 @@ class IntradayHorizon(Strict):
 
 
 class Splits(Strict):
-    """Last dates (inclusive) of the training and validation splits; the test split follows."""
+    """Last dates (inclusive) of the training and validation splits; the test split follows.
+
+    `intraday_embargo_trade_dates`: how many weekdays before each boundary are left out of the intraday tables' splits.
+    """
 
     train_to: dt.date
     val_to: dt.date
+    intraday_embargo_trade_dates: int = Field(ge=1)
 
     @model_validator(mode="after")
     def _ordered(self) -> Splits:
@@ -70,6 +74,10 @@ class Horizons(Strict):
     def daily(self, symbol: str) -> tuple[Horizon, ...]:
         """The daily horizons of a symbol, nearest first."""
         return tuple(horizon for horizon in self.daily_horizons if horizon.symbol == symbol)
+
+    def intraday(self, symbol: str) -> tuple[IntradayHorizon, ...]:
+        """The intraday horizons of a symbol, shortest first."""
+        return tuple(horizon for horizon in self.intraday_horizons if horizon.symbol == symbol)
 
 
 @functools.cache

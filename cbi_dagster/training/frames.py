@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -28,9 +29,14 @@ class TrainingFrame:
     immature: pd.DataFrame
 
 
-def training_frame(matrix: pd.DataFrame, continuous: pd.DataFrame, horizon: Horizon, splits: Splits) -> pd.DataFrame:
-    """The labelled rows of `split_by_maturity`: the content of the horizon's training table."""
-    return split_by_maturity(matrix, continuous, horizon, splits).rows
+def training_frame(
+    matrix: pd.DataFrame, continuous: pd.DataFrame, horizon: Horizon, splits: Splits, columns: Sequence[str]
+) -> pd.DataFrame:
+    """The labelled rows of `split_by_maturity` with the `columns` that the horizon's training table declares.
+
+    Which features a symbol has is the declaration's to say: the matrix has a column for every symbol's.
+    """
+    return split_by_maturity(matrix, continuous, horizon, splits).rows[list(columns)]
 
 
 def split_by_maturity(

@@ -86,7 +86,7 @@ def test_a_target_session_is_looked_for_past_the_holidays_of_its_horizon() -> No
 def horizons(*daily: tuple[str, str, int], train_to: str = "2022-12-31") -> Horizons:
     return Horizons.model_validate(
         {
-            "splits": {"train_to": train_to, "val_to": "2023-12-31"},
+            "splits": {"train_to": train_to, "val_to": "2023-12-31", "intraday_embargo_trade_dates": 1},
             "daily": [Horizon(symbol=s, name=n, sessions=k, model_family="tree").model_dump() for s, n, k in daily],
             "intraday": [],
         }

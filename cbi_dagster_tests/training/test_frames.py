@@ -10,18 +10,27 @@ import pandas as pd
 import pytest
 
 from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.model import Table
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
-from cbi_dagster.catalog.tables.training import ZL_TRAINING
+from cbi_dagster.catalog.tables.training import MES_TRAINING, ONE_SYMBOL_STRUCTS, ZL_TRAINING
 from cbi_dagster.config.horizons import Horizon, load_horizons
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.matrix.structs import consolidate
-from cbi_dagster.training.frames import UnlabelledRowsError, split_by_maturity, training_frame
+from cbi_dagster.training import frames
+from cbi_dagster.training.frames import UnlabelledRowsError, split_by_maturity
 from cbi_dagster.training.labels import labels
 from cbi_dagster_tests.features.continuous_frames import random_sessions
 from cbi_dagster_tests.matrix.matrix_frames import families, regimes, sessions
 
 SPLITS = load_horizons().splits
 ZL = {horizon.name: horizon for horizon in load_horizons().daily("ZL")}
+DAILY = [*zip(ZL_TRAINING, ZL.values(), strict=True), *zip(MES_TRAINING, load_horizons().daily("MES"), strict=True)]
+COLUMNS = {(horizon.symbol, horizon.name): [column.name for column in table.columns] for table, horizon in DAILY}
+
+
+def training_frame(matrix: pd.DataFrame, continuous: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
+    """The content of the horizon's table as the platform makes it."""
+    return frames.training_frame(matrix, continuous, horizon, SPLITS, COLUMNS[horizon.symbol, horizon.name])
 
 
 def stored_matrix(continuous: pd.DataFrame) -> pd.DataFrame:
@@ -45,16 +54,27 @@ def matrix() -> pd.DataFrame:
     return _matrix().copy()
 
 
-@pytest.mark.parametrize("table", ZL_TRAINING, ids=lambda table: table.name)
-def test_a_frame_has_exactly_the_columns_of_its_table(table, matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
-    frame = training_frame(matrix, continuous, ZL[table.name.rpartition("_")[2]], SPLITS)
-    assert set(frame.columns) == {column.name for column in table.columns}
+@pytest.mark.parametrize(("table", "horizon"), DAILY, ids=lambda value: value.name)
+def test_a_frame_has_its_symbols_features_and_required_columns(
+    table: Table, horizon: Horizon, matrix: pd.DataFrame, continuous: pd.DataFrame
+) -> None:
+    frame = training_frame(matrix, continuous, horizon)
+    assert set(frame["symbol"]) == {horizon.symbol}
+    assert len(frame) == 320 - horizon.sessions
     assert not frame[sorted(table.required)].isna().any(axis=None)
+    # Every matrix feature but those of the other symbol, and what identifies and labels the row.
+    others = tuple(f"{name}_" for name, symbol in ONE_SYMBOL_STRUCTS.items() if symbol != horizon.symbol)
+    assert len(others) in (1, 2)
+    features = {name for name in matrix.columns if "_" in name and not name.startswith(others)}
+    features -= {"data_date", "regime_name", "regime_weight", "feature_version", "run_id", "ingestion_ts"}
+    labels_ = {f"target_{horizon.name}", f"target_price_{horizon.name}", f"target_direction_{horizon.name}"}
+    rest = {"symbol", "data_date", "regime", "training_weight", "target_date", "horizon_sessions", "split", "as_of"}
+    assert set(frame.columns) == features | labels_ | rest | {"source_run_id"}
 
 
 def test_a_row_carries_features_of_its_date_and_the_later_close(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
     shuffled, sessions_ = matrix.sample(frac=1, random_state=1), continuous.sample(frac=1, random_state=2)
-    frame = training_frame(shuffled, sessions_, ZL["1w"], SPLITS)
+    frame = training_frame(shuffled, sessions_, ZL["1w"])
     zl = continuous[continuous["symbol"] == "ZL"].reset_index(drop=True)
     features = matrix[matrix["symbol"] == "ZL"].reset_index(drop=True)
     assert len(frame) == 315
@@ -87,20 +107,20 @@ def test_rows_in_are_rows_out_and_immature_rows(matrix: pd.DataFrame, continuous
 
 def test_the_frame_is_the_labelled_part(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(
-        training_frame(matrix, continuous, ZL["1m"], SPLITS),
-        split_by_maturity(matrix, continuous, ZL["1m"], SPLITS).rows,
+        training_frame(matrix, continuous, ZL["1m"]),
+        split_by_maturity(matrix, continuous, ZL["1m"], SPLITS).rows[COLUMNS["ZL", "1m"]],
     )
 
 
 def test_other_symbols_neither_appear_nor_matter(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
-    alone = training_frame(matrix[matrix["symbol"] == "ZL"], continuous[continuous["symbol"] == "ZL"], ZL["1w"], SPLITS)
-    pd.testing.assert_frame_equal(training_frame(matrix, continuous, ZL["1w"], SPLITS), alone, check_exact=True)
+    alone = training_frame(matrix[matrix["symbol"] == "ZL"], continuous[continuous["symbol"] == "ZL"], ZL["1w"])
+    pd.testing.assert_frame_equal(training_frame(matrix, continuous, ZL["1w"]), alone, check_exact=True)
 
 
 def test_categorical_symbols_give_the_same_rows(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
-    plain = training_frame(matrix, continuous, ZL["1w"], SPLITS)
+    plain = training_frame(matrix, continuous, ZL["1w"])
     categorical = training_frame(
-        matrix.astype({"symbol": "category"}), continuous.astype({"symbol": "category"}), ZL["1w"], SPLITS
+        matrix.astype({"symbol": "category"}), continuous.astype({"symbol": "category"}), ZL["1w"]
     )
     pd.testing.assert_frame_equal(categorical, plain)
 
@@ -109,13 +129,13 @@ def test_a_month_and_its_declared_window_give_the_rows_of_a_full_rebuild(
     matrix: pd.DataFrame, continuous: pd.DataFrame
 ) -> None:
     horizon = ZL["1m"]
-    full = training_frame(matrix, continuous, horizon, SPLITS)
+    full = training_frame(matrix, continuous, horizon)
     for month in full["data_date"].dt.to_period("M").unique()[::3]:
         first, last = month.start_time, month.end_time.normalize()
         reach = last + horizon.forward_trade_dates * pd.offsets.BusinessDay()
         alone = training_frame(
             matrix[matrix["data_date"].between(first, last)], continuous[continuous["date"].between(first, reach)],
-            horizon, SPLITS,
+            horizon,
         )  # fmt: skip
         expected = full[full["data_date"].between(first, last)].reset_index(drop=True)
         pd.testing.assert_frame_equal(alone, expected, check_exact=True)
@@ -124,16 +144,16 @@ def test_a_month_and_its_declared_window_give_the_rows_of_a_full_rebuild(
 def test_a_matrix_row_without_its_session_is_an_error(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
     gone = continuous[(continuous["symbol"] == "ZL")].index[7]
     with pytest.raises(UnlabelledRowsError, match=r"1 ZL rows .*first: 2015-01-.*materialize features.daily_ml_matrix"):
-        training_frame(matrix, continuous.drop(index=gone), ZL["1w"], SPLITS)
+        training_frame(matrix, continuous.drop(index=gone), ZL["1w"])
 
 
 def test_a_matrix_that_repeats_a_date_is_an_error(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
     with pytest.raises(pd.errors.MergeError):
-        training_frame(pd.concat([matrix, matrix.tail(1)]), continuous, ZL["1w"], SPLITS)
+        training_frame(pd.concat([matrix, matrix.tail(1)]), continuous, ZL["1w"])
 
 
 def test_no_matrix_rows_give_no_training_rows(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
-    empty = training_frame(matrix.iloc[:0], continuous.iloc[:0], ZL["1w"], SPLITS)
+    empty = training_frame(matrix.iloc[:0], continuous.iloc[:0], ZL["1w"])
     assert empty.empty
     assert set(empty.columns) == {column.name for column in ZL_TRAINING[0].columns}
 
@@ -147,8 +167,8 @@ def look_ahead_survives(consolidated: Callable[[pd.DataFrame], pd.DataFrame], cu
     continuous = sessions()
     past = continuous[continuous["date"] <= cut]
     matrix, matrix_then = consolidated(continuous), consolidated(past)
-    full = training_frame(matrix, continuous, ZL["1m"], SPLITS)
-    then = training_frame(matrix_then, past, ZL["1m"], SPLITS)
+    full = training_frame(matrix, continuous, ZL["1m"])
+    then = training_frame(matrix_then, past, ZL["1m"])
     matured = full[full["target_date"] <= cut].reset_index(drop=True)
     assert len(then) == len(matured) > 50
     known = matrix[matrix["data_date"] <= cut].reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""Training tables: the matrix of one symbol with point-in-time labels of one horizon."""
+"""Training tables: the features of one symbol with point-in-time labels of one horizon."""
 
 from __future__ import annotations
 
@@ -8,27 +8,32 @@ from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX, MATRIX_STRUCTS
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.config.horizons import Horizon, load_horizons
 
+#: STRUCTs of the matrix that only one symbol has. They are NULL for the others, whose tables leave them out: MES and ZL
+#: share no features of each other's, and a column that is NULL throughout teaches nothing.
+ONE_SYMBOL_STRUCTS = {"golden_zone": "MES", "fx": "ZL", "biofuel": "ZL"}
 
-def _flattened() -> tuple[Column, ...]:
-    """The matrix's STRUCT fields as columns named `<struct>_<field>`; the regime's name and weight are no features."""
+
+def _flattened(symbol: str) -> tuple[Column, ...]:
+    """The symbol's STRUCT fields as columns named `<struct>_<field>`; the regime's name and weight are no features."""
     return tuple(
         renamed(part, f"{group.name}_{part.name}")
         for group in MATRIX_STRUCTS
+        if ONE_SYMBOL_STRUCTS.get(group.name, symbol) == symbol
         for part in group.fields
         if (group.name, part.name) not in (("regime", "name"), ("regime", "weight"))
     )
 
 
-def _training_table(horizon: Horizon) -> Table:
+def _daily_table(horizon: Horizon) -> Table:
     label = horizon.name
     return Table(
         dataset="training",
         name=f"{horizon.symbol.lower()}_training_prod_allhistory_{label}",
-        description=f"{horizon.symbol} matrix rows with the simple return over the next {horizon.sessions} sessions as "
-        "target. Rows whose target session has not come yet are left out.",
+        description=f"{horizon.symbol} matrix rows with the simple return over the next {horizon.sessions} session"
+        f"{'s' if horizon.sessions > 1 else ''} as target. Rows whose target session has not come yet are left out.",
         columns=(
             *pick("symbol data_date"),
-            *_flattened(),
+            *_flattened(horizon.symbol),
             *pick(f"regime training_weight target_{label} target_price_{label} target_direction_{label} target_date"),
             *pick("horizon_sessions split as_of source_run_id"),
         ),
@@ -43,4 +48,5 @@ def _training_table(horizon: Horizon) -> Table:
     )
 
 
-ZL_TRAINING = tuple(_training_table(horizon) for horizon in load_horizons().daily("ZL"))
+ZL_TRAINING = tuple(_daily_table(horizon) for horizon in load_horizons().daily("ZL"))
+MES_TRAINING = tuple(_daily_table(horizon) for horizon in load_horizons().daily("MES"))

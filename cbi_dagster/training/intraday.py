@@ -1,0 +1,115 @@
+"""Intraday training rows: a bar's features beside the return of the bar right after it.
+
+The *next bar* of a bar is that of the block right after it, in the same session. A session has one contract, so the
+two are of one contract and no adjustment enters their return; a label never spans the night, a weekend or a roll.
+Where the next block has no bar (nobody traded, an exchange halt such as the one of 15:15 to 15:30 Chicago until 2021,
+a hole in the data) the next close lies further ahead than the horizon says, and the label is unknown: no stand-in
+price is made up for it. Models of such bars are therefore models of moments after which trading went on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cbi_dagster.config.horizons import IntradayHorizon, Splits
+from cbi_dagster.market.sessions import utc_instants
+from cbi_dagster.matrix.regimes import RegimeCache
+from cbi_dagster.training.splits import split_of
+
+VERSION = "1"
+
+SESSION_END, GAP, NO_PRICE = "session_end", "gap", "no_price"
+"""Why a bar has no label: it is the last of its session; the block after it has no bar; a price is not positive."""
+
+
+@dataclass(frozen=True)
+class IntradayFrame:
+    """The bars of one symbol, none lost: `rows` have a label, `unlabelled` have none and a `reason` instead.
+
+    `unlabelled`: `symbol`, `data_date`, `bar_close_ts`, `reason`.
+    """
+
+    rows: pd.DataFrame
+    unlabelled: pd.DataFrame
+
+
+def next_bar_labels(bars: pd.DataFrame, horizon: IntradayHorizon) -> pd.DataFrame:
+    """Labels of every bar, on the index and in the order of `bars`.
+
+    `bars`: one symbol's bars of the horizon, all those of each session, ascending by `bar_close_ts`; `date`,
+    `bar_close_ts`, `close`. With c the close of a bar and c' that of the bar right after it (see above):
+        target_{name} = c' / c - 1; target_price_{name} = c'; target_direction_{name} = the sign of the target;
+        target_ts = the later bar's `bar_close_ts`, `horizon.minutes` after the bar's own.
+    All four are NULL where `unlabelled` (one of SESSION_END, GAP, NO_PRICE, else None) says why.
+    Raises ValueError for bars that are not in ascending order or of several symbols: the next one could not be told.
+    """
+    if bars["symbol"].nunique() > 1:
+        raise ValueError(f"bars of {bars['symbol'].nunique()} symbols: give those of {horizon.symbol} alone")
+    closes_at = utc_instants(bars["bar_close_ts"]).astype("datetime64[ns]")
+    if (backwards := np.diff(closes_at) <= np.timedelta64(0, "ns")).any():
+        at = bars["bar_close_ts"].iloc[int(np.flatnonzero(backwards)[0]) + 1]
+        raise ValueError(
+            f"the {horizon.name} bar closed at {at} is repeated or out of order: sort bars by bar_close_ts"
+        )
+    dates, close = bars["date"].to_numpy("datetime64[ns]"), bars["close"].to_numpy(np.float64)
+    count = len(bars)
+    later_close, target_ts = np.full(count, np.nan), np.full(count, np.datetime64("NaT"), "datetime64[ns]")
+    later_close[:-1], target_ts[:-1] = close[1:], closes_at[1:]
+    last = np.ones(count, bool)
+    last[:-1] = dates[1:] != dates[:-1]
+    right_after = target_ts - closes_at == np.timedelta64(horizon.minutes, "m")
+    priced = (close > 0) & (later_close > 0)
+    known = ~last & right_after & priced
+    target = np.full(count, np.nan)
+    np.divide(later_close, close, out=target, where=known)
+    target -= 1.0
+    direction = pd.array(np.sign(np.nan_to_num(target)).astype(np.int64), dtype="Int64")
+    direction[~known] = pd.NA
+    reason = np.full(count, None, dtype=object)
+    for why, where in ((NO_PRICE, ~priced), (GAP, ~right_after), (SESSION_END, last)):
+        reason[where] = why
+    return pd.DataFrame(
+        {
+            f"target_{horizon.name}": target,
+            f"target_price_{horizon.name}": np.where(known, later_close, np.nan),
+            f"target_direction_{horizon.name}": direction,
+            "target_ts": pd.DatetimeIndex(np.where(known, target_ts, np.datetime64("NaT")), tz="UTC"),
+            "unlabelled": reason,
+        },
+        index=bars.index,
+    )
+
+
+def split_by_label(bars: pd.DataFrame, regimes: RegimeCache, horizon: IntradayHorizon, splits: Splits) -> IntradayFrame:
+    """The horizon's bars in order of time with label, regime, weight and split, apart from those without a label.
+
+    `bars`: rows of `features.mes_{name}`, whole sessions in any order. `as_of` is the bar's close: all its features are
+    known then. The training weight is that of the regime of the bar's trade date and is no feature. A bar belongs to
+    the split of its trade date; labels end in the same session, so none has to be purged for its label, and the bars of
+    the last `splits.intraday_embargo_trade_dates` weekdays before a boundary are: they are `purged` too.
+    Raises RegimeNotCoveredError for a date without a regime.
+    """
+    ordered = bars[(bars["symbol"] == horizon.symbol).to_numpy(bool)].sort_values("bar_close_ts", ignore_index=True)
+    label = next_bar_labels(ordered, horizon)
+    unlabelled = label.pop("unlabelled")
+    ordered = ordered.rename(columns={"date": "data_date", "run_id": "source_run_id"})
+    known = unlabelled.isna().to_numpy()
+    left_out = ordered.loc[~known, ["symbol", "data_date", "bar_close_ts"]].assign(reason=unlabelled[~known])
+    rows = pd.concat([ordered.drop(columns="ingestion_ts"), label], axis=1)[known].reset_index(drop=True)
+    days = rows["data_date"].to_numpy("datetime64[D]")
+    regime = regimes.lookup(days)
+    rows["regime"] = regime["regime"].to_numpy()
+    rows["training_weight"] = regime["weight"].to_numpy(np.int64)
+    rows["horizon_minutes"] = horizon.minutes
+    embargoed_until = pd.Series(np.busday_offset(days, splits.intraday_embargo_trade_dates))
+    rows["split"] = split_of(rows["data_date"], embargoed_until, splits)
+    rows["as_of"] = rows["bar_close_ts"]
+    return IntradayFrame(rows, left_out.reset_index(drop=True))
+
+
+def intraday_frame(bars: pd.DataFrame, regimes: RegimeCache, horizon: IntradayHorizon, splits: Splits) -> pd.DataFrame:
+    """The labelled bars of `split_by_label`: the content of the horizon's training table."""
+    return split_by_label(bars, regimes, horizon, splits).rows
