@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class World:
     def warehouse(self) -> DuckDBWarehouse:
         return DuckDBWarehouse(self.path / "warehouse.duckdb")
 
-    @property
+    @cached_property
     def builder(self) -> Builder:
         return builder(self.path / "warehouse.duckdb", self.path / "landing")
 
