@@ -324,11 +324,18 @@ def _print_status(home: Home, warehouse: DuckDBWarehouse) -> None:
                 f"{rows['date'].max():%Y-%m-%d}",
             )
         console.print(grid)
-    for (name, reason), rows in held.groupby(["table_name", "reason"]):
-        console.print(
-            f"held back from {name}: {int(rows['bar_rows'].sum()):,} bars of {rows['date'].nunique()} trade dates "
-            f"({rows['date'].min():%Y-%m-%d} … {rows['date'].max():%Y-%m-%d}): {reason}"
-        )
+    if len(held):
+        grid = Grid("held back from", "because", "rows", "trade dates", "first", "last")
+        for (name, reason), rows in held.groupby(["table_name", "reason"]):
+            grid.add_row(
+                str(name),
+                str(reason),
+                f"{int(rows['bar_rows'].sum()):,}",
+                f"{rows['date'].nunique():,}",
+                f"{rows['date'].min():%Y-%m-%d}",
+                f"{rows['date'].max():%Y-%m-%d}",
+            )
+        console.print(grid)
 
 
 def _table_or_fail(name: str) -> Any:

@@ -14,7 +14,8 @@ from cbi_dagster.catalog.tables.training import MES_TRAINING, ZL_TRAINING
 from cbi_dagster.config.horizons import Horizon, load_horizons
 from cbi_dagster.config.regimes import load_regimes
 from cbi_dagster.matrix import regimes
-from cbi_dagster.training.frames import training_frame
+from cbi_dagster.training.frames import TrainingFrame, split_by_maturity
+from cbi_dagster.warehouse.builder import Built
 
 
 @table_asset(REGIME_CALENDAR)
@@ -28,18 +29,23 @@ def regime_weights() -> pd.DataFrame:
     return regimes.regime_weights(load_regimes())
 
 
-def _training_asset(table: Table, horizon: Horizon) -> dg.AssetsDefinition:
+def _built(table: Table, frame: TrainingFrame) -> Built:
+    """The labelled rows with the columns that the table declares; those without a label are accounted for."""
+    nothing = frame.unlabelled.rename(columns={"data_date": "date"}).iloc[:0]
+    return Built(frame.rows[[column.name for column in table.columns]], nothing, frame.unlabelled_counts())
+
+
+def _daily_asset(table: Table, horizon: Horizon) -> dg.AssetsDefinition:
     @table_asset(table)
-    def training_table(daily_ml_matrix: pd.DataFrame, futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
-        columns = [column.name for column in table.columns]
-        return training_frame(daily_ml_matrix, futures_continuous_1d, horizon, load_horizons().splits, columns)
+    def training_table(daily_ml_matrix: pd.DataFrame, futures_continuous_1d: pd.DataFrame) -> Built:
+        return _built(table, split_by_maturity(daily_ml_matrix, futures_continuous_1d, horizon, load_horizons().splits))
 
     return training_table
 
 
 zl_training = [
-    _training_asset(table, horizon) for table, horizon in zip(ZL_TRAINING, load_horizons().daily("ZL"), strict=True)
+    _daily_asset(table, horizon) for table, horizon in zip(ZL_TRAINING, load_horizons().daily("ZL"), strict=True)
 ]
 mes_training = [
-    _training_asset(table, horizon) for table, horizon in zip(MES_TRAINING, load_horizons().daily("MES"), strict=True)
+    _daily_asset(table, horizon) for table, horizon in zip(MES_TRAINING, load_horizons().daily("MES"), strict=True)
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -18,25 +17,25 @@ class UnlabelledRowsError(ValueError):
     """Matrix rows belong to no session of the series that labels are made from."""
 
 
+NOT_MATURED = "not_matured"
+"""Why a row of a daily table has no label: its target session has not come, or the return is undefined (`labels`)."""
+
+
 @dataclass(frozen=True)
 class TrainingFrame:
-    """The rows of one symbol, none lost: `rows` have a label, `immature` (symbol, data_date) have none.
+    """The rows of one symbol, none lost: `rows` have a label, `unlabelled` have none and a `reason` instead.
 
-    A row is immature while its target session has not come, or where the label is undefined (see `labels`).
+    `unlabelled`: `symbol`, `data_date`, `reason`, and for bars `bar_close_ts`.
     """
 
     rows: pd.DataFrame
-    immature: pd.DataFrame
+    unlabelled: pd.DataFrame
 
-
-def training_frame(
-    matrix: pd.DataFrame, continuous: pd.DataFrame, horizon: Horizon, splits: Splits, columns: Sequence[str]
-) -> pd.DataFrame:
-    """The labelled rows of `split_by_maturity` with the `columns` that the horizon's training table declares.
-
-    Which features a symbol has is the declaration's to say: the matrix has a column for every symbol's.
-    """
-    return split_by_maturity(matrix, continuous, horizon, splits).rows[list(columns)]
+    def unlabelled_counts(self) -> pd.DataFrame:
+        """Rows without a label per trade date and reason, as rows for `ops.held_back`."""
+        rows = self.unlabelled.rename(columns={"data_date": "date"}).astype({"symbol": object})
+        counts = rows.groupby(["date", "symbol", "reason"], observed=True).size().reset_index(name="bar_rows")
+        return counts.assign(vendor_schema="")
 
 
 def split_by_maturity(
@@ -69,5 +68,5 @@ def split_by_maturity(
     rows["source_run_id"] = rows.pop("run_id")
     rows["horizon_sessions"] = horizon.sessions
     rows["split"] = split_of(rows["data_date"], rows["target_date"], splits)
-    immature = keyed.loc[~matured, ["symbol", "data_date"]].reset_index(drop=True)
-    return TrainingFrame(rows.drop(columns=["feature_version", "ingestion_ts"]), immature)
+    unlabelled = keyed.loc[~matured, ["symbol", "data_date"]].assign(reason=NOT_MATURED).reset_index(drop=True)
+    return TrainingFrame(rows.drop(columns=["feature_version", "ingestion_ts"]), unlabelled)

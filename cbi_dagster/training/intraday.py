@@ -9,31 +9,19 @@ price is made up for it. Models of such bars are therefore models of moments aft
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
 from cbi_dagster.config.horizons import IntradayHorizon, Splits
 from cbi_dagster.market.sessions import utc_instants
 from cbi_dagster.matrix.regimes import RegimeCache
+from cbi_dagster.training.frames import TrainingFrame
 from cbi_dagster.training.splits import split_of
 
 VERSION = "1"
 
 SESSION_END, GAP, NO_PRICE = "session_end", "gap", "no_price"
 """Why a bar has no label: it is the last of its session; the block after it has no bar; a price is not positive."""
-
-
-@dataclass(frozen=True)
-class IntradayFrame:
-    """The bars of one symbol, none lost: `rows` have a label, `unlabelled` have none and a `reason` instead.
-
-    `unlabelled`: `symbol`, `data_date`, `bar_close_ts`, `reason`.
-    """
-
-    rows: pd.DataFrame
-    unlabelled: pd.DataFrame
 
 
 def next_bar_labels(bars: pd.DataFrame, horizon: IntradayHorizon) -> pd.DataFrame:
@@ -83,7 +71,7 @@ def next_bar_labels(bars: pd.DataFrame, horizon: IntradayHorizon) -> pd.DataFram
     )
 
 
-def split_by_label(bars: pd.DataFrame, regimes: RegimeCache, horizon: IntradayHorizon, splits: Splits) -> IntradayFrame:
+def split_by_label(bars: pd.DataFrame, regimes: RegimeCache, horizon: IntradayHorizon, splits: Splits) -> TrainingFrame:
     """The horizon's bars in order of time with label, regime, weight and split, apart from those without a label.
 
     `bars`: rows of `features.mes_{name}`, whole sessions in any order. `as_of` is the bar's close: all its features are
@@ -107,9 +95,4 @@ def split_by_label(bars: pd.DataFrame, regimes: RegimeCache, horizon: IntradayHo
     embargoed_until = pd.Series(np.busday_offset(days, splits.intraday_embargo_trade_dates))
     rows["split"] = split_of(rows["data_date"], embargoed_until, splits)
     rows["as_of"] = rows["bar_close_ts"]
-    return IntradayFrame(rows, left_out.reset_index(drop=True))
-
-
-def intraday_frame(bars: pd.DataFrame, regimes: RegimeCache, horizon: IntradayHorizon, splits: Splits) -> pd.DataFrame:
-    """The labelled bars of `split_by_label`: the content of the horizon's training table."""
-    return split_by_label(bars, regimes, horizon, splits).rows
+    return TrainingFrame(rows, left_out.reset_index(drop=True))

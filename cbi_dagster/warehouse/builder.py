@@ -118,7 +118,7 @@ class Builder:
         table, partitions = build.table, build.partitions
         accounts = None
         if isinstance(rows, Built):
-            accounts = Accounts(_within(rows.rejected, partitions), _within(rows.held_back, partitions))
+            accounts = Accounts(_within(table, rows.rejected, partitions), _within(table, rows.held_back, partitions))
             rows = rows.rows
         if not len(partitions):
             return ReplaceResult((), (), 0), accounts
@@ -139,6 +139,9 @@ class Builder:
         return self.write(build, function(*inputs))[0]
 
 
-def _within(rows: pd.DataFrame, partitions: np.ndarray) -> pd.DataFrame:
-    dates = rows["date"].to_numpy().astype("datetime64[D]")
-    return rows[np.isin(dates, partitions)].reset_index(drop=True)
+def _within(table: Table, rows: pd.DataFrame, partitions: np.ndarray) -> pd.DataFrame:
+    """The rows whose trade date belongs to one of the partitions; an unpartitioned table accounts for none."""
+    if isinstance(table.partitioning, Unpartitioned):
+        return rows.iloc[:0]
+    keys = table.partitioning.keys_of(rows["date"].to_numpy().astype("datetime64[D]"))
+    return rows[np.isin(keys, partitions)].reset_index(drop=True)

@@ -24,7 +24,7 @@ import pandas as pd
 import pyarrow as pa
 
 from cbi_dagster.catalog.ddl import duckdb_table, duckdb_type
-from cbi_dagster.catalog.model import Table, Unpartitioned
+from cbi_dagster.catalog.model import Daily, Monthly, Table, Unpartitioned
 from cbi_dagster.catalog.tables.ops import HELD_BACK, PARTITION_LEDGER, QUARANTINE
 from cbi_dagster.warehouse.contract import (
     WHOLE,
@@ -120,6 +120,7 @@ class DuckDBWarehouse(Warehouse):
                 "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns"
             ).fetchall():
                 existing.setdefault(f"{schema}.{name}", {})[column] = type_
+
             # A thousand columns have a dozen types: each is asked for once.
             @functools.cache
             def normal(type_: str) -> str:
@@ -292,21 +293,28 @@ def _delete(connection: duckdb.DuckDBPyConnection, table: Table, partitions: np.
     if isinstance(table.partitioning, Unpartitioned):
         connection.execute(f"DELETE FROM {name}")
         return
-    spans = np.array([table.partitioning.span(key) for key in partitions])
-    connection.register("replaced", pa.table({"first": pa.array(spans[:, 0]), "last": pa.array(spans[:, 1])}))
+    connection.register("replaced", _spans(table.partitioning, partitions))
     column = table.partitioning.column
     connection.execute(f'DELETE FROM {name} USING replaced WHERE "{column}" BETWEEN replaced.first AND replaced.last')
     connection.unregister("replaced")
 
 
+def _spans(partitioning: Daily | Monthly, partitions: np.ndarray) -> pa.Table:
+    """First and last date of each partition, both inclusive."""
+    spans = np.array([partitioning.span(key) for key in partitions], "datetime64[D]").reshape(-1, 2)
+    return pa.table({"first": pa.array(spans[:, 0]), "last": pa.array(spans[:, 1])})
+
+
 def _write_accounts(
     connection: duckdb.DuckDBPyConnection, table: Table, partitions: np.ndarray, accounts: Accounts
 ) -> None:
-    connection.register("replaced", pa.table({"date": pa.array(partitions, pa.date32())}))
+    if isinstance(table.partitioning, Unpartitioned):
+        return
+    connection.register("replaced", _spans(table.partitioning, partitions))
     for account, rows in ((QUARANTINE, accounts.rejected), (HELD_BACK, accounts.held_back)):
         connection.execute(
             f"DELETE FROM ops.{account.name} AS old USING replaced "
-            "WHERE old.table_name = ? AND old.date = replaced.date",
+            "WHERE old.table_name = ? AND old.date BETWEEN replaced.first AND replaced.last",
             [table.id],
         )
         if len(rows):

@@ -16,8 +16,7 @@ from cbi_dagster.catalog.tables.training import MES_TRAINING, ONE_SYMBOL_STRUCTS
 from cbi_dagster.config.horizons import Horizon, load_horizons
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.matrix.structs import consolidate
-from cbi_dagster.training import frames
-from cbi_dagster.training.frames import UnlabelledRowsError, split_by_maturity
+from cbi_dagster.training.frames import NOT_MATURED, UnlabelledRowsError, split_by_maturity
 from cbi_dagster.training.labels import labels
 from cbi_dagster_tests.features.continuous_frames import random_sessions
 from cbi_dagster_tests.matrix.matrix_frames import families, regimes, sessions
@@ -29,8 +28,8 @@ COLUMNS = {(horizon.symbol, horizon.name): [column.name for column in table.colu
 
 
 def training_frame(matrix: pd.DataFrame, continuous: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
-    """The content of the horizon's table as the platform makes it."""
-    return frames.training_frame(matrix, continuous, horizon, SPLITS, COLUMNS[horizon.symbol, horizon.name])
+    """The content of the horizon's table."""
+    return split_by_maturity(matrix, continuous, horizon, SPLITS).rows[COLUMNS[horizon.symbol, horizon.name]]
 
 
 def stored_matrix(continuous: pd.DataFrame) -> pd.DataFrame:
@@ -95,21 +94,21 @@ def test_a_row_carries_features_of_its_date_and_the_later_close(matrix: pd.DataF
     assert frame["training_weight"].dtype.kind in "iu" or str(frame["training_weight"].dtype) == "Int64"
 
 
-def test_rows_in_are_rows_out_and_immature_rows(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
+def test_rows_in_are_rows_out_and_rows_without_a_label(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
     for horizon in ZL.values():
         result = split_by_maturity(matrix, continuous, horizon, SPLITS)
         assert len(result.rows) == 320 - horizon.sessions
-        assert len(result.immature) == horizon.sessions
-        both = pd.concat([result.rows["data_date"], result.immature["data_date"]])
+        assert len(result.unlabelled) == horizon.sessions
+        both = pd.concat([result.rows["data_date"], result.unlabelled["data_date"]])
         assert both.tolist() == matrix.loc[matrix["symbol"] == "ZL", "data_date"].tolist()
-        assert set(result.immature["symbol"]) == {"ZL"}
+        assert set(result.unlabelled["symbol"]) == {"ZL"}
 
 
-def test_the_frame_is_the_labelled_part(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(
-        training_frame(matrix, continuous, ZL["1m"]),
-        split_by_maturity(matrix, continuous, ZL["1m"], SPLITS).rows[COLUMNS["ZL", "1m"]],
-    )
+def test_rows_without_a_label_are_counted_per_date(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    counts = split_by_maturity(matrix, continuous, ZL["1w"], SPLITS).unlabelled_counts()
+    last = matrix.loc[matrix["symbol"] == "ZL", "data_date"].tail(5)
+    assert counts["date"].tolist() == last.tolist()
+    assert counts[["symbol", "reason", "bar_rows"]].drop_duplicates().to_numpy().tolist() == [["ZL", NOT_MATURED, 1]]
 
 
 def test_other_symbols_neither_appear_nor_matter(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
@@ -218,5 +217,5 @@ def test_a_hole_in_the_data_leaves_rows_unlabelled_and_counts_them() -> None:
     )  # fmt: skip
     result = split_by_maturity(matrix, holed, horizon, SPLITS)
     # The 5 sessions before the hole look past it, the last 5 look past the end.
-    assert result.immature["data_date"].tolist() == [*holed["date"][55:60], *holed["date"][-5:]]
+    assert result.unlabelled["data_date"].tolist() == [*holed["date"][55:60], *holed["date"][-5:]]
     assert len(result.rows) == label["target_1w"].notna().sum() == 80

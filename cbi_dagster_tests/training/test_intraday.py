@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from cbi_dagster.config.horizons import IntradayHorizon, load_horizons
 from cbi_dagster.features.mes_horizons import mes_intraday
 from cbi_dagster.market.resample import HORIZON_MINUTES, resampled_bars
-from cbi_dagster.matrix.regimes import RegimeNotCoveredError
-from cbi_dagster.training.intraday import GAP, NO_PRICE, SESSION_END, intraday_frame, next_bar_labels, split_by_label
+from cbi_dagster.matrix.regimes import RegimeCache, RegimeNotCoveredError
+from cbi_dagster.training.intraday import GAP, NO_PRICE, SESSION_END, next_bar_labels, split_by_label
 from cbi_dagster_tests.market.intraday_frames import intraday_market
 from cbi_dagster_tests.matrix.matrix_frames import regimes
 
@@ -51,6 +51,11 @@ def _market(name: str) -> pd.DataFrame:
 def market(name: str) -> pd.DataFrame:
     """A month of bars with their features."""
     return _market(name).copy()
+
+
+def intraday_frame(bars: pd.DataFrame, cache: RegimeCache, horizon: IntradayHorizon) -> pd.DataFrame:
+    """The content of the horizon's table."""
+    return split_by_label(bars, cache, horizon, SPLITS).rows
 
 
 def reference(bars: pd.DataFrame, horizon: IntradayHorizon) -> list[tuple[float, pd.Timestamp] | None]:
@@ -176,12 +181,15 @@ def test_rows_in_are_rows_out_and_bars_without_a_label(name: str) -> None:
     assert reasons[SESSION_END] == bars["date"].nunique()
     assert set(reasons.index) <= {SESSION_END, GAP}
     assert (reasons.get(GAP, 0) > 0) == (name in ("1min", "1hr"))
+    counts = result.unlabelled_counts()
+    assert counts.groupby("reason")["bar_rows"].sum().to_dict() == reasons.to_dict()
+    assert counts.loc[counts["reason"] == SESSION_END, "date"].tolist() == bars["date"].unique().tolist()
 
 
 def test_a_row_carries_its_bars_features_and_its_dates_regime() -> None:
     bars = market("1hr")
     cache = regimes(bars["date"])
-    frame = intraday_frame(bars, cache, MES["1hr"], SPLITS)
+    frame = intraday_frame(bars, cache, MES["1hr"])
     features = set(bars.columns) - {"date", "run_id", "ingestion_ts"}
     labels = {"target_1hr", "target_price_1hr", "target_direction_1hr", "target_ts"}
     derived = {"data_date", "regime", "training_weight", "horizon_minutes", "split", "as_of", "source_run_id"}
@@ -200,7 +208,7 @@ def test_a_row_carries_its_bars_features_and_its_dates_regime() -> None:
 
 
 def test_the_last_session_before_a_boundary_is_left_out() -> None:
-    frame = intraday_frame(market("4hr"), regimes(market("4hr")["date"]), MES["4hr"], SPLITS)
+    frame = intraday_frame(market("4hr"), regimes(market("4hr")["date"]), MES["4hr"])
     by_date = frame.groupby("data_date")["split"].agg(["nunique", "first"])
     assert (by_date["nunique"] == 1).all()
     assert by_date.loc["2023-12-18":"2023-12-28", "first"].unique().tolist() == ["val"]
@@ -209,7 +217,7 @@ def test_the_last_session_before_a_boundary_is_left_out() -> None:
 
 
 def test_no_label_of_one_split_ends_in_or_after_an_other() -> None:
-    frame = intraday_frame(market("1min"), regimes(market("1min")["date"]), MES["1min"], SPLITS)
+    frame = intraday_frame(market("1min"), regimes(market("1min")["date"]), MES["1min"])
     before, after = frame[frame["split"] == "val"], frame[frame["split"] == "test"]
     assert before["target_ts"].max() < after["bar_close_ts"].min() - pd.Timedelta(days=1)
 
@@ -217,22 +225,22 @@ def test_no_label_of_one_split_ends_in_or_after_an_other() -> None:
 def test_other_symbols_neither_appear_nor_matter() -> None:
     bars = market("1hr")
     other = bars.assign(symbol="ES", close=1.0)
-    both = intraday_frame(pd.concat([bars, other]), regimes(bars["date"]), MES["1hr"], SPLITS)
-    alone = intraday_frame(bars.astype({"symbol": object}), regimes(bars["date"]), MES["1hr"], SPLITS)
+    both = intraday_frame(pd.concat([bars, other]), regimes(bars["date"]), MES["1hr"])
+    alone = intraday_frame(bars.astype({"symbol": object}), regimes(bars["date"]), MES["1hr"])
     pd.testing.assert_frame_equal(both, alone, check_exact=True)
 
 
 def test_a_date_without_a_regime_is_an_error() -> None:
     bars = market("4hr")
     with pytest.raises(RegimeNotCoveredError, match="2024-01-12"):
-        intraday_frame(bars, regimes(bars["date"][bars["date"] < "2024-01-12"]), MES["4hr"], SPLITS)
+        intraday_frame(bars, regimes(bars["date"][bars["date"] < "2024-01-12"]), MES["4hr"])
 
 
 def test_no_bars_give_no_rows() -> None:
     bars = market("1hr")
-    empty = intraday_frame(bars.iloc[:0], regimes(bars["date"]), MES["1hr"], SPLITS)
+    empty = intraday_frame(bars.iloc[:0], regimes(bars["date"]), MES["1hr"])
     assert empty.empty
-    whole = intraday_frame(bars, regimes(bars["date"]), MES["1hr"], SPLITS)
+    whole = intraday_frame(bars, regimes(bars["date"]), MES["1hr"])
     assert empty.dtypes.astype(str).to_dict() == whole.dtypes.astype(str).to_dict()
 
 
@@ -241,8 +249,8 @@ def test_no_bars_give_no_rows() -> None:
 def test_a_month_of_sessions_or_a_single_one_gives_the_same_rows(name: str, cut: float) -> None:
     bars = market(name)
     day = bars["date"].iloc[int(cut * (len(bars) - 1))]
-    whole = intraday_frame(bars, regimes(bars["date"]), MES[name], SPLITS)
-    alone = intraday_frame(bars[bars["date"] == day], regimes(bars["date"]), MES[name], SPLITS)
+    whole = intraday_frame(bars, regimes(bars["date"]), MES[name])
+    alone = intraday_frame(bars[bars["date"] == day], regimes(bars["date"]), MES[name])
     expected = whole[whole["data_date"] == day].reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, expected, check_exact=True)
 
@@ -260,7 +268,7 @@ CUTS = [market("1hr")["bar_close_ts"].iloc[position] for position in (101, 215, 
 
 
 def as_built(bars: pd.DataFrame) -> pd.DataFrame:
-    return intraday_frame(bars, regimes(market("1hr")["date"]), MES["1hr"], SPLITS)
+    return intraday_frame(bars, regimes(market("1hr")["date"]), MES["1hr"])
 
 
 @pytest.mark.parametrize("cut", CUTS, ids=str)

@@ -3,12 +3,13 @@
 import multiprocessing
 import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from cbi_dagster.catalog import TABLES
+from cbi_dagster.catalog import TABLES, Monthly
 from cbi_dagster.catalog.tables import ops
 from cbi_dagster.warehouse.contract import Accounts, Provenance, SchemaDriftError, to_frame
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
@@ -70,6 +71,23 @@ def test_rejected_rows_are_replaced_with_their_partition(warehouse, provenance, 
     warehouse.replace(SAMPLE, DAYS[:1], rows("2024-01-02"), provenance(DAYS[:1]), accounts([]))
     left = to_frame(ops.QUARANTINE, warehouse.read(ops.QUARANTINE))
     assert left["date"].dt.strftime("%Y-%m-%d").tolist() == ["2024-01-03"]
+
+
+def test_rows_held_back_are_replaced_with_their_month(warehouse, provenance):
+    table = replace(SAMPLE, name="sample_of_months", partitioning=Monthly("date"))
+    warehouse.ensure([table])
+    months = np.array(["2024-01-01", "2024-02-01"], "datetime64[D]")
+    nothing = pd.DataFrame(columns=["date"])
+
+    def write(keys, dates):
+        held = pd.DataFrame({"date": pd.to_datetime(dates), "symbol": "ZL", "reason": "not_matured", "bar_rows": 1})
+        empty = table.arrow_schema().empty_table()
+        warehouse.replace(table, keys, empty, provenance(keys), Accounts(nothing, held.assign(vendor_schema="")))
+
+    write(months, ["2024-01-02", "2024-01-31", "2024-02-01", "2024-02-29"])
+    write(months[1:], ["2024-02-29"])
+    left = to_frame(ops.HELD_BACK, warehouse.read(ops.HELD_BACK))
+    assert left["date"].dt.strftime("%m-%d").tolist() == ["01-02", "01-31", "02-29"]
 
 
 def test_a_failure_inside_the_transaction_leaves_nothing(warehouse, provenance, rows):
