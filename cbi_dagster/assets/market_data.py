@@ -55,7 +55,8 @@ def databento_futures_ohlcv_1d(
         },
         load_universe(),
     )
-    return Built(built.sessions, quarantine_rows(built.rejected), held_back_counts(built.held_back))
+    rejected = quarantine_rows(built.rejected).assign(file_hash="")
+    return Built(built.sessions, rejected, held_back_counts(built.held_back))
 
 
 @table_asset(FUTURES_CONTINUOUS_1D)

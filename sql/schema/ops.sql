@@ -19,7 +19,7 @@ OPTIONS(description='What each partition holds (content hash, rows, written when
 CREATE TABLE IF NOT EXISTS `ops.quarantine` (
   `table_name` STRING NOT NULL OPTIONS(description='Table a record is about, `dataset.name`.'),
   `date` DATE OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
-  `file_hash` STRING OPTIONS(description='SHA-256 of a landed file.'),
+  `file_hash` STRING NOT NULL OPTIONS(description='SHA-256 of a landed file.'),
   `source_file` STRING NOT NULL OPTIONS(description='Name of the landed file the bar came from; not part of the row\'s content.'),
   `source_row` INT64 NOT NULL OPTIONS(description='Row (0-based) in that file; not part of the row\'s content.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
@@ -29,15 +29,15 @@ CREATE TABLE IF NOT EXISTS `ops.quarantine` (
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
 )
-OPTIONS(description='Rows that were rejected, where they came from and why. Rows of a partition are replaced when it is rebuilt, rows of a file when it is landed.');
+OPTIONS(description='Rows that were rejected, where they came from and why. Rows of a partition are replaced when it is rebuilt; they know their file by its name alone and have an empty `file_hash`.');
 
 CREATE TABLE IF NOT EXISTS `ops.held_back` (
   `table_name` STRING NOT NULL OPTIONS(description='Table a record is about, `dataset.name`.'),
   `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
-  `vendor_schema` STRING NOT NULL OPTIONS(description='Vendor schema of a file or bar; `macro` for a file of macro series.'),
+  `vendor_schema` STRING NOT NULL OPTIONS(description='Vendor schema of a file or bar; `macro` for a file of macro series, empty for rows of a table.'),
   `reason` STRING NOT NULL OPTIONS(description='Why a row was rejected or held back.'),
-  `bar_rows` INT64 OPTIONS(description='Number of bars. [bars]'),
+  `bar_rows` INT64 OPTIONS(description='Number of bars or rows. [rows]'),
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
 )
@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS `ops.landed_files` (
   `source_file` STRING NOT NULL OPTIONS(description='Name of the landed file the bar came from; not part of the row\'s content.'),
   `file_bytes` INT64 OPTIONS(description='Size of the file. [bytes]'),
   `dataset` STRING NOT NULL OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
-  `vendor_schema` STRING NOT NULL OPTIONS(description='Vendor schema of a file or bar; `macro` for a file of macro series.'),
+  `vendor_schema` STRING NOT NULL OPTIONS(description='Vendor schema of a file or bar; `macro` for a file of macro series, empty for rows of a table.'),
   `stype_in` STRING OPTIONS(description='How the request named its symbols.'),
   `span_start` TIMESTAMP NOT NULL OPTIONS(description='Start of what the file covers (UTC, inclusive).'),
   `span_end` TIMESTAMP NOT NULL OPTIONS(description='End of what the file covers (UTC, exclusive).'),
@@ -77,7 +77,7 @@ OPTIONS(description='The vendor\'s symbology of each landed file for the univers
 
 CREATE TABLE IF NOT EXISTS `ops.corrections` (
   `file_hash` STRING NOT NULL OPTIONS(description='SHA-256 of a landed file.'),
-  `vendor_schema` STRING OPTIONS(description='Vendor schema of a file or bar; `macro` for a file of macro series.'),
+  `vendor_schema` STRING OPTIONS(description='Vendor schema of a file or bar; `macro` for a file of macro series, empty for rows of a table.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `ts_event` TIMESTAMP NOT NULL OPTIONS(description='Start of the bar (UTC, inclusive).'),
   `date` DATE OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
@@ -108,7 +108,7 @@ CREATE TABLE IF NOT EXISTS `ops.ingestion_runs` (
   `rows_in` INT64 OPTIONS(description='Rows that went in. [rows]'),
   `rows_out` INT64 OPTIONS(description='Rows that came out. [rows]'),
   `rows_rejected` INT64 OPTIONS(description='Rows rejected with a reason. [rows]'),
-  `rows_held_back` INT64 OPTIONS(description='Rows held back until their session is complete. [rows]'),
+  `rows_held_back` INT64 OPTIONS(description='Rows held back: bars until their session is complete, training rows without a label. [rows]'),
   `partitions_written` INT64 OPTIONS(description='Partitions whose content changed. [partitions]'),
   `partitions_unchanged` INT64 OPTIONS(description='Partitions confirmed as they were. [partitions]'),
   `code_version` STRING OPTIONS(description='Code version of the table under which the content was last confirmed.'),

@@ -31,10 +31,10 @@ PARTITION_LEDGER = _ops(
 )
 QUARANTINE = _ops(
     "quarantine",
-    "Rows that were rejected, where they came from and why. Rows of a partition are replaced when it is rebuilt, "
-    "rows of a file when it is landed.",
+    "Rows that were rejected, where they came from and why. Rows of a partition are replaced when it is rebuilt; "
+    "they know their file by its name alone and have an empty `file_hash`.",
     "table_name date file_hash source_file source_row symbol ts_event reason detail",
-    key=("table_name", "source_file", "source_row", "symbol", "ts_event", "reason"),
+    key=("table_name", "file_hash", "source_file", "source_row", "symbol", "ts_event", "reason"),
 )
 HELD_BACK = _ops(
     "held_back",

@@ -7,13 +7,15 @@ included, are committed in one transaction: a broken file changes nothing.
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -90,7 +92,7 @@ class Landing:
         self._decoded: dict[str, pd.DataFrame] = {}
 
     def land(self, paths: Sequence[Path], progress: Progress = lambda stage, done, total: None) -> LandingReport:
-        """Verify deliveries and take their new files: all of them, or none.
+        """Verify deliveries and take their new files: all of them, or none. Later `paths` win over earlier ones.
 
         `progress(stage, done, total)` is called as files are worked on. Raises DeliveryError for a broken file, an
         ExceptionGroup of them for several, or DatasetMismatchError; no table has changed then.
@@ -98,8 +100,7 @@ class Landing:
         started = now_utc()
         with ExitStack() as stack:
             deliveries = [stack.enter_context(open_delivery(path)) for path in paths]
-            delivered = [file for delivery in deliveries for file in delivery.files]
-            verified, series = self._verify(delivered, progress)
+            verified, series = self._verify([delivery.files for delivery in deliveries], progress)
             ignored = tuple(name for delivery in deliveries for name in delivery.ignored)
             return self._take(verified, series, ignored, started, progress)
 
@@ -119,25 +120,31 @@ class Landing:
         return files.sort_values("landing_sequence", ignore_index=True), symbols
 
     def _verify(
-        self, delivered: list[DeliveredFile], progress: Progress
+        self, deliveries: Sequence[Sequence[DeliveredFile]], progress: Progress
     ) -> tuple[list[VerifiedFile], list[macro.VerifiedMacroFile]]:
+        """The bar files, in order of time within each delivery, and the macro files."""
+        delivered = [file for files in deliveries for file in files]
         verified: list[VerifiedFile] = []
         series: list[macro.VerifiedMacroFile] = []
         broken: list[DeliveryError] = []
-        for number, file in enumerate(delivered):
-            progress("verifying files", number, len(delivered))
-            try:
-                if is_macro_file(file.name):
-                    series.append(_verify_macro(file))
-                else:
-                    verified.append(verify(file))
-            except DeliveryError as error:
-                broken.append(error)
+        done = itertools.count()
+        for files in deliveries:
+            bars: list[VerifiedFile] = []
+            for file in files:
+                progress("verifying files", next(done), len(delivered))
+                try:
+                    if is_macro_file(file.name):
+                        series.append(_verify_macro(file))
+                    else:
+                        bars.append(verify(file))
+                except DeliveryError as error:
+                    broken.append(error)
+            verified += sorted(bars, key=lambda file: (file.schema, file.start, file.name))
         if len(broken) == 1:
             raise broken[0]
         if broken:
             raise ExceptionGroup(f"{len(broken)} of {len(delivered)} files are broken", broken)
-        return sorted(verified, key=lambda file: (file.schema, file.start, file.name)), series
+        return verified, series
 
     def _take(
         self,
@@ -156,11 +163,11 @@ class Landing:
             )
         delivered: list[VerifiedFile | macro.VerifiedMacroFile] = [*verified, *series]
         known = set(files["file_hash"])
-        new = {file.sha256: file for file in verified if file.sha256 not in known}
+        new = _first_of_each(verified, known)
         sequence = len(files)
         rows, mappings, rejected = [], [], []
         outside: dict[str, int] = {}
-        for number, file in enumerate(new.values()):
+        for number, file in enumerate(new):
             progress("screening bars", number, len(new))
             screened = screen_bars(file.bars, file.schema, self._universe, (file.start, file.end))
             self._decoded[file.sha256] = screened.bars.assign(source_file=file.name, dataset=file.dataset)
@@ -189,8 +196,7 @@ class Landing:
                     "landed_at": started,
                 }
             )
-        new_series = {file.sha256: file for file in series if file.sha256 not in known}
-        for refused, row in self._screen_series(list(new_series.values()), files, started):
+        for refused, row in self._screen_series(_first_of_each(series, known), files, started):
             rows.append({**row, "landing_sequence": sequence + len(rows)})
             rejected.append(refused)
         new_files = _rows_of(ops.LANDED_FILES, [pd.DataFrame(rows)])
@@ -204,9 +210,10 @@ class Landing:
                 if schema in BARS_TABLES
             ],
         )
+        names = dict(pd.concat([part[["file_hash", "source_file"]] for part in (files, new_files)]).to_numpy())
+        for arrived in delivered:
+            self._keep(arrived, names[arrived.sha256])
         if len(new_files):
-            for arrived in delivered:
-                self._keep(arrived)
             progress("hashing trade dates", 0, 1)
             all_files = _rows_of(ops.LANDED_FILES, [files, new_files])
             all_symbols = _rows_of(ops.LANDED_SYMBOLS, [symbols, new_symbols])
@@ -223,14 +230,11 @@ class Landing:
                 write_ledger(connection, ledger)
             progress("hashing trade dates", 1, 1)
         self._decoded.clear()
-        report = pd.DataFrame(
-            {
-                "source_file": [arrived.name for arrived in delivered],
-                "file_hash": [arrived.sha256 for arrived in delivered],
-                "outcome": ["already landed" if arrived.sha256 in known else "landed" for arrived in delivered],
-            }
-        )
-        report = report.merge(new_files.drop(columns="source_file"), on="file_hash", how="left")
+        report = pd.DataFrame([(file.name, file.sha256) for file in delivered], columns=["source_file", "file_hash"])
+        again = report["file_hash"].isin(known) | report.duplicated("file_hash")
+        report["outcome"] = np.where(again, "already landed", "landed")
+        taken = new_files.drop(columns="source_file").assign(outcome="landed")
+        report = report.merge(taken, on=["file_hash", "outcome"], how="left")
         return LandingReport(report, quarantine, corrected, outside, ignored)
 
     def _screen_series(
@@ -361,6 +365,8 @@ class Landing:
         for first, last in intervals:
             inside |= (dates >= first) & (dates <= last)
         bars = bars[inside].reset_index(drop=True)
+        if bars.empty:
+            return pd.DataFrame(columns=[column.name for column in table.columns])
         return self._with_session_facts(bars, schema, files, symbols)[[column.name for column in table.columns]]
 
     def _with_session_facts(
@@ -406,15 +412,30 @@ class Landing:
     def _archived(self, file_hash: str, name: str) -> Path:
         return self._archive / file_hash[:2] / f"{file_hash}.{name.partition('.')[2]}"
 
-    def _keep(self, file: VerifiedFile | macro.VerifiedMacroFile) -> None:
-        """Copy a delivered file into the archive under its hash; a copy that was cut short is never seen."""
-        target = self._archived(file.sha256, file.name)
-        if target.exists():
+    def _keep(self, file: VerifiedFile | macro.VerifiedMacroFile, name: str) -> None:
+        """Copy a delivered file, registered as `name`, into the archive; a copy that was cut short is never seen.
+
+        A copy that was damaged since is replaced: landing the file again is what the error about it asks for.
+        """
+        target = self._archived(file.sha256, name)
+        if target.exists() and hashlib.sha256(target.read_bytes()).hexdigest() == file.sha256:
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{uuid.uuid4().hex}.part")
         shutil.copyfile(file.path, partial)
         partial.replace(target)
+
+
+_File = TypeVar("_File", VerifiedFile, macro.VerifiedMacroFile)
+
+
+def _first_of_each(files: Sequence[_File], known: Collection[str]) -> list[_File]:
+    """The files whose content is not known yet, each content once."""
+    new: dict[str, _File] = {}
+    for file in files:
+        if file.sha256 not in known:
+            new.setdefault(file.sha256, file)
+    return list(new.values())
 
 
 def _rows_of(table: Table, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
