@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS `ops.held_back` (
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
 )
-OPTIONS(description='Bars that wait for the rest of their session, counted per table, trade date, symbol and reason.');
+OPTIONS(description='Rows that are sound and not in the table all the same, counted per table, trade date, symbol and reason: bars that wait for the rest of their session, training rows without a label.');
 
 CREATE TABLE IF NOT EXISTS `ops.landed_files` (
   `file_hash` STRING NOT NULL OPTIONS(description='SHA-256 of a landed file.'),
