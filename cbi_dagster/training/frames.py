@@ -13,8 +13,8 @@ from cbi_dagster.training.splits import split_of
 VERSION = "1"
 
 
-class UnlabelledRowsError(ValueError):
-    """Matrix rows belong to no session of the series that labels are made from."""
+class UnmatchedRowsError(ValueError):
+    """Matrix rows have no counterpart in a table that has one row per session: labels or features would be lost."""
 
 
 NOT_MATURED = "not_matured"
@@ -46,22 +46,13 @@ def split_by_maturity(
     `matrix`: rows of `features.daily_ml_matrix` with flattened STRUCTs; `continuous`: rows of `futures_continuous_1d`
     that hold the matrix' dates and reach `horizon.forward_trade_dates` beyond them. The training weight is the
     regime's and is no feature; `as_of` is the row's decision time, never the time of the computation.
-    Raises UnlabelledRowsError when a matrix row is no session of `continuous`.
+    Raises UnmatchedRowsError when a matrix row is no session of `continuous`.
     """
     rows = matrix[matrix["symbol"] == horizon.symbol].sort_values("data_date", ignore_index=True)
-    label = labels(continuous[continuous["symbol"] == horizon.symbol], horizon).rename(columns={"date": "data_date"})
-    # Merged on plain strings: either side may have categories.
-    keyed = rows.astype({"symbol": object}).merge(
-        label.astype({"symbol": object}), on=["symbol", "data_date"], how="left", validate="one_to_one", indicator=True
-    )
-    if (strange := keyed["_merge"] == "left_only").any():
-        first = ", ".join(f"{date:%Y-%m-%d}" for date in keyed.loc[strange, "data_date"].head(3))
-        raise UnlabelledRowsError(
-            f"{int(strange.sum())} {horizon.symbol} rows of features.daily_ml_matrix are no sessions of "
-            f"market_data.futures_continuous_1d (first: {first}): materialize features.daily_ml_matrix for them first"
-        )
+    label = labels(continuous[continuous["symbol"] == horizon.symbol], horizon)
+    keyed = _beside(rows, label, "market_data.futures_continuous_1d")
     matured = keyed["target_date"].notna()
-    rows = keyed[matured].drop(columns="_merge").reset_index(drop=True)
+    rows = keyed[matured].reset_index(drop=True)
     rows["regime"] = rows.pop("regime_name")
     rows["training_weight"] = rows.pop("regime_weight")
     rows["as_of"] = rows.pop("timestamp")
@@ -70,3 +61,29 @@ def split_by_maturity(
     rows["split"] = split_of(rows["data_date"], rows["target_date"], splits)
     unlabelled = keyed.loc[~matured, ["symbol", "data_date"]].assign(reason=NOT_MATURED).reset_index(drop=True)
     return TrainingFrame(rows.drop(columns=["feature_version", "ingestion_ts"]), unlabelled)
+
+
+def with_resampled_bars(matrix: pd.DataFrame, bars: pd.DataFrame, symbol: str) -> pd.DataFrame:
+    """Matrix rows of the symbol with the bars of longer periods that were complete at each date, as further features.
+
+    `bars`: rows of `features.mes_horizons_daily`. A row stays a session: the bars add to what is known on it.
+    Raises UnmatchedRowsError when a matrix row has no row of bars.
+    """
+    rows = matrix[matrix["symbol"] == symbol]
+    return _beside(rows, bars.drop(columns=["ingestion_ts", "run_id"]), "features.mes_horizons_daily")
+
+
+def _beside(rows: pd.DataFrame, others: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Matrix rows with the columns of `others` for the same symbol and date, of which each has exactly one row."""
+    others = others.rename(columns={"date": "data_date"})
+    # Merged on plain strings: either side may have categories.
+    keyed = rows.astype({"symbol": object}).merge(
+        others.astype({"symbol": object}), on=["symbol", "data_date"], how="left", validate="one_to_one", indicator=True
+    )
+    if (strange := keyed["_merge"] == "left_only").any():
+        first = ", ".join(f"{date:%Y-%m-%d}" for date in keyed.loc[strange, "data_date"].head(3))
+        raise UnmatchedRowsError(
+            f"{int(strange.sum())} {keyed['symbol'].iloc[0]} rows of features.daily_ml_matrix have no row in {source} "
+            f"(first: {first}): materialize features.daily_ml_matrix and {source} for these dates first"
+        )
+    return keyed.drop(columns="_merge")

@@ -15,8 +15,9 @@ from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
 from cbi_dagster.catalog.tables.training import MES_TRAINING, ONE_SYMBOL_STRUCTS, ZL_TRAINING
 from cbi_dagster.config.horizons import Horizon, load_horizons
 from cbi_dagster.config.universe import load_universe
+from cbi_dagster.features.mes_horizons import mes_daily
 from cbi_dagster.matrix.structs import consolidate
-from cbi_dagster.training.frames import NOT_MATURED, UnlabelledRowsError, split_by_maturity
+from cbi_dagster.training.frames import NOT_MATURED, UnmatchedRowsError, split_by_maturity, with_resampled_bars
 from cbi_dagster.training.labels import labels
 from cbi_dagster_tests.features.continuous_frames import random_sessions
 from cbi_dagster_tests.matrix.matrix_frames import families, regimes, sessions
@@ -142,8 +143,20 @@ def test_a_month_and_its_declared_window_give_the_rows_of_a_full_rebuild(
 
 def test_a_matrix_row_without_its_session_is_an_error(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
     gone = continuous[(continuous["symbol"] == "ZL")].index[7]
-    with pytest.raises(UnlabelledRowsError, match=r"1 ZL rows .*first: 2015-01-.*materialize features.daily_ml_matrix"):
+    with pytest.raises(UnmatchedRowsError, match=r"1 ZL rows .*first: 2015-01-.*materialize features.daily_ml_matrix"):
         training_frame(matrix, continuous.drop(index=gone), ZL["1w"])
+
+
+def test_resampled_bars_are_further_features_of_the_same_rows(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    bars = mes_daily(continuous[continuous["symbol"] == "MES"]).assign(run_id="run-2", ingestion_ts=pd.NaT)
+    shuffled = bars.sample(frac=1, random_state=4).astype({"symbol": "category"})
+    rows = with_resampled_bars(matrix, shuffled, "MES")
+    own = matrix[matrix["symbol"] == "MES"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows[matrix.columns], own, check_exact=True)
+    features = bars.columns[bars.columns.str.startswith("bar_")]
+    pd.testing.assert_frame_equal(rows[features], bars[features], check_exact=True)
+    with pytest.raises(UnmatchedRowsError, match=r"1 MES rows .*mes_horizons_daily \(first: 2019-"):
+        with_resampled_bars(matrix, bars.drop(index=7), "MES")
 
 
 def test_a_matrix_that_repeats_a_date_is_an_error(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
