@@ -13,7 +13,7 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.model import Table
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
 from cbi_dagster.catalog.tables.training import MES_TRAINING, ONE_SYMBOL_STRUCTS, ZL_TRAINING
-from cbi_dagster.config.horizons import Horizon, load_horizons
+from cbi_dagster.config.horizons import Horizon, Splits, load_horizons
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.features.mes_horizons import mes_daily
 from cbi_dagster.matrix.structs import consolidate
@@ -103,6 +103,13 @@ def test_rows_in_are_rows_out_and_rows_without_a_label(matrix: pd.DataFrame, con
         both = pd.concat([result.rows["data_date"], result.unlabelled["data_date"]])
         assert both.tolist() == matrix.loc[matrix["symbol"] == "ZL", "data_date"].tolist()
         assert set(result.unlabelled["symbol"]) == {"ZL"}
+
+
+def test_rows_whose_label_reaches_over_a_boundary_are_purged(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    dates = matrix.loc[matrix["symbol"] == "ZL", "data_date"].dt.date.tolist()
+    splits = Splits(train_to=dates[99], val_to=dates[199], intraday_embargo_trade_dates=1)
+    split = split_by_maturity(matrix, continuous, ZL["1m"], splits).rows["split"].tolist()
+    assert split == ["train"] * 79 + ["purged"] * 21 + ["val"] * 79 + ["purged"] * 21 + ["test"] * 99
 
 
 def test_rows_without_a_label_are_counted_per_date(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
