@@ -8,7 +8,6 @@ domain check of the matrix compares sessions with the exchange calendar and valu
 import dagster as dg
 import numpy as np
 import pandas as pd
-import pandas_market_calendars
 
 from cbi_dagster.assets.table_asset import IO_MANAGER_KEY, asset_key
 from cbi_dagster.catalog import ASSET_TABLES, Table, Unpartitioned
@@ -76,6 +75,9 @@ def _hull(table: Table, partitions: np.ndarray) -> list[tuple[np.datetime64, np.
 
 def expected_sessions(universe: Universe, first: np.datetime64, last: np.datetime64) -> pd.DataFrame:
     """Sessions that the exchange calendars know from `first` to `last` (both inclusive): `symbol`, `date`."""
+    # Slow to import, and every command loads this module.
+    import pandas_market_calendars
+
     calendars = {product.calendar for product in universe.products}
     days = {
         name: pandas_market_calendars.get_calendar(name).valid_days(str(first), str(last)).tz_localize(None)

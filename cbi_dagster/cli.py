@@ -1,22 +1,26 @@
 """`cbi`: land vendor files, build the tables, look at them, and open the Dagster UI.
 
-Exit codes: 0 done, 1 the work failed (the message says what and where), 2 the command was called wrongly.
+Exit codes: 0 done, 1 the work failed (the message says what and where), 2 the command was called wrongly, 3 `plan` or
+`refresh` found something stale.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
+import errno
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as Grid
 
 from cbi_dagster.home import Home
@@ -24,6 +28,7 @@ from cbi_dagster.home import Home
 if TYPE_CHECKING:
     from cbi_dagster.catalog import Table
     from cbi_dagster.vendors.databento.landing import Landing, LandingReport
+    from cbi_dagster.warehouse.builder import Builder
     from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
     from cbi_dagster.warehouse.plan import TablePlan
 
@@ -36,7 +41,7 @@ class _Failure(click.ClickException):
     """A failure in the user's words, exit code 1."""
 
     def show(self, file: Any = None) -> None:
-        Console(stderr=True).print(f"[red]cbi:[/red] {self.message}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[red]cbi:[/red] {escape(self.message)}", highlight=False, soft_wrap=True)
 
 
 def _examples(*lines: str) -> str:
@@ -52,11 +57,42 @@ def _open(home: Home) -> tuple[DuckDBWarehouse, Landing]:
 
     home.prepare()
     warehouse = DuckDBWarehouse(home.warehouse)
-    warehouse.ensure(TABLES.values())
+    with _drift_told():
+        warehouse.ensure(TABLES.values())
     return warehouse, Landing(warehouse, home.landing, load_universe())
 
 
+def _builder(home: Home) -> Builder:
+    from cbi_dagster.definitions import builder
+
+    home.prepare()
+    return builder(home.warehouse, home.landing)
+
+
+@contextlib.contextmanager
+def _drift_told() -> Iterator[None]:
+    from cbi_dagster.warehouse.contract import SchemaDriftError
+
+    try:
+        yield
+    except SchemaDriftError as error:
+        raise _Failure(str(error)) from error
+
+
+class _Commands(click.Group):
+    """Commands whose trouble with files, or with a lock that another program holds, is told without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read the output has had enough: click ends in silence
+                raise
+            raise _Failure(str(error)) from error
+
+
 @click.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="State lives under CBI_HOME (default ./.cbi).",
 )
@@ -92,7 +128,7 @@ def _land(landing: Landing, paths: Sequence[Path]) -> LandingReport:
         except ExceptionGroup as group:
             raise _Failure(f"{group.message}\n" + "\n".join(f"  {error}" for error in group.exceptions)) from group
         except (DeliveryError, DatasetMismatchError) as error:
-            raise _Failure(f"{error}; nothing was landed") from error
+            raise _Failure(f"{str(error).rstrip('.')}; nothing was landed") from error
 
 
 def _print_landing(report: LandingReport) -> None:
@@ -167,12 +203,11 @@ def plan(selected: tuple[str, ...], exact: bool, as_json: bool) -> None:
     something is.
     """
     from cbi_dagster import runs
-    from cbi_dagster.definitions import builder
 
     home = Home.from_environment()
-    _open(home)
     wanted = _select(selected)
-    stale = builder(home.warehouse, home.landing).plan(wanted).tables
+    with _drift_told():
+        stale = _builder(home).plan(wanted).tables
     if exact and stale:
         with console.status("rebuilding in a scratch copy …"):
             changes = runs.exact_plan(home, wanted)
@@ -204,16 +239,36 @@ def refresh(selected: tuple[str, ...]) -> None:
     Exit code 0: nothing was stale, 3: something was and has been rebuilt, 1: a table failed.
     """
     from cbi_dagster import runs
-    from cbi_dagster.definitions import builder
 
     home = Home.from_environment()
-    _open(home)
     wanted = _select(selected)
-    present = builder(home.warehouse, home.landing).plan(wanted)
+    current = _builder(home)
+    with _drift_told():
+        present = current.plan(wanted)
     _print_plan(present.tables)
     if present.tables:
-        _execute(lambda report: runs.refresh(home, wanted, present, on_table=report))
+        _execute(lambda report: runs.refresh(home, wanted, current, present, on_table=report))
         raise SystemExit(STALE)
+
+
+@main.command(epilog=_examples("cbi reset zl_training_prod_allhistory_1m", "cbi reset daily_ml_matrix && cbi refresh"))
+@click.argument("names", metavar="TABLE...", nargs=-1, required=True)
+def reset(names: tuple[str, ...]) -> None:
+    """Drop tables that the platform builds, so that the next refresh rebuilds them from what was landed.
+
+    Needed when a new version declares a table differently; landed vendor data is never touched.
+    """
+    from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+
+    home = Home.from_environment()
+    tables = _select(names)
+    if not home.warehouse.exists():
+        raise _Failure(f"{home.warehouse} does not exist: there is nothing to drop")
+    warehouse = DuckDBWarehouse(home.warehouse)
+    for table in tables:
+        warehouse.drop(table)
+        console.print(f"{table.id} dropped")
+    console.print("`cbi refresh` rebuilds what is missing.")
 
 
 def _select(names: Sequence[str]) -> list[Table]:
@@ -222,7 +277,11 @@ def _select(names: Sequence[str]) -> list[Table]:
     try:
         return runs.select_tables(names)
     except KeyError as error:
-        raise _Failure(str(error.args[0])) from error
+        raise _unknown(error) from error
+
+
+def _unknown(error: KeyError) -> _Failure:
+    return _Failure(f"{error.args[0]}; `cbi status` lists the tables")
 
 
 _RANGES_SHOWN = 4
@@ -344,7 +403,7 @@ def _table_or_fail(name: str) -> Any:
     try:
         return table(name)
     except KeyError as error:
-        raise _Failure(str(error.args[0])) from error
+        raise _unknown(error) from error
 
 
 @main.command(epilog=_examples("cbi features", "cbi features --table biofuel_daily"))
@@ -387,7 +446,7 @@ _SYMBOLS_NAMED = 3
 
 @main.command(epilog=_examples("cbi show daily_ml_matrix --date 2024-06-03 --symbol ZL"))
 @click.argument("table_name", metavar="TABLE")
-@click.option("--date", "date", type=DATE, required=True, help="Trade date (for monthly tables: a date in the month).")
+@click.option("--date", "date", type=DATE, required=True, help="Trade date.")
 @click.option("--symbol", help="Only this symbol.")
 def show(table_name: str, date: dt.datetime, symbol: str | None) -> None:
     """Show the rows of one trade date, one column per line."""
@@ -457,6 +516,8 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
     from cbi_dagster import runs
     from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 
+    if stop < start:
+        raise click.UsageError(f"--from {start:%Y-%m-%d} is after --to {stop:%Y-%m-%d}")
     home = Home(Home.from_environment().path / "demo")
     warehouse, landing = _open(home)
     started = time.perf_counter()

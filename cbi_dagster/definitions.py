@@ -18,7 +18,7 @@ from cbi_dagster.sensors import build_sensors
 from cbi_dagster.vendors.databento.landing import Landing
 from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
-from cbi_dagster.warehouse.io_manager import OnWrite, WarehouseIOManager
+from cbi_dagster.warehouse.io_manager import WarehouseIOManager
 
 
 def builder(warehouse_file: Path, landed_files: Path) -> Builder:
@@ -28,26 +28,22 @@ def builder(warehouse_file: Path, landed_files: Path) -> Builder:
     return Builder(warehouse, landing.read, {table.id: code_version(table) for table in ASSET_TABLES})
 
 
-def warehouse_io_manager(home: Home, on_write: OnWrite | None = None) -> WarehouseIOManager:
-    """The IO manager over the state directory `home`; `on_write` is told of every table written."""
-    return WarehouseIOManager(builder(home.warehouse, home.landing), on_write)
-
-
 def build_defs(*, io_manager: dg.IOManager | None = None, checks: bool = True) -> dg.Definitions:
     """All definitions over the state directory `CBI_HOME`, or over an IO manager of the caller's.
 
     `CBI_WATCH` names the directory or URL that vendor files arrive in.
     """
     home = Home.from_environment()
+    current = builder(home.warehouse, home.landing)
     return dg.Definitions(
         assets=[
             *market_data.LANDED,
             *raw_intelligence.LANDED,
             *dg.load_assets_from_modules([market_data, raw_intelligence, features, training]),
         ],
-        resources={IO_MANAGER_KEY: io_manager or warehouse_io_manager(home)},
+        resources={IO_MANAGER_KEY: io_manager or WarehouseIOManager(current)},
         asset_checks=CHECKS if checks else [],
-        sensors=build_sensors(home, builder(home.warehouse, home.landing), os.environ.get("CBI_WATCH")),
+        sensors=build_sensors(home, current, os.environ.get("CBI_WATCH")),
         executor=dg.in_process_executor,
     )
 

@@ -7,7 +7,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ import numpy as np
 from cbi_dagster.assets.table_asset import FUNCTIONS, asset_key
 from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, Monthly, Table, table
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
-from cbi_dagster.definitions import build_defs, builder, warehouse_io_manager
+from cbi_dagster.definitions import build_defs, builder
 from cbi_dagster.home import Home
 from cbi_dagster.jobs import QUIET, next_run, run_tags
 from cbi_dagster.partitions import MONTHS, TRADE_DATES
+from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+from cbi_dagster.warehouse.io_manager import WarehouseIOManager
 from cbi_dagster.warehouse.plan import Ledger, Plan, expected_partitions, landed_trade_dates, newest_trade_date
 
 OnTable = Callable[[str, dict[str, Any], float], None]
@@ -33,8 +35,10 @@ class NothingLandedError(RuntimeError):
 
 
 def select_tables(names: Sequence[str]) -> list[Table]:
-    """The tables called `names` in dependency order, all for none; KeyError for an unknown name."""
+    """The tables called `names` in dependency order, all for none; KeyError for a name that no asset makes."""
     wanted = {table(name).id for name in names}
+    if strangers := wanted - {item.id for item in ASSET_TABLES}:
+        raise KeyError(f"{', '.join(sorted(strangers))} keeps the books and is not built by itself")
     return [item for item in ASSET_TABLES if not wanted or item.id in wanted]
 
 
@@ -74,11 +78,12 @@ def backfill(
     """
     daily = [item for item in tables if not isinstance(item.partitioning, Monthly)]
     monthly = [item for item in tables if isinstance(item.partitioning, Monthly)]
+    current = builder(home.warehouse, home.landing)
     with _instance(home) as instance:
         for group, partitions in ((daily, TRADE_DATES), (monthly, MONTHS)):
             if group:
                 tags = run_tags(group, partitions, first, last, only_stale=False)
-                if not _run(home, instance, group, tags, on_table):
+                if not _run(current, instance, group, tags, on_table):
                     return False
     return True
 
@@ -100,23 +105,27 @@ def exact_plan(home: Home, tables: Sequence[Table]) -> dict[str, list[str]]:
     return {name: list(written) for name, written in results.items() if written}
 
 
+#: A refresh of at most this many rows keeps the warehouse for its few seconds instead of opening it for every step.
+SMALL_REFRESH_ROWS = 20_000
+
+
 def refresh(
     home: Home,
     wanted: Sequence[Table],
-    plan: Plan | None = None,
+    current: Builder,
+    plan: Plan,
     *,
     on_table: OnTable = lambda name, facts, seconds: None,
 ) -> bool:
     """Rebuild what is stale of `wanted`, layer by layer, until nothing is; False when a table failed.
 
     Each round is one run over the hull of the stale partitions of one partition definition; inside it every table asks
-    again what is stale by then, so that a partition whose inputs came out equal is not rebuilt. `plan`: the present
-    plan, if the caller has it. Raises NeverCurrentError.
+    again what is stale by then, so that a partition whose inputs came out equal is not rebuilt. `plan` is `current`'s
+    plan of `wanted`. Raises NeverCurrentError.
     """
-    current = builder(home.warehouse, home.landing)
     seen: set[str] = set()
-    plan = plan or current.plan(wanted)
-    with _instance(home) as instance:
+    small = sum(item.rows for item in plan.tables) <= SMALL_REFRESH_ROWS
+    with _instance(home) as instance, current.warehouse.kept_open() if small else nullcontext():
         while plan.tables:
             if plan.digest in seen:
                 raise NeverCurrentError(
@@ -125,7 +134,7 @@ def refresh(
                 )
             seen.add(plan.digest)
             run = next_run(plan)
-            if not _run(home, instance, run.tables, run.tags, on_table):
+            if not _run(current, instance, run.tables, run.tags, on_table):
                 return False
             plan = current.plan(wanted)
     return True
@@ -139,7 +148,7 @@ def _instance(home: Home) -> Iterator[dg.DagsterInstance]:
 
 
 def _run(
-    home: Home, instance: dg.DagsterInstance, tables: Sequence[Table], tags: dict[str, str], on_table: OnTable
+    current: Builder, instance: dg.DagsterInstance, tables: Sequence[Table], tags: dict[str, str], on_table: OnTable
 ) -> bool:
     clock = time.perf_counter()
 
@@ -150,7 +159,7 @@ def _run(
         clock = now
 
     # Every write is validated; the asset checks, which read all of it again, belong to the UI's and the daemon's runs.
-    defs = build_defs(io_manager=warehouse_io_manager(home, written), checks=False)
+    defs = build_defs(io_manager=WarehouseIOManager(current, written), checks=False)
     result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance,
         run_id=str(uuid.uuid4()),

@@ -63,7 +63,7 @@ def to_frame(table: Table, data: pa.Table) -> pd.DataFrame:
 
     Strings of intraday tables become categoricals (millions of rows repeat a few names).
     """
-    columns: dict[str, pd.Series] = {}
+    columns: dict[str, Any] = {}
     for name in data.column_names:
         column = table.column(name)
         if column.type is Type.STRUCT:
@@ -80,11 +80,9 @@ def _series(column: Column, array: pa.ChunkedArray, required: bool, table: Table
             return array.dictionary_encode().unify_dictionaries().to_pandas()
         return pd.Series(array.to_pandas(), dtype=object)
     if column.type is Type.DATE:
-        return pd.Series(array.cast(pa.timestamp("ns")).to_numpy())
+        return array.cast(pa.timestamp("ns")).to_numpy()
     if column.type is Type.TIMESTAMP:
         return pd.Series(array.cast(pa.timestamp("ns")).to_numpy()).dt.tz_localize("UTC")
-    if column.type is Type.FLOAT64:
-        return pd.Series(array.to_numpy())
-    if required:
-        return pd.Series(array.to_numpy())
+    if column.type is Type.FLOAT64 or required:
+        return array.to_numpy()
     return array.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import json
@@ -23,6 +24,7 @@ _CONFIGS: dict[str, Callable[[], BaseModel]] = {
 }
 
 
+@functools.cache
 def code_version(table: Table) -> str:
     """The table's own version, the `VERSION` of each pure module behind it and a digest of each config it uses.
 

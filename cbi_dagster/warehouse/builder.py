@@ -48,14 +48,16 @@ class Built:
 class Build:
     """What is rebuilt of a table, fixed when the build begins.
 
-    Fingerprints are taken before any input is read: should an input change in between, the partition is found stale
-    later, never wrongly fresh. `reasons`: why each partition is rebuilt, where that was asked.
+    `inputs` (by source id, in the order of the table's reads), their fingerprints and `table_rows`, the rows of the
+    whole table, are of one moment. `reasons`: why each partition is rebuilt, where that was asked.
     """
 
     table: Table
     partitions: np.ndarray
     not_landed: int
     provenance: Provenance
+    table_rows: int
+    inputs: dict[str, pd.DataFrame]
     reasons: Mapping[np.datetime64, str] = field(default_factory=dict)
 
 
@@ -86,7 +88,13 @@ class Builder:
         return replace(plan, tables=tuple(item for item in plan.tables if item.table in wanted))
 
     def begin(self, table: Table, asked: np.ndarray | None, run_id: str, *, only_stale: bool) -> Build:
-        """Fix what is rebuilt of the partitions `asked` for (None: all), and under which inputs."""
+        """Fix what is rebuilt of the partitions `asked` for (None: all), and read its inputs."""
+        with self.warehouse.snapshot():
+            build = self._begin(table, asked, run_id, only_stale=only_stale)
+            build.inputs.update({read.source: self._read(build, read) for read in table.reads})
+        return build
+
+    def _begin(self, table: Table, asked: np.ndarray | None, run_id: str, *, only_stale: bool) -> Build:
         relevant = {table.id, *LANDING_SOURCES, *(read.source for read in table.reads)}
         ledgers = Ledger.by_table(self.warehouse.ledger(relevant))
         code_version = self._code_versions[table.id]
@@ -99,10 +107,11 @@ class Builder:
         if only_stale:
             reasons = stale_partitions(table, wanted, ledgers, code_version)
             wanted = np.array(sorted(reasons), "datetime64[D]")
-        prints = fingerprints(table, wanted, ledgers)
-        return Build(table, wanted, not_landed, Provenance(run_id, code_version, prints), reasons)
+        prints = dict(zip(wanted, fingerprints(table, wanted, ledgers), strict=True))
+        table_rows = int(ledgers[table.id].row_counts.sum()) if table.id in ledgers else 0
+        return Build(table, wanted, not_landed, Provenance(run_id, code_version, prints), table_rows, {}, reasons)
 
-    def read(self, build: Build, read: Read) -> pd.DataFrame:
+    def _read(self, build: Build, read: Read) -> pd.DataFrame:
         """Rows of an input in the union of the windows of the build's partitions."""
         source = TABLES.get(read.source)
         intervals = read_intervals(build.table, read, build.partitions)
@@ -121,7 +130,7 @@ class Builder:
             accounts = Accounts(_within(table, rows.rejected, partitions), _within(table, rows.held_back, partitions))
             rows = rows.rows
         if not len(partitions):
-            return ReplaceResult((), (), 0), accounts
+            return ReplaceResult((), (), 0, build.table_rows), accounts
         arrow = to_arrow(table, rows)
         if not isinstance(table.partitioning, Unpartitioned):
             dates = arrow[table.partitioning.column].cast(pa.int32()).to_numpy(zero_copy_only=False)
@@ -133,10 +142,8 @@ class Builder:
     def rebuild(self, table: Table, function: Callable[..., Any], run_id: str) -> ReplaceResult:
         """Rebuild what is stale of a table, without Dagster."""
         build = self.begin(table, None, run_id, only_stale=True)
-        if not len(build.partitions):
-            return ReplaceResult((), (), 0)
-        inputs = [self.read(build, read) for read in table.reads]
-        return self.write(build, function(*inputs))[0]
+        rows = function(*build.inputs.values()) if len(build.partitions) else table.arrow_schema().empty_table()
+        return self.write(build, rows)[0]
 
 
 def _within(table: Table, rows: pd.DataFrame, partitions: np.ndarray) -> pd.DataFrame:

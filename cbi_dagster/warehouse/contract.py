@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import abc
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +60,19 @@ class OutsidePartitionError(ContractError):
 
 
 class SchemaDriftError(RuntimeError):
-    """The stored table differs from its declaration in a way that cannot be mended by adding nullable columns."""
+    """Stored tables differ from their declarations in ways that adding nullable columns cannot mend.
+
+    `tables`: what differs, by table id.
+    """
+
+    def __init__(self, tables: Mapping[str, Sequence[str]]) -> None:
+        self.tables = dict(tables)
+        lines = [f"  {name}: {'; '.join(differences)}" for name, differences in self.tables.items()]
+        super().__init__(
+            "the warehouse was made by another version of the declarations:\n"
+            + "\n".join(lines)
+            + f"\n`cbi reset {' '.join(self.tables)}` drops these tables; `cbi refresh` then rebuilds them."
+        )
 
 
 def key_label(table: Table, key: np.datetime64) -> str:
@@ -212,11 +225,15 @@ class Provenance:
 
 @dataclass(frozen=True)
 class ReplaceResult:
-    """What a write did: partitions whose content changed, and partitions confirmed as they were."""
+    """What a write did: partitions whose content changed, and partitions confirmed as they were.
+
+    `table_rows`: rows of the whole table after it.
+    """
 
     written: tuple[str, ...]
     unchanged: tuple[str, ...]
     rows_written: int
+    table_rows: int
 
 
 @dataclass(frozen=True)
@@ -237,6 +254,19 @@ class Warehouse(abc.ABC):
     @abc.abstractmethod
     def ensure(self, tables: Iterable[Table]) -> None:
         """Create missing tables, add missing nullable columns, refuse any other drift (SchemaDriftError)."""
+
+    @abc.abstractmethod
+    def drop(self, table: Table) -> None:
+        """Drop a table with its ledger rows; `ensure` makes it anew, and all of its partitions are missing."""
+
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """A block whose operations may share a connection; engines with one user at a time let others wait for it."""
+        yield
+
+    @abc.abstractmethod
+    def snapshot(self) -> AbstractContextManager[object]:
+        """A block whose reads, of rows and of the ledger, all see the warehouse as of one moment."""
 
     @abc.abstractmethod
     def read(

@@ -13,6 +13,7 @@ import functools
 import itertools
 import random
 import shutil
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -64,13 +65,18 @@ class DuckDBWarehouse(Warehouse):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._shared = threading.local()
 
     @contextlib.contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection for one short operation; waits while another process has the file.
 
-        Raises TimeoutError after two minutes, naming the file.
+        Inside `kept_open` it is the block's. Raises TimeoutError after two minutes, naming the file.
         """
+        shared = getattr(self._shared, "connection", None)
+        if shared is not None:
+            yield shared
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + _LOCK_WAIT_S
         pause = 0.01
@@ -106,6 +112,22 @@ class DuckDBWarehouse(Warehouse):
                 raise
             connection.commit()
 
+    @contextlib.contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """Operations of this thread inside the block share one connection; other processes wait until it ends."""
+        outer = getattr(self._shared, "connection", None)
+        with self.connection() as connection:
+            self._shared.connection = connection
+            try:
+                yield
+            finally:
+                self._shared.connection = outer
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with self.kept_open(), self.transaction():
+            yield
+
     def copy_to(self, path: Path) -> None:
         """A copy of the whole warehouse as of one moment, in a new file."""
         with self.connection() as connection:
@@ -126,12 +148,20 @@ class DuckDBWarehouse(Warehouse):
             def normal(type_: str) -> str:
                 return str(connection.sql(f"SELECT typeof(NULL::{type_})").fetchall()[0][0])
 
+            drift: dict[str, list[str]] = {}
             for table in tables:
                 if table.id not in existing:
                     for statement in duckdb_table(table):
                         connection.execute(statement)
-                    continue
-                self._mend(connection, table, existing[table.id], normal)
+                elif differences := self._mend(connection, table, existing[table.id], normal):
+                    drift[table.id] = differences
+            if drift:
+                raise SchemaDriftError(drift)
+
+    def drop(self, table: Table) -> None:
+        with self.transaction() as connection:
+            connection.execute(f'DROP TABLE IF EXISTS "{table.dataset}"."{table.name}"')
+            connection.execute("DELETE FROM ops.partition_ledger WHERE table_name = ?", [table.id])
 
     def _mend(
         self,
@@ -139,21 +169,20 @@ class DuckDBWarehouse(Warehouse):
         table: Table,
         stored: dict[str, str],
         normal: Callable[[str], str],
-    ) -> None:
+    ) -> list[str]:
+        """Add nullable columns that the stored table lacks; what else differs, in words."""
         declared = {column.name: column for column in table.stored_columns}
-        if extra := sorted(set(stored) - set(declared)):
-            raise SchemaDriftError(f"{table.id} has columns {extra} that its declaration does not: rebuild the table")
+        extra = [name for name in stored if name not in declared]
+        differences = [f"stored and not declared: {', '.join(extra)}"] if extra else []
         for name, column in declared.items():
             wanted = duckdb_type(column)
-            if name not in stored:
-                if name in table.required:
-                    raise SchemaDriftError(f"{table.id} lacks the required column {name}: rebuild the table")
+            if name not in stored and name in table.required:
+                differences.append(f"{name} is required and not stored")
+            elif name not in stored:
                 connection.execute(f'ALTER TABLE "{table.dataset}"."{table.name}" ADD COLUMN "{name}" {wanted}')
-                continue
-            if stored[name] != normal(wanted):
-                raise SchemaDriftError(
-                    f"{table.id}.{name} is stored as {stored[name]}, declared as {normal(wanted)}: rebuild the table"
-                )
+            elif stored[name] != normal(wanted):
+                differences.append(f"{name} is stored as {stored[name]}, declared as {normal(wanted)}")
+        return differences
 
     def read(
         self,
@@ -225,10 +254,13 @@ class DuckDBWarehouse(Warehouse):
                 write_ledger(connection, entries[~confirmed])
             if accounts is not None:
                 _write_accounts(connection, table, rows.partitions, accounts)
+            count = "SELECT coalesce(sum(row_count), 0)::BIGINT FROM ops.partition_ledger WHERE table_name = ?"
+            (table_rows,) = connection.sql(count, params=[table.id]).fetchall()[0]
         return ReplaceResult(
             written=tuple(labels[changed]),
             unchanged=tuple(labels[same]),
             rows_written=int(rows.row_counts[changed].sum()),
+            table_rows=table_rows,
         )
 
     def coverage(self, table: Table) -> list[Coverage]:

@@ -37,15 +37,15 @@ class WarehouseIOManager(dg.IOManager):
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:
         metadata = context.definition_metadata
         build = self._build(context, TABLES[metadata["table"]])
-        source = ".".join(context.asset_key.path)
-        return self.builder.read(build, next(read for read in build.table.reads if read.source == source))
+        # Handed over, not kept: the step alone holds its inputs while it computes.
+        return build.inputs.pop(".".join(context.asset_key.path))
 
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | pa.Table | Built) -> None:
         build = self._build(context, TABLES[".".join(context.asset_key.path)])
         result, accounts = self.builder.write(build, obj)
         del self._builds[context.run_id, build.table.id]
         metadata: dict[str, Any] = {
-            "dagster/row_count": int(self.builder.warehouse.ledger({build.table.id})["row_count"].sum()),
+            "dagster/row_count": result.table_rows,
             "partitions_written": len(result.written),
             "partitions_unchanged": len(result.unchanged),
             "rows_written": result.rows_written,

@@ -86,7 +86,7 @@ def computed(
 ) -> dict[str, str]:
     """Content hashes of the partitions `asked` for (None: all), computed from stored inputs and not written."""
     build = begin(world, table, asked)
-    rows = (function or FUNCTIONS[table.id])(*(world.builder.read(build, read) for read in table.reads))
+    rows = (function or FUNCTIONS[table.id])(*build.inputs.values())
     arrow = to_arrow(table, rows.rows if isinstance(rows, Built) else rows)
     if not isinstance(table.partitioning, Unpartitioned):
         dates = np.asarray(arrow[table.partitioning.column].to_numpy(), "datetime64[D]")

@@ -38,8 +38,8 @@ QUARANTINE = _ops(
 )
 HELD_BACK = _ops(
     "held_back",
-    "Rows that are sound and not in the table all the same, counted per table, trade date, symbol and reason: bars that "
-    "wait for the rest of their session, training rows without a label.",
+    "Rows that are sound and not in the table all the same, counted per table, trade date, symbol and reason: bars "
+    "that wait for the rest of their session, training rows without a label.",
     "table_name date symbol vendor_schema reason bar_rows",
     key=("table_name", "date", "symbol", "vendor_schema", "reason"),
 )

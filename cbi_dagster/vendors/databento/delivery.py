@@ -35,14 +35,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import databento
 import databento_dbn
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
-from databento.common.error import BentoWarning
 
 BAR_NS = {"ohlcv-1m": 60_000_000_000, "ohlcv-1h": 3_600_000_000_000, "ohlcv-1d": 86_400_000_000_000}
 """Length of a bar in nanoseconds, per supported schema."""
@@ -307,6 +305,10 @@ def verify(file: DeliveredFile) -> VerifiedFile:
 
 
 def _decode_dbn(file: DeliveredFile, data: bytes, digest: str) -> VerifiedFile:
+    # The vendor's client takes a quarter of a second to import, and every command loads this module.
+    import databento
+    from databento.common.error import BentoWarning
+
     path = file.path
     plain = _decompress(path, data) if data[:4] == _ZSTD_MAGIC else data
     try:
