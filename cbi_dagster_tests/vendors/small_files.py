@@ -58,3 +58,16 @@ def zl_file(path: Path, bars: pd.DataFrame | None = None, mappings: pd.DataFrame
         **header,
     }
     return write_dbn(path, bars=zl_bars() if bars is None else bars, mappings=mappings, **stated)  # type: ignore[arg-type]
+
+
+def restating_file(path: Path, bar: pd.DataFrame, **changes: float) -> Path:
+    """A file that states one hourly bar, a row of the landed bars, with changes."""
+    start = bar["ts_event"].iloc[0]
+    day = start.tz_convert(None).normalize()
+    mapping = pd.DataFrame({"start_date": [day], "end_date": [day + pd.Timedelta(days=1)]}).assign(
+        symbol=str(bar["symbol"].iloc[0]), instrument_id=int(bar["instrument_id"].iloc[0])
+    )
+    return write_dbn(
+        path, dataset=str(bar["dataset"].iloc[0]), schema="ohlcv-1h", stype_in="continuous", start=start,
+        end=start + pd.Timedelta(hours=1), mappings=mapping, bars=bar.assign(**changes),
+    )  # fmt: skip

@@ -20,13 +20,15 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.features import VOLATILITY_DAILY
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.catalog.tables.training import ZL_TRAINING
-from cbi_dagster.definitions import build_defs, builder, warehouse_io_manager
+from cbi_dagster.definitions import build_defs, builder
 from cbi_dagster.home import Home
 from cbi_dagster.jobs import QUIET, next_run, run_tags
 from cbi_dagster.partitions import MONTHS, TRADE_DATES
-from cbi_dagster.vendors.simulate import SIMULATED_DATASET, simulate_delivery, write_dbn
+from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+from cbi_dagster.warehouse.io_manager import WarehouseIOManager
 from cbi_dagster_tests.properties.worlds import World
+from cbi_dagster_tests.vendors.small_files import restating_file
 
 CHAIN = (OHLCV_1M, OHLCV_1H, OHLCV_UTC_1D, OHLCV_1D, FUTURES_CONTINUOUS_1D, VOLATILITY_DAILY)
 START, END = dt.date(2023, 6, 5), dt.date(2023, 6, 17)
@@ -42,10 +44,14 @@ class Scene:
         self.warehouse = DuckDBWarehouse(self.home.warehouse)
         self.instance = dg.DagsterInstance.from_config(str(self.home.dagster))
 
+    @property
+    def io_manager(self) -> WarehouseIOManager:
+        return WarehouseIOManager(builder(self.home.warehouse, self.home.landing))
+
     def run(
         self, tables: Sequence[Table], tags: dict[str, str], defs: dg.Definitions | None = None
     ) -> dg.ExecuteInProcessResult:
-        defs = defs or build_defs(io_manager=warehouse_io_manager(self.home), checks=False)
+        defs = defs or build_defs(io_manager=self.io_manager, checks=False)
         job = defs.resolve_implicit_global_asset_job_def()
         return job.execute_in_process(
             instance=self.instance, asset_selection=[asset_key(item.id) for item in tables], tags=tags,
@@ -180,30 +186,12 @@ def test_two_partition_definitions_never_share_a_run_and_a_range_has_partitions(
 # -- only what is stale -----------------------------------------------------------------------------------------------
 
 
-def corrected(scene: Scene, path: Path, day: str) -> Path:
-    """A vendor file that restates the high of one HO bar of `day`, a date without minutes."""
-    bars = to_frame(OHLCV_1H, scene.warehouse.read(OHLCV_1H))
-    bar = bars[(bars["symbol"] == "HO.v.0") & (bars["date"] == day)].iloc[[9]].copy()
-    bar["high"] += 0.02
-    start = bar["ts_event"].iloc[0]
-    begin = start.tz_convert(None).normalize()
-    mapping = pd.DataFrame(
-        {
-            "symbol": ["HO.v.0"],
-            "start_date": [begin],
-            "end_date": [begin + pd.Timedelta(days=1)],
-            "instrument_id": bar["instrument_id"].to_numpy(),
-        }
-    )
-    return write_dbn(
-        path, dataset=SIMULATED_DATASET, schema="ohlcv-1h", stype_in="continuous", start=start,
-        end=start + pd.Timedelta(hours=1), mappings=mapping, bars=bar,
-    )  # fmt: skip
-
-
 def test_only_stale_partitions_are_rebuilt_and_every_changed_one_says_why(scene: Scene, tmp_path: Path) -> None:
     before = {item.id: scene.ledger(item)["content_hash"] for item in CHAIN}
-    World(scene.home.path).land(corrected(scene, tmp_path / "fix.ohlcv-1h.dbn.zst", "2023-06-08"))
+    bars = to_frame(OHLCV_1H, scene.warehouse.read(OHLCV_1H))
+    bar = bars[(bars["symbol"] == "HO.v.0") & (bars["date"] == "2023-06-08")].iloc[[9]]
+    file = restating_file(tmp_path / "fix.ohlcv-1h.dbn.zst", bar, high=bar["high"].iloc[0] + 0.02)
+    World(scene.home.path).land(file)
     current = builder(scene.home.warehouse, scene.home.landing)
     needed = next_run(current.plan(CHAIN))
     assert [item.id for item in needed.tables] == [item.id for item in CHAIN if item not in (OHLCV_1M, OHLCV_UTC_1D)]
@@ -285,7 +273,7 @@ def test_a_failing_table_keeps_its_rows_and_its_ledger(
 
     defs = dg.Definitions(
         assets=[*market_data.LANDED, *dg.load_assets_from_modules([market_data]), volatility_daily],
-        resources={IO_MANAGER_KEY: warehouse_io_manager(scene.home)},
+        resources={IO_MANAGER_KEY: scene.io_manager},
         executor=dg.in_process_executor,
     )
     rows: pa.Table = scene.warehouse.read(VOLATILITY_DAILY)

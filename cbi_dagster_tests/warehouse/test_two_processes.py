@@ -1,0 +1,102 @@
+"""Several processes on one state directory: nobody sees a lock, and what they leave is what one alone would leave."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbi_dagster.assets.table_asset import FUNCTIONS
+from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
+from cbi_dagster.checks import stored_as_written
+from cbi_dagster.config.universe import load_universe
+from cbi_dagster.vendors.databento.landing import Landing
+from cbi_dagster.vendors.simulate import simulate_delivery
+from cbi_dagster_tests.properties.worlds import World
+from cbi_dagster_tests.vendors.small_files import restating_file
+
+CHAIN = (OHLCV_1M, OHLCV_1H, OHLCV_UTC_1D, OHLCV_1D)
+SELECTED = [word for table in CHAIN for word in ("--select", table.name)]
+NOTHING_STALE, REBUILT = 0, 3
+
+
+@pytest.fixture(scope="module")
+def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("delivery")
+    start, end = dt.date(2023, 6, 5), dt.date(2023, 7, 1)
+    simulate_delivery(directory, seed=5, start=start, end=end, minute_start=dt.date(2023, 6, 28))
+    return directory
+
+
+@pytest.fixture
+def home(delivery: Path, tmp_path: Path) -> World:
+    world = World(tmp_path / "home")
+    world.land(delivery)
+    return world
+
+
+def started(home: World, *arguments: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "cbi_dagster.cli", *map(str, arguments)],
+        env={**os.environ, "CBI_HOME": str(home.path)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def ended(process: subprocess.Popen[str]) -> int:
+    """Exit code of a process that told nobody of any trouble."""
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode in (NOTHING_STALE, REBUILT), errors or output
+    assert "lock" not in (output + errors).lower()
+    assert errors == ""
+    return process.returncode
+
+
+def require_consistent(home: World, scratch: World, *files: Path) -> None:
+    """The tables are current, hold what the ledger says, and are those of one process working alone."""
+    assert not home.builder.plan(CHAIN).tables
+    for table in CHAIN:
+        result = stored_as_written(table, home.warehouse, {})
+        assert result.passed, (table.id, result.metadata)
+    scratch.land(*files[:1])
+    for file in files[1:]:
+        scratch.land(file)
+    for table in CHAIN:
+        scratch.builder.rebuild(table, FUNCTIONS[table.id], "scratch")
+    pd.testing.assert_series_equal(home.hashes(), scratch.hashes())
+
+
+def test_two_refreshes_and_readers_at_once_leave_what_one_refresh_leaves(
+    home: World, delivery: Path, tmp_path: Path
+) -> None:
+    builders = [started(home, "refresh", *SELECTED) for _ in range(2)]
+    readings = 0
+    while any(process.poll() is None for process in builders):
+        assert ended(started(home, "status")) == NOTHING_STALE
+        readings += 1
+    codes = [ended(process) for process in builders]
+    assert REBUILT in codes
+    assert readings >= 1
+    require_consistent(home, World(tmp_path / "scratch"), delivery)
+
+
+def test_a_delivery_that_lands_during_a_refresh_is_in_the_next_one(home: World, delivery: Path, tmp_path: Path) -> None:
+    week = [(np.datetime64("2023-06-08"), np.datetime64("2023-06-08"))]
+    bars = Landing(home.warehouse, home.path / "landing", load_universe()).read("landing.ohlcv_1h", week)
+    bar = bars[bars["symbol"] == "HO.v.0"].iloc[[9]]
+    file = restating_file(tmp_path / "fix.ohlcv-1h.dbn.zst", bar, high=bar["high"].iloc[0] + 0.02)
+
+    refresh = started(home, "refresh", *SELECTED)
+    while refresh.poll() is None and not len(home.warehouse.ledger({OHLCV_1H.id})):
+        time.sleep(0.05)
+    landing = started(home, "land", file)
+    assert ended(landing) == 0
+    assert ended(refresh) == REBUILT
+    assert ended(started(home, "refresh", *SELECTED)) in (NOTHING_STALE, REBUILT)
+    require_consistent(home, World(tmp_path / "scratch"), delivery, file)
