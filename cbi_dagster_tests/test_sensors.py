@@ -12,12 +12,13 @@ import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from cbi_dagster.catalog import TABLES
-from cbi_dagster.definitions import build_defs, builder, warehouse_io_manager
+from cbi_dagster.definitions import build_defs, builder
 from cbi_dagster.home import Home
 from cbi_dagster.jobs import RANGE_END_TAG, RANGE_START_TAG
 from cbi_dagster.sensors import Seen, Watched, build_sensors, look
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+from cbi_dagster.warehouse.io_manager import WarehouseIOManager
 
 START, MINUTES = dt.date(2023, 3, 1), dt.date(2023, 4, 24)
 
@@ -42,7 +43,7 @@ class Scene:
         self.builder = builder(self.home.warehouse, self.home.landing)
         sensors = build_sensors(self.home, self.builder, str(self.watched), settle_s=0.0)
         self.landing, self.refresh = sensors
-        self.defs = build_defs(io_manager=warehouse_io_manager(self.home))
+        self.defs = build_defs(io_manager=WarehouseIOManager(self.builder))
         self.instance = dg.DagsterInstance.from_config(str(self.home.dagster))
 
     def tick(self, sensor: dg.SensorDefinition, cursor: str | None = None) -> SensorExecutionData:

@@ -1,0 +1,188 @@
+"""The plan over hand-made ledgers: which partitions are stale, why, and how far that may reach."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cbi_dagster.catalog import INCEPTION, TABLES, Daily, Monthly, Read, Table
+from cbi_dagster.catalog.columns import pick
+from cbi_dagster.warehouse.plan import (
+    Ledger,
+    Plan,
+    expected_partitions,
+    fingerprints,
+    make_plan,
+    newest_trade_date,
+    read_intervals,
+    stale_partitions,
+)
+
+LANDED = "landing.ohlcv_1h"
+DAYS = np.arange(np.datetime64("2024-01-01"), np.datetime64("2024-03-01"))
+DAYS = DAYS[np.is_busday(DAYS)]
+DAY = np.datetime64("2024-01-17")
+NEWEST = np.datetime64("2024-06-03")
+
+
+def _table(name: str, *reads: Read, months: bool = False) -> Table:
+    partitioning = Monthly("date") if months else Daily("date")
+    columns = pick("date symbol close")
+    return Table("features", name, "A table.", columns, ("symbol", "date"), partitioning, "features", reads=reads)
+
+
+BARS = _table("plan_bars", Read(LANDED))
+WEEK = _table("plan_week", Read(BARS.id, back=5))
+EVER = _table("plan_ever", Read(BARS.id, back=INCEPTION))
+LABELS = _table("plan_labels", Read(WEEK.id), Read(BARS.id, forward=3), months=True)
+CHAIN = (BARS, WEEK, EVER, LABELS)
+VERSIONS = {table.id: "1" for table in CHAIN}
+
+
+@pytest.fixture(autouse=True)
+def _declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    for table in CHAIN:
+        monkeypatch.setitem(TABLES, table.id, table)
+
+
+def digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def ledger(keys: np.ndarray, contents: list[str], prints: np.ndarray | None = None, at: str = "2024-06-01") -> Ledger:
+    count = len(keys)
+    moments = np.full(count, np.datetime64(at, "ns"))
+    hashes = np.array([digest(content) for content in contents], object)
+    prints = np.full(count, "", object) if prints is None else prints
+    return Ledger(keys, hashes, np.full(count, 16), moments, np.full(count, "1", object), prints, moments)
+
+
+def built(contents: dict[np.datetime64, str] | None = None) -> dict[str, Ledger]:
+    """Ledgers of a chain that is up to date; `contents` replaces what was landed on some days."""
+    landed = [(contents or {}).get(day, f"bars {day}") for day in DAYS]
+    ledgers = {LANDED: ledger(DAYS, landed)}
+    for table in CHAIN:
+        keys = expected_partitions(table, DAYS, NEWEST)
+        ledgers[table.id] = ledger(keys, [f"{table.id} {key}" for key in keys], fingerprints(table, keys, ledgers))
+    return ledgers
+
+
+def plan(ledgers: dict[str, Ledger], versions: dict[str, str] | None = None) -> Plan:
+    return make_plan(ledgers, versions or VERSIONS, NEWEST, CHAIN)
+
+
+def changed(ledgers: dict[str, Ledger], source: str, day: np.datetime64, content: str = "corrected") -> None:
+    """Write other content into one partition, later than everything else."""
+    old = ledgers[source]
+    hashes, written = old.hashes.copy(), old.written_at.copy()
+    at = old.at(np.array([day]))[0]
+    hashes[at], written[at] = digest(content), np.datetime64("2024-06-02", "ns")
+    ledgers[source] = replace(old, hashes=hashes, written_at=written)
+
+
+def test_nothing_is_stale_in_a_chain_that_is_up_to_date():
+    assert plan(built()).tables == ()
+
+
+def test_a_change_reaches_exactly_the_declared_windows_and_says_which_day_did_it():
+    ledgers = built()
+    changed(ledgers, LANDED, DAY)
+    stale = {item.table.name: item for item in plan(ledgers).tables}
+    assert stale["plan_bars"].partitions.astype(str).tolist() == ["2024-01-17"]
+    assert stale["plan_week"].partitions.astype(str).tolist() == [
+        "2024-01-17", "2024-01-18", "2024-01-19", "2024-01-22", "2024-01-23", "2024-01-24",
+    ]  # fmt: skip
+    assert stale["plan_ever"].partitions.tolist() == DAYS[DAYS >= DAY].tolist()
+    assert stale["plan_labels"].partitions.astype(str).tolist() == ["2024-01-01"]
+    (bars,) = stale["plan_bars"].ranges
+    assert (bars.reason, bars.certain, bars.rows) == (f"{LANDED} 2024-01-17 changed", True, 16)
+    (week,) = stale["plan_week"].ranges
+    assert (week.reason, week.certain) == ("features.plan_bars 2024-01-17 may change", False)
+
+
+def test_a_label_that_looks_into_the_next_month_is_stale_with_it():
+    ledgers = built()
+    changed(ledgers, BARS.id, np.datetime64("2024-02-05"))
+    causes = stale_partitions(LABELS, ledgers[LABELS.id].keys, ledgers, "1")
+    # 2024-01-31 reads three trade dates ahead, up to 2024-02-05.
+    assert {str(key): reason for key, reason in causes.items()} == {
+        "2024-01-01": "features.plan_bars 2024-02-05 changed",
+        "2024-02-01": "features.plan_bars 2024-02-05 changed",
+    }
+    ledgers = built()
+    changed(ledgers, BARS.id, np.datetime64("2024-02-06"))
+    assert [str(key) for key in stale_partitions(LABELS, ledgers[LABELS.id].keys, ledgers, "1")] == ["2024-02-01"]
+
+
+def test_content_that_comes_out_equal_makes_nothing_stale():
+    ledgers = built()
+    changed(ledgers, BARS.id, DAY, f"{BARS.id} {DAY}")
+    assert plan(ledgers).tables == ()
+
+
+def test_contents_that_change_places_are_a_change():
+    one, other = DAY, np.datetime64("2024-01-18")
+    before, after = built(), built({one: f"bars {other}", other: f"bars {one}"})
+    assert (fingerprints(EVER, DAYS[-1:], before) == fingerprints(EVER, DAYS[-1:], after)).all()  # BARS is the same
+    assert stale_partitions(BARS, np.array([one, other]), before | {LANDED: after[LANDED]}, "1").keys() == {one, other}
+    swapped = before[BARS.id].hashes.copy()
+    at = before[BARS.id].at(np.array([one, other]))
+    swapped[at] = swapped[at[::-1]]
+    ledgers = before | {BARS.id: replace(before[BARS.id], hashes=swapped)}
+    assert stale_partitions(EVER, DAYS[-1:], ledgers, "1"), "the window's sum forgets which day held what"
+
+
+def test_an_empty_input_partition_and_none_at_all_are_different_facts():
+    with_empty = built({DAY: ""})
+    landed = with_empty[LANDED]
+    keep = landed.keys != DAY
+    without = with_empty | {LANDED: Ledger(*(getattr(landed, name)[keep] for name in Ledger.__dataclass_fields__))}
+    (one,), (other,) = (fingerprints(BARS, np.array([DAY]), ledgers) for ledgers in (with_empty, without))
+    assert one != other
+
+
+def test_equal_inputs_have_different_fingerprints_in_different_tables_and_places():
+    ledgers = built()
+    twice = replace(WEEK, reads=(Read(BARS.id, back=5), Read(BARS.id, back=5)))
+    prints = {fingerprints(table, np.array([DAY]), ledgers)[0] for table in (WEEK, twice, replace(WEEK, name="other"))}
+    assert len(prints) == 3
+
+
+def test_a_new_code_version_makes_every_partition_of_its_table_stale_for_certain_and_says_which():
+    stale = {item.table.name: item for item in plan(built(), VERSIONS | {WEEK.id: "2"}).tables}
+    assert set(stale) == {"plan_week", "plan_labels"}
+    (week,) = stale["plan_week"].ranges
+    assert (week.partitions, week.reason, week.certain) == (len(DAYS), "code changed: 1 → 2", True)
+    assert not any(part.certain for part in stale["plan_labels"].ranges)
+
+
+def test_landed_dates_without_content_are_missing():
+    ledgers = built()
+    ledgers[BARS.id] = Ledger(*(getattr(ledgers[BARS.id], name)[:-1] for name in Ledger.__dataclass_fields__))
+    (first, *_) = plan(ledgers).tables
+    assert (first.table, first.ranges[0].first, first.ranges[0].reason) == (BARS, str(DAYS[-1]), "missing")
+
+
+def test_the_digest_names_the_stale_set_and_what_it_was_found_on():
+    ledgers = built()
+    changed(ledgers, LANDED, DAY)
+    again = built()
+    changed(again, LANDED, DAY)
+    other = built()
+    changed(other, LANDED, DAY, "corrected otherwise")
+    assert plan(ledgers).digest == plan(again).digest != plan(other).digest
+
+
+def test_a_sunday_evening_belongs_to_monday_whose_partition_exists_from_monday_on():
+    assert str(newest_trade_date(pd.Timestamp("2024-06-02 23:30", tz="America/Chicago"))) == "2024-05-31"
+    assert str(newest_trade_date(pd.Timestamp("2024-06-03 00:30", tz="America/Chicago"))) == "2024-06-03"
+
+
+def test_windows_that_touch_or_nearly_touch_are_read_at_once():
+    days = np.array(["2024-01-15", "2024-01-17", "2024-02-26"], "datetime64[D]")
+    intervals = read_intervals(WEEK, WEEK.reads[0], days)
+    assert [(str(a), str(b)) for a, b in intervals] == [("2024-01-08", "2024-01-17"), ("2024-02-19", "2024-02-26")]
