@@ -295,7 +295,8 @@ def _print_plan(stale: Sequence[TablePlan]) -> None:
     grid = Grid("table", "partitions", "rows (est.)", "from", "to", "why")
     for item in stale:
         for number, part in enumerate(item.ranges[:_RANGES_SHOWN]):
-            head = (item.table.id, f"{len(item.partitions):,}", f"{item.rows:,}") if number == 0 else ("", "", "")
+            rows = "unknown" if item.rows is None else f"{item.rows:,}"
+            head = (item.table.id, f"{len(item.partitions):,}", rows) if number == 0 else ("", "", "")
             grid.add_row(*head, part.first, part.last, part.reason)
         if len(item.ranges) > _RANGES_SHOWN:
             grid.add_row("", "", "", "", "", f"… and {len(item.ranges) - _RANGES_SHOWN} more ranges (--json)")

@@ -124,7 +124,7 @@ def refresh(
     plan of `wanted`. Raises NeverCurrentError.
     """
     seen: set[str] = set()
-    small = sum(item.rows for item in plan.tables) <= SMALL_REFRESH_ROWS
+    small = sum(np.inf if item.rows is None else item.rows for item in plan.tables) <= SMALL_REFRESH_ROWS
     with _instance(home) as instance, current.warehouse.kept_open() if small else nullcontext():
         while plan.tables:
             if plan.digest in seen:

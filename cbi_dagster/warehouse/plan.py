@@ -169,31 +169,32 @@ def _extent(table: Table, read: Read, partitions: np.ndarray, keys: np.ndarray) 
 class StaleRange:
     """Neighbouring stale partitions of a table with one reason; `first` and `last` are partition keys, inclusive.
 
-    `certain` is false where the partitions only depend on others that will be rebuilt and may come out equal.
+    `rows` is an estimate from the ledger: what the partitions held, or the table's mean for those without content; None
+    for a table that has none yet. `certain` is false where the partitions only depend on others that will be rebuilt
+    and may come out equal.
     """
 
     first: str
     last: str
     partitions: int
-    rows: int
+    rows: int | None
     reason: str
     certain: bool
 
 
 @dataclass(frozen=True)
 class TablePlan:
-    """The stale partitions of a table (datetime64[D], ascending), and the same as ranges with reasons.
-
-    `rows` is an estimate from the ledger: what the partitions held, or the table's mean for those without content.
-    """
+    """The stale partitions of a table (datetime64[D], ascending), and the same as ranges with reasons."""
 
     table: Table
     partitions: np.ndarray
     ranges: tuple[StaleRange, ...]
 
     @property
-    def rows(self) -> int:
-        return sum(item.rows for item in self.ranges)
+    def rows(self) -> int | None:
+        """The estimates of its ranges together; None where nothing is known."""
+        rows = [item.rows for item in self.ranges if item.rows is not None]
+        return sum(rows) if len(rows) == len(self.ranges) else None
 
 
 @dataclass(frozen=True)
@@ -305,7 +306,7 @@ def _changed_input(
 
 def _ranges(table: Table, expected: np.ndarray, causes: Mapping[int, _Cause], ledger: Ledger) -> Iterator[StaleRange]:
     at = ledger.at(expected)
-    mean = float(ledger.row_counts.mean()) if len(ledger.row_counts) else 0.0
+    mean = float(ledger.row_counts.mean()) if len(ledger.row_counts) else np.nan
     rows = np.where(at >= 0, ledger.row_counts[at] if len(ledger.keys) else 0, mean)
     group: list[int] = []
     for i in [*sorted(causes), -1]:
@@ -324,12 +325,13 @@ def _range(
     table: Table, expected: np.ndarray, causes: Sequence[_Cause], rows: np.ndarray, group: Sequence[int]
 ) -> StaleRange:
     dates = [date for cause in causes for date in (cause.first, cause.last) if date is not None]
+    estimate = float(rows[group].sum())
     whole = _Cause(causes[0].kind, causes[0].source, min(dates, default=None), max(dates, default=None))
     return StaleRange(
         first=key_label(table, expected[group[0]]),
         last=key_label(table, expected[group[-1]]),
         partitions=len(group),
-        rows=round(float(rows[group].sum())),
+        rows=None if np.isnan(estimate) else round(estimate),
         reason=whole.text,
         certain=whole.kind != "through",
     )

@@ -165,6 +165,13 @@ def test_landed_dates_without_content_are_missing():
     ledgers[BARS.id] = Ledger(*(getattr(ledgers[BARS.id], name)[:-1] for name in Ledger.__dataclass_fields__))
     (first, *_) = plan(ledgers).tables
     assert (first.table, first.ranges[0].first, first.ranges[0].reason) == (BARS, str(DAYS[-1]), "missing")
+    assert first.rows == 16, "the mean of the others"
+
+
+def test_the_rows_of_a_table_that_was_never_built_are_unknown():
+    ledgers = built()
+    del ledgers[WEEK.id]
+    assert {item.table: item.rows for item in plan(ledgers).tables} == {WEEK: None, LABELS: 32}
 
 
 def test_the_digest_names_the_stale_set_and_what_it_was_found_on():
