@@ -112,6 +112,8 @@ def land_all(landing: Landing, files: Sequence[Path]) -> tuple[list[LandingRepor
         for file in files:
             try:
                 reports.append(landing.land([file]))
+            except ExceptionGroup as group:
+                refused += [f"{file.name}: {error}" for error in group.exceptions]
             except (DeliveryError, DatasetMismatchError) as error:
                 refused.append(str(error).replace(str(file), file.name))
         return reports, refused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+import zipfile
 from pathlib import Path
 
 import dagster as dg
@@ -12,10 +13,12 @@ import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from cbi_dagster.catalog import TABLES
+from cbi_dagster.config.universe import load_universe
 from cbi_dagster.definitions import build_defs, builder
 from cbi_dagster.home import Home
 from cbi_dagster.jobs import RANGE_END_TAG, RANGE_START_TAG
-from cbi_dagster.sensors import Seen, Watched, build_sensors, look
+from cbi_dagster.sensors import Seen, Watched, build_sensors, land_all, look
+from cbi_dagster.vendors.databento.landing import Landing
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster.warehouse.io_manager import WarehouseIOManager
@@ -154,6 +157,20 @@ def test_a_broken_file_is_refused_by_name_and_the_others_are_landed(scene, deliv
     assert len(tick.run_requests) == 1
     assert scene.warehouse.read(TABLES["ops.landed_files"])["source_file"].to_pylist() == [good.name]
     assert scene.tick(scene.landing, tick.cursor).skip_message.startswith("0 files ready, 0 still settling")
+
+
+def test_a_zip_of_several_broken_files_is_refused_and_the_others_are_landed(scene, delivery, tmp_path):
+    good = sorted(delivery.glob("*202303*.ohlcv-1h*"))[0]
+    with zipfile.ZipFile(tmp_path / "job.zip", "w") as archive:
+        archive.writestr("a.ohlcv-1h.dbn.zst", good.read_bytes()[:5000])
+        archive.writestr("b.ohlcv-1h.dbn.zst", b"")
+    scene.warehouse.ensure(TABLES.values())
+    reports, refused = land_all(
+        Landing(scene.warehouse, scene.home.landing, load_universe()), [tmp_path / "job.zip", good]
+    )
+    assert [report.files["source_file"].tolist() for report in reports] == [[good.name]]
+    assert ["incomplete" in refused[0], "0 bytes" in refused[1]] == [True, True]
+    assert all(reason.startswith("job.zip: ") for reason in refused)
 
 
 def test_without_a_directory_the_landing_sensor_says_how_to_name_one(scene):
