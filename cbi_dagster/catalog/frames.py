@@ -12,6 +12,10 @@ import pyarrow.compute as pc
 from cbi_dagster.catalog.model import Column, Table, Type
 
 
+#: What NULLs turn into NaN or None otherwise.
+_NULLABLE: dict[Type, Any] = {Type.INT64: pd.Int64Dtype(), Type.BOOL: pd.BooleanDtype()}
+
+
 def to_array(column: Column, values: pd.Series | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Values of a column as Arrow of its declared type.
 
@@ -78,11 +82,11 @@ def _series(column: Column, array: pa.ChunkedArray, required: bool, table: Table
     if column.type is Type.STRING:
         if table.intraday:
             return array.dictionary_encode().unify_dictionaries().to_pandas()
-        return pd.Series(array.to_pandas(), dtype=object)
+        return array.to_numpy()
     if column.type is Type.DATE:
         return array.cast(pa.timestamp("ns")).to_numpy()
     if column.type is Type.TIMESTAMP:
-        return pd.Series(array.cast(pa.timestamp("ns")).to_numpy()).dt.tz_localize("UTC")
+        return pd.DatetimeIndex(array.cast(pa.timestamp("ns")).to_numpy()).tz_localize("UTC")
     if column.type is Type.FLOAT64 or required:
         return array.to_numpy()
-    return array.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get)
+    return _NULLABLE[column.type].__from_arrow__(array)
