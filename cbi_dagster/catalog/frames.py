@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 
 from cbi_dagster.catalog.model import Column, Table, Type
 
-
 #: What NULLs turn into NaN or None otherwise.
 _NULLABLE: dict[Type, Any] = {Type.INT64: pd.Int64Dtype(), Type.BOOL: pd.BooleanDtype()}
 
