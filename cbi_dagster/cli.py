@@ -552,8 +552,12 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
 @click.option("--watch", help="Directory or fsspec URL that vendor files arrive in: land and refresh by themselves.")
 def ui(port: int, watch: str | None) -> None:
     """Open the Dagster UI: web server and daemon, until Ctrl-C."""
+    from cbi_dagster.runs import opened_instance
+
     home = Home.from_environment()
     _open(home)
+    with opened_instance(home):
+        pass  # web server and daemon find the databases ready, whatever else starts meanwhile
     environment = {**os.environ, "CBI_HOME": str(home.path), "DAGSTER_HOME": str(home.dagster)}
     if watch is not None:
         environment["CBI_WATCH"] = watch if "://" in watch else str(Path(watch).resolve())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,4 +55,7 @@ class Home:
         self.landing.mkdir(parents=True, exist_ok=True)
         config = self.dagster / "dagster.yaml"
         if not config.exists():
-            config.write_text(DAGSTER_YAML, encoding="utf-8")
+            # Whole or not there at all: another process may be reading it.
+            partial = config.with_name(f"{uuid.uuid4().hex}.part")
+            partial.write_text(DAGSTER_YAML, encoding="utf-8")
+            partial.replace(config)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import sqlite3
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def backfill(
     daily = [item for item in tables if not isinstance(item.partitioning, Monthly)]
     monthly = [item for item in tables if isinstance(item.partitioning, Monthly)]
     current = builder(home.warehouse, home.landing)
-    with _instance(home) as instance:
+    with opened_instance(home) as instance:
         for group, partitions in ((daily, TRADE_DATES), (monthly, MONTHS)):
             if group:
                 tags = run_tags(group, partitions, first, last, only_stale=False)
@@ -125,7 +126,7 @@ def refresh(
     """
     seen: set[str] = set()
     small = sum(np.inf if item.rows is None else item.rows for item in plan.tables) <= SMALL_REFRESH_ROWS
-    with _instance(home) as instance, current.warehouse.kept_open() if small else nullcontext():
+    with opened_instance(home) as instance, current.warehouse.kept_open() if small else nullcontext():
         while plan.tables:
             if plan.digest in seen:
                 raise NeverCurrentError(
@@ -141,9 +142,17 @@ def refresh(
 
 
 @contextmanager
-def _instance(home: Home) -> Iterator[dg.DagsterInstance]:
+def opened_instance(home: Home) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of a state directory, created on first use.
+
+    Dagster creates its databases in steps that two processes must not mix: the lock is SQLite's own, so that it works
+    everywhere and dies with its holder.
+    """
     home.prepare()
-    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+    with closing(sqlite3.connect(home.dagster / "creation.lock", timeout=60, isolation_level=None)) as lock:
+        lock.execute("BEGIN EXCLUSIVE")
+        instance = dg.DagsterInstance.from_config(str(home.dagster))
+    with instance:
         yield instance
 
 

@@ -100,3 +100,32 @@ def test_a_delivery_that_lands_during_a_refresh_is_in_the_next_one(home: World, 
     assert ended(refresh) == REBUILT
     assert ended(started(home, "refresh", *SELECTED)) in (NOTHING_STALE, REBUILT)
     require_consistent(home, World(tmp_path / "scratch"), delivery, file)
+
+
+def test_processes_that_create_the_dagster_instance_together_all_find_it_whole(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys\n"
+        "from cbi_dagster.home import Home\n"
+        "from cbi_dagster.runs import opened_instance\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "with opened_instance(Home(pathlib.Path(sys.argv[1]))) as instance:\n"
+        "    print(instance.get_runs_count(), instance.event_log_storage.get_dynamic_partitions('x'))\n"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "home")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        output, errors = process.communicate(timeout=120)
+        assert (process.returncode, output) == (0, "0 []\n"), errors
