@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from cbi_dagster.assets import features, market_data, raw_intelligence, training
+from cbi_dagster.assets import features, market_data, mes, raw_intelligence, training
 from cbi_dagster.assets.table_asset import IO_MANAGER_KEY
 from cbi_dagster.catalog import ASSET_TABLES
 from cbi_dagster.catalog.versions import code_version
@@ -39,7 +39,7 @@ def build_defs(*, io_manager: dg.IOManager | None = None, checks: bool = True) -
         assets=[
             *market_data.LANDED,
             *raw_intelligence.LANDED,
-            *dg.load_assets_from_modules([market_data, raw_intelligence, features, training]),
+            *dg.load_assets_from_modules([market_data, raw_intelligence, mes, features, training]),
         ],
         resources={IO_MANAGER_KEY: io_manager or WarehouseIOManager(current)},
         asset_checks=CHECKS if checks else [],

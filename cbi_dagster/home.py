@@ -49,6 +49,11 @@ class Home:
         """The Dagster instance (`DAGSTER_HOME`)."""
         return self.path / "dagster"
 
+    @property
+    def claims(self) -> Path:
+        """Lock files of the runs that `cbi` processes execute."""
+        return self.path / "claims"
+
     def prepare(self) -> None:
         """Create the directories and the instance's dagster.yaml where they are missing."""
         self.dagster.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, Monthly, Table, t
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.definitions import build_defs, builder
 from cbi_dagster.home import Home
-from cbi_dagster.jobs import QUIET, next_run, run_tags
+from cbi_dagster.jobs import QUIET, claimed, end_orphans, next_run, run_tags
 from cbi_dagster.partitions import MONTHS, TRADE_DATES
 from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
@@ -84,7 +84,7 @@ def backfill(
         for group, partitions in ((daily, TRADE_DATES), (monthly, MONTHS)):
             if group:
                 tags = run_tags(group, partitions, first, last, only_stale=False)
-                if not _run(current, instance, group, tags, on_table):
+                if not _run(home, current, instance, group, tags, on_table):
                     return False
     return True
 
@@ -135,7 +135,7 @@ def refresh(
                 )
             seen.add(plan.digest)
             run = next_run(plan)
-            if not _run(current, instance, run.tables, run.tags, on_table):
+            if not _run(home, current, instance, run.tables, run.tags, on_table):
                 return False
             plan = current.plan(wanted)
     return True
@@ -143,7 +143,7 @@ def refresh(
 
 @contextmanager
 def opened_instance(home: Home) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance of a state directory, created on first use.
+    """The Dagster instance of a state directory, created on first use, without runs whose process was killed.
 
     Dagster creates its databases in steps that two processes must not mix: the lock is SQLite's own, so that it works
     everywhere and dies with its holder.
@@ -153,11 +153,17 @@ def opened_instance(home: Home) -> Iterator[dg.DagsterInstance]:
         lock.execute("BEGIN EXCLUSIVE")
         instance = dg.DagsterInstance.from_config(str(home.dagster))
     with instance:
+        end_orphans(home.claims, instance)
         yield instance
 
 
 def _run(
-    current: Builder, instance: dg.DagsterInstance, tables: Sequence[Table], tags: dict[str, str], on_table: OnTable
+    home: Home,
+    current: Builder,
+    instance: dg.DagsterInstance,
+    tables: Sequence[Table],
+    tags: dict[str, str],
+    on_table: OnTable,
 ) -> bool:
     clock = time.perf_counter()
 
@@ -169,12 +175,14 @@ def _run(
 
     # Every write is validated; the asset checks, which read all of it again, belong to the UI's and the daemon's runs.
     defs = build_defs(io_manager=WarehouseIOManager(current, written), checks=False)
-    result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
-        instance=instance,
-        run_id=str(uuid.uuid4()),
-        asset_selection=[asset_key(item.id) for item in tables],
-        tags=tags,
-        run_config=QUIET,
-        raise_on_error=False,
-    )
+    run_id = str(uuid.uuid4())
+    with claimed(home.claims, run_id):
+        result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            asset_selection=[asset_key(item.id) for item in tables],
+            tags=tags,
+            run_config=QUIET,
+            raise_on_error=False,
+        )
     return bool(result.success)

@@ -21,7 +21,7 @@ from cbi_dagster.assets.table_asset import asset_key
 from cbi_dagster.catalog import TABLES
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import Home
-from cbi_dagster.jobs import QUIET, next_run
+from cbi_dagster.jobs import QUIET, end_orphans, next_run
 from cbi_dagster.vendors.databento.delivery import DeliveryError, is_delivered_name
 from cbi_dagster.vendors.databento.landing import DatasetMismatchError, Landing, LandingReport
 from cbi_dagster.warehouse.builder import Builder
@@ -119,8 +119,9 @@ def land_all(landing: Landing, files: Sequence[Path]) -> tuple[list[LandingRepor
         return reports, refused
 
 
-def needed_runs(context: dg.SensorEvaluationContext, builder: Builder) -> Iterator[dg.RunRequest]:
+def needed_runs(context: dg.SensorEvaluationContext, home: Home, builder: Builder) -> Iterator[dg.RunRequest]:
     """The next run of the plan, unless one is under way: what is stale then is known when it has ended."""
+    end_orphans(home.claims, context.instance)
     if context.instance.get_runs_count(_IN_PROGRESS):
         return
     plan = builder.plan()
@@ -168,12 +169,12 @@ def build_sensors(
             context.log.info(f"landed {len(ready) - len(refused)} files with {rows} rows, refused {len(refused)}")
         done = {path: Seen(known[path].stamp, known[path].since, done=True) for path in ready}
         cursor = json.dumps({path: (s.stamp, s.since, s.done) for path, s in (known | done).items()})
-        requests = list(needed_runs(context, builder)) if ready else []
+        requests = list(needed_runs(context, home, builder)) if ready else []
         skip = None if requests else f"{len(ready)} files ready, {waiting} still settling in {watched}"
         return dg.SensorResult(run_requests=requests, cursor=cursor, skip_reason=dg.SkipReason(skip) if skip else None)
 
     def refresh_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        requests = list(needed_runs(context, builder))
+        requests = list(needed_runs(context, home, builder))
         reason = None if requests else dg.SkipReason("nothing is stale, or a refresh is under way")
         return dg.SensorResult(run_requests=requests, skip_reason=reason)
 

@@ -77,6 +77,7 @@ def daily_ml_matrix(
     technicals_daily: pd.DataFrame,
     fx_cross_daily: pd.DataFrame,
     biofuel_daily: pd.DataFrame,
+    golden_zone_daily: pd.DataFrame,
     regime_calendar: pd.DataFrame,
     regime_weights: pd.DataFrame,
 ) -> pa.Table:
@@ -87,6 +88,7 @@ def daily_ml_matrix(
         "technicals": technicals_daily,
         "fx": fx_cross_daily.rename(columns=FX_FIELDS),
         "biofuel": biofuel_daily,
+        "golden_zone": golden_zone_daily,
     }
     regimes = RegimeCache(regime_calendar, regime_weights)
     return consolidate(futures_continuous_1d, families, regimes, DAILY_ML_MATRIX, load_universe())

@@ -29,13 +29,16 @@ def asset_key(table_id: str) -> dg.AssetKey:
     return dg.AssetKey(table_id.split("."))
 
 
-def table_asset(table: Table) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Make an asset of a function whose parameters are the tables it reads, by name and in declared order."""
+def table_asset(table: Table, **stand_for: str) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Make an asset of a function whose parameters are the tables it reads, by name and in declared order.
+
+    `stand_for` names the table behind a parameter that is called otherwise, where one function serves several tables.
+    """
 
     def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
         parameters = list(inspect.signature(function).parameters)
         sources = [read.source.partition(".")[2] for read in table.reads]
-        if parameters != sources:
+        if [stand_for.get(name, name) for name in parameters] != sources:
             raise TypeError(f"{table.id} reads {sources}, but {function.__name__} takes {parameters}")
         FUNCTIONS[table.id] = function
         partitions = partitions_of(table)

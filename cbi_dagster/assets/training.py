@@ -10,11 +10,12 @@ from cbi_dagster.assets.table_asset import table_asset
 from cbi_dagster.catalog import Table
 from cbi_dagster.catalog.model import FIRST_TRADE_DATE
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR, REGIME_WEIGHTS
-from cbi_dagster.catalog.tables.training import MES_TRAINING, ZL_TRAINING
-from cbi_dagster.config.horizons import Horizon, load_horizons
+from cbi_dagster.catalog.tables.training import MES_BAR_TRAINING, MES_TRAINING, ZL_TRAINING
+from cbi_dagster.config.horizons import Horizon, IntradayHorizon, load_horizons
 from cbi_dagster.config.regimes import load_regimes
 from cbi_dagster.matrix import regimes
-from cbi_dagster.training.frames import TrainingFrame, split_by_maturity
+from cbi_dagster.training.frames import TrainingFrame, split_by_maturity, with_resampled_bars
+from cbi_dagster.training.intraday import split_by_label
 from cbi_dagster.warehouse.builder import Built
 
 
@@ -35,7 +36,7 @@ def _built(table: Table, frame: TrainingFrame) -> Built:
     return Built(frame.rows[[column.name for column in table.columns]], nothing, frame.unlabelled_counts())
 
 
-def _daily_asset(table: Table, horizon: Horizon) -> dg.AssetsDefinition:
+def _zl_asset(table: Table, horizon: Horizon) -> dg.AssetsDefinition:
     @table_asset(table)
     def training_table(daily_ml_matrix: pd.DataFrame, futures_continuous_1d: pd.DataFrame) -> Built:
         return _built(table, split_by_maturity(daily_ml_matrix, futures_continuous_1d, horizon, load_horizons().splits))
@@ -43,9 +44,27 @@ def _daily_asset(table: Table, horizon: Horizon) -> dg.AssetsDefinition:
     return training_table
 
 
-zl_training = [
-    _daily_asset(table, horizon) for table, horizon in zip(ZL_TRAINING, load_horizons().daily("ZL"), strict=True)
-]
-mes_training = [
-    _daily_asset(table, horizon) for table, horizon in zip(MES_TRAINING, load_horizons().daily("MES"), strict=True)
-]
+def _mes_asset(table: Table, horizon: Horizon) -> dg.AssetsDefinition:
+    @table_asset(table)
+    def training_table(
+        daily_ml_matrix: pd.DataFrame, mes_horizons_daily: pd.DataFrame, futures_continuous_1d: pd.DataFrame
+    ) -> Built:
+        rows = with_resampled_bars(daily_ml_matrix, mes_horizons_daily, horizon.symbol)
+        return _built(table, split_by_maturity(rows, futures_continuous_1d, horizon, load_horizons().splits))
+
+    return training_table
+
+
+def _mes_bar_asset(table: Table, horizon: IntradayHorizon) -> dg.AssetsDefinition:
+    @table_asset(table, bars=f"mes_{horizon.name}")
+    def training_table(bars: pd.DataFrame, regime_calendar: pd.DataFrame, regime_weights: pd.DataFrame) -> Built:
+        cache = regimes.RegimeCache(regime_calendar, regime_weights)
+        return _built(table, split_by_label(bars, cache, horizon, load_horizons().splits))
+
+    return training_table
+
+
+_HORIZONS = load_horizons()
+zl_training = [_zl_asset(*pair) for pair in zip(ZL_TRAINING, _HORIZONS.daily("ZL"), strict=True)]
+mes_training = [_mes_asset(*pair) for pair in zip(MES_TRAINING, _HORIZONS.daily("MES"), strict=True)]
+mes_bar_training = [_mes_bar_asset(*pair) for pair in zip(MES_BAR_TRAINING, _HORIZONS.intraday("MES"), strict=True)]

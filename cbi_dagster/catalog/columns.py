@@ -8,6 +8,13 @@ of the history has factor 1.
 from __future__ import annotations
 
 from cbi_dagster.catalog.indicator_columns import BIOFUEL, FX, FX_CROSS, TECHNICALS
+from cbi_dagster.catalog.mes_columns import (
+    BAR_TECHNICALS,
+    GOLDEN_ZONE,
+    GOLDEN_ZONE_BAR,
+    GOLDEN_ZONE_SESSION,
+    PERIOD_BARS,
+)
 from cbi_dagster.catalog.model import Column, Type
 
 _S, _I, _F, _B, _D, _T = Type.STRING, Type.INT64, Type.FLOAT64, Type.BOOL, Type.DATE, Type.TIMESTAMP
@@ -30,6 +37,11 @@ _IDENTITY = [
     Column("currency", _S, "Currency of the price."),
     Column("timestamp", _T, "Decision time of the row: the session close of its symbol (UTC)."),
     Column("ts_event", _T, "Start of the bar (UTC, inclusive)."),
+    Column(
+        "bar_close_ts",
+        _T,
+        "End of the bar's block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).",
+    ),
 ]
 
 _BARS = [
@@ -357,23 +369,6 @@ _POLICY = [
     Column("policy_trump_recency_decay", _F, "exp(-hours since the latest scored event / 24).", "fraction", ge=0, le=1),
 ]
 
-_GOLDEN_ZONE = [
-    Column("state", _I, "0 outside the golden zone, 1 inside, 2 deep.", "", ge=0, le=2),
-    Column("swing_high", _F, "High of the active swing, in the price of the row's contract.", _PRICE),
-    Column("swing_low", _F, "Low of the active swing, in the price of the row's contract.", _PRICE),
-    Column("fib_50", _F, "50 % retracement of the active swing.", _PRICE),
-    Column("fib_618", _F, "61.8 % retracement of the active swing.", _PRICE),
-    Column(
-        "vol_decay_slope",
-        _F,
-        "Slope of normalised volume over the 5 bars before the candidate bar, per bar.",
-        "fraction per bar",
-    ),
-    Column(
-        "qualified_trigger", _B, "Whether a close qualified in the session: back across fib_50 on expanding volume."
-    ),
-]
-
 _MATRIX = [
     Column("feature_version", _S, "Version of the set of features in the row."),
 ]
@@ -521,7 +516,11 @@ _ALL = (
     *_MACRO,
     *_REGIMES,
     *_POLICY,
-    *_GOLDEN_ZONE,
+    *BAR_TECHNICALS,
+    *PERIOD_BARS,
+    *GOLDEN_ZONE,
+    *GOLDEN_ZONE_BAR,
+    *GOLDEN_ZONE_SESSION,
     *_MATRIX,
     *_TRAINING,
     *_OPS,

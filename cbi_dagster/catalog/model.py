@@ -81,12 +81,15 @@ class Read:
     """An input and the trade dates around D that D's partition may depend on.
 
     `back` counts trade dates (Mon-Fri, holidays included) before D, or is INCEPTION; `forward` counts trade dates
-    after D. `(0, 0)` reads D alone.
+    after D. `(0, 0)` reads D alone. `columns` and `symbols` narrow what is read of a table (empty: all); what makes a
+    partition stale is still the input's whole partition.
     """
 
     source: str
     back: int | Inception = 0
     forward: int = 0
+    columns: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
 
     @property
     def history(self) -> str:
@@ -218,7 +221,8 @@ class Table:
     @property
     def intraday(self) -> bool:
         """Whether a row is a bar inside a session rather than one row per symbol and date."""
-        return isinstance(self.partitioning, Daily) and "ts_event" in self.key
+        inside = not {"ts_event", "bar_close_ts"}.isdisjoint(self.key)
+        return inside and not isinstance(self.partitioning, Unpartitioned)
 
     def column(self, name: str) -> Column:
         return self._index[name]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from cbi_dagster.catalog.model import Table
-from cbi_dagster.catalog.tables import features, market_data, ops, raw_intelligence, regimes, training
+from cbi_dagster.catalog.tables import features, market_data, mes, ops, raw_intelligence, regimes, training
 
 
 def _declared(module: ModuleType) -> Iterator[Table]:
@@ -31,7 +31,9 @@ OPS_TABLES: tuple[Table, ...] = tuple(_declared(ops))
 #: Tables made by assets, inputs before the tables that read them.
 ASSET_TABLES: tuple[Table, ...] = tuple(
     dict.fromkeys(
-        item for module in (market_data, raw_intelligence, regimes, features, training) for item in _declared(module)
+        item
+        for module in (market_data, raw_intelligence, regimes, mes, features, training)
+        for item in _declared(module)
     )
 )
 TABLES: dict[str, Table] = {item.id: item for item in (*OPS_TABLES, *ASSET_TABLES)}

@@ -12,7 +12,7 @@ as complete then. Blocks without trades have no bar.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -37,27 +37,31 @@ _MINUTE_NS = 60_000_000_000
 _DAY_MINUTES = 1440
 
 _Arrays = dict[str, npt.NDArray[np.generic]]
+_Positions = npt.NDArray[np.intp]
 
 
 class InvalidBarsError(ValueError):
     """Intraday bars or sessions that cannot be resampled: a missing column, a repeated bar, several markets."""
 
 
-def resampled_bars(bars: Mapping[str, pd.DataFrame], continuous: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Bars of every horizon of `HORIZON_MINUTES`, made of the bars of each session's own contract only.
+def resampled_bars(
+    bars: Mapping[str, pd.DataFrame], continuous: pd.DataFrame, horizons: Collection[str] = tuple(HORIZON_MINUTES)
+) -> dict[str, pd.DataFrame]:
+    """Bars of the `horizons` (names of `HORIZON_MINUTES`), made of the bars of each session's own contract only.
 
     Args:
         bars: landed bars of one market's preferred continuous symbol by vendor schema (`ohlcv-1m`, `ohlcv-1h`),
-            either of which may be absent; in any order. `date`, `ts_event` (start of the bar, UTC),
-            `instrument_id`, `open`, `high`, `low`, `close`, `volume`, `session_covered`.
+            any of which may be absent; in any order. `date`, `ts_event` (start of the bar, UTC),
+            `instrument_id`, `open`, `high`, `low`, `close`, `volume`, `session_covered`. In place of a schema, the
+            name of a horizon stands for bars that this function has made: `date`, `bar_close_ts` and the values.
         continuous: that market's rows of `futures_continuous_1d`: `date`, `symbol`, `instrument_id`, `bar_source`,
             `adj_factor`. A session's `bar_source` names the schema its bars are taken from; sessions that are not
             listed, that were built from vendor day bars, or that the landed data does not cover yield nothing.
 
     Returns:
-        For each horizon a frame of `BAR_COLUMNS` sorted by `bar_close_ts` with a RangeIndex. `date` is the session's,
-        `symbol` (categorical) that of `continuous`; prices are unadjusted, and price x `adj_factor` is the adjusted
-        price (NaN where the factor is unknown). A horizon finer than a session's schema has no bars of it.
+        For each of the horizons a frame of `BAR_COLUMNS` sorted by `bar_close_ts` with a RangeIndex. `date` is the
+        session's, `symbol` (categorical) that of `continuous`; prices are unadjusted, and price x `adj_factor` is the
+        adjusted price (NaN where the factor is unknown). A horizon finer than a session's schema has no bars of it.
 
     Raises:
         InvalidBarsError: a column is missing, a bar or session is repeated, or there are several symbols.
@@ -72,18 +76,20 @@ def resampled_bars(bars: Mapping[str, pd.DataFrame], continuous: pd.DataFrame) -
         repeated = dates[1:][dates[1:] == dates[:-1]][0].astype("datetime64[D]")
         raise InvalidBarsError(f"the session {repeated} is listed twice; keep one row per trade date")
 
-    parts: dict[str, list[_Arrays]] = {horizon: [] for horizon in HORIZON_MINUTES}
-    for schema, minutes in _SCHEMA_MINUTES.items():
-        own = sessions[(sessions["bar_source"] == schema).to_numpy(bool)]
-        frame = bars.get(schema)
-        if frame is None or frame.empty or own.empty:
-            continue
-        level = _session_blocks(frame, own, schema)
-        for horizon, length in HORIZON_MINUTES.items():
+    lengths = {horizon: minutes for horizon, minutes in HORIZON_MINUTES.items() if horizon in horizons}
+    parts: dict[str, list[_Arrays]] = {horizon: [] for horizon in lengths}
+    for source, frame in bars.items():
+        if source in _SCHEMA_MINUTES:
+            minutes = _SCHEMA_MINUTES[source]
+            level = _session_blocks(frame, sessions[(sessions["bar_source"] == source).to_numpy(bool)], source)
+        else:
+            minutes = HORIZON_MINUTES[source]
+            level = _made_blocks(frame, sessions)
+        for horizon, length in lengths.items():
             if length >= minutes:
                 level = _merge(level, length)
                 parts[horizon].append(level)
-    return {horizon: _frame(found, sessions, HORIZON_MINUTES[horizon]) for horizon, found in parts.items()}
+    return {horizon: _frame(found, sessions, lengths[horizon]) for horizon, found in parts.items()}
 
 
 def _session_blocks(frame: pd.DataFrame, sessions: pd.DataFrame, schema: str) -> _Arrays:
@@ -93,6 +99,8 @@ def _session_blocks(frame: pd.DataFrame, sessions: pd.DataFrame, schema: str) ->
     for time, session and block.
     """
     _require(frame, "date", "ts_event", "instrument_id", "open", "high", "low", "close", "volume", "session_covered")
+    if frame.empty or sessions.empty:
+        return {"at": np.empty(0, np.int64), **{name: np.empty(0) for name in _VALUES}}
     session_days = sessions["date"].to_numpy("datetime64[D]")
     days = frame["date"].to_numpy("datetime64[D]")
     place = np.minimum(np.searchsorted(session_days, days), len(session_days) - 1)
@@ -101,9 +109,7 @@ def _session_blocks(frame: pd.DataFrame, sessions: pd.DataFrame, schema: str) ->
         & (sessions["instrument_id"].to_numpy(np.int64)[place] == frame["instrument_id"].to_numpy(np.int64))
         & frame["session_covered"].to_numpy(bool)
     )
-    starts = chicago_instants(session_days, SESSION_STARTS_AT).astype(np.int64)
-    offset = (utc_instants(frame["ts_event"]).astype("datetime64[ns]").astype(np.int64) - starts[place]) // _MINUTE_NS
-    at = days.astype(np.int64) * _DAY_MINUTES + offset
+    at = _minutes_at(days, session_days, place, frame["ts_event"])
     columns: _Arrays = {"at": at, **{name: frame[name].to_numpy() for name in _VALUES}}
     if not own.all():
         columns = {name: values[own] for name, values in columns.items()}
@@ -116,6 +122,28 @@ def _session_blocks(frame: pd.DataFrame, sessions: pd.DataFrame, schema: str) ->
             day = np.datetime64(int(columns["at"][row]) // _DAY_MINUTES, "D")
             raise InvalidBarsError(f"{schema} has two bars of one start in the session {day}; keep the landed last one")
     return columns
+
+
+def _made_blocks(frame: pd.DataFrame, sessions: pd.DataFrame) -> _Arrays:
+    """The same of bars of a horizon, in order of time; a bar is placed by the last minute of its block."""
+    _require(frame, "date", "bar_close_ts", *_VALUES)
+    session_days = sessions["date"].to_numpy("datetime64[D]")
+    days = frame["date"].to_numpy("datetime64[D]")
+    own = np.isin(days, session_days)
+    frame, days = frame[own], days[own]
+    at = _minutes_at(days, session_days, np.searchsorted(session_days, days), frame["bar_close_ts"]) - 1
+    order = np.argsort(at, kind="stable")
+    return {"at": at[order], **{name: frame[name].to_numpy()[order] for name in _VALUES}}
+
+
+def _minutes_at(
+    days: npt.NDArray[np.datetime64], session_days: npt.NDArray[np.datetime64], place: _Positions, instants: pd.Series
+) -> npt.NDArray[np.int64]:
+    """The key `at` of instants in the sessions `session_days[place]` of the trade dates `days`."""
+    starts = chicago_instants(session_days, SESSION_STARTS_AT).astype(np.int64)
+    offset = (utc_instants(instants).astype("datetime64[ns]").astype(np.int64) - starts[place]) // _MINUTE_NS
+    at: npt.NDArray[np.int64] = days.astype(np.int64) * _DAY_MINUTES + offset
+    return at
 
 
 def _merge(bars: _Arrays, minutes: int) -> _Arrays:

@@ -118,9 +118,10 @@ class Builder:
         if source is None:
             return self._read_landed(read.source, intervals)
         if not intervals:
-            return to_frame(source, source.arrow_schema(stored=True).empty_table())
+            empty = source.arrow_schema(stored=True).empty_table()
+            return to_frame(source, empty.select(list(read.columns)) if read.columns else empty)
         whole = isinstance(source.partitioning, Unpartitioned)
-        return to_frame(source, self.warehouse.read(source, None if whole else intervals))
+        return to_frame(source, self.warehouse.read(source, None if whole else intervals, read.columns, read.symbols))
 
     def write(self, build: Build, rows: pd.DataFrame | pa.Table | Built) -> tuple[ReplaceResult, Accounts | None]:
         """Check what a pure function returned and replace the build's partitions with the rows that belong to them."""

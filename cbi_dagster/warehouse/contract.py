@@ -273,9 +273,13 @@ class Warehouse(abc.ABC):
         self,
         table: Table,
         intervals: Sequence[tuple[np.datetime64, np.datetime64]] | None = None,
-        columns: Sequence[str] | None = None,
+        columns: Sequence[str] = (),
+        symbols: Sequence[str] = (),
     ) -> pa.Table:
-        """Rows whose partition column lies in any of the inclusive date `intervals` (None: all), sorted by key."""
+        """Rows whose partition column lies in any of the inclusive date `intervals` (None: all), sorted by key.
+
+        `columns` and `symbols`: only these (empty: all).
+        """
 
     @abc.abstractmethod
     def replace(

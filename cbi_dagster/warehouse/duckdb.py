@@ -188,18 +188,24 @@ class DuckDBWarehouse(Warehouse):
         self,
         table: Table,
         intervals: Sequence[tuple[np.datetime64, np.datetime64]] | None = None,
-        columns: Sequence[str] | None = None,
+        columns: Sequence[str] = (),
+        symbols: Sequence[str] = (),
     ) -> pa.Table:
-        names = [table.column(name).name for name in columns] if columns else [c.name for c in table.stored_columns]
+        names = [table.column(name).name for name in columns] or [column.name for column in table.stored_columns]
         select = ", ".join(f'"{name}"' for name in names)
         order = ", ".join(f'"{name}"' for name in table.key)
-        sql = f'SELECT {select} FROM "{table.dataset}"."{table.name}"'
+        conditions: list[str] = []
         parameters: list[object] = []
         if intervals is not None:
             column = table.partitioning.column
             terms = [f'"{column}" BETWEEN ? AND ?'] * len(intervals)
-            sql += f" WHERE {' OR '.join(terms) or 'false'}"
-            parameters = [bound.astype(object) for interval in intervals for bound in interval]
+            conditions.append(f"({' OR '.join(terms) or 'false'})")
+            parameters += [bound.astype(object) for interval in intervals for bound in interval]
+        if symbols:
+            conditions.append("symbol IN (SELECT unnest(?))")
+            parameters.append(list(symbols))
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        sql = f'SELECT {select} FROM "{table.dataset}"."{table.name}"{where}'
         with self.connection() as connection:
             rows = connection.sql(f"{sql} ORDER BY {order}", params=parameters).to_arrow_table()
         # DuckDB labels instants with the session's time zone; the instants themselves are the same.

@@ -13,8 +13,9 @@ from cbi_dagster.catalog.tables.features import (
     TECHNICALS_DAILY,
     VOLATILITY_DAILY,
 )
+from cbi_dagster.catalog.tables.mes import GOLDEN_ZONE_1H, GOLDEN_ZONE_DAILY, MES_HORIZONS_DAILY, MES_INTRADAY
 from cbi_dagster.config.biofuel import load_biofuel
-from cbi_dagster.features import biofuel, fibs, fx, pivots, volatility
+from cbi_dagster.features import biofuel, fibs, fx, mes_horizons, pivots, volatility
 from cbi_dagster.vendors.macro import trade_dates_within
 
 
@@ -30,6 +31,14 @@ def test_declared_windows_are_those_the_functions_enforce() -> None:
     assert backs(FX_CROSS_DAILY) == [fx.CROSS_BACK_TRADE_DATES]
     oldest = max(load_biofuel().max_staleness_days.values())
     assert backs(BIOFUEL_DAILY) == [biofuel.BACK_TRADE_DATES, biofuel.BACK_TRADE_DATES + trade_dates_within(oldest)]
+
+
+def test_the_windows_of_mes_tables_reach_back_to_the_anchor() -> None:
+    for table, (horizon, back) in zip(MES_INTRADAY, mes_horizons.BACK_TRADE_DATES.items(), strict=True):
+        assert (table.name, set(backs(table))) == (f"mes_{horizon}", {back})
+    assert backs(MES_HORIZONS_DAILY) == [mes_horizons.DAILY_BACK_TRADE_DATES]
+    assert set(backs(GOLDEN_ZONE_1H)) == {INCEPTION}
+    assert backs(GOLDEN_ZONE_DAILY) == [0]
 
 
 def test_biofuel_columns_have_the_units_of_the_formulas() -> None:

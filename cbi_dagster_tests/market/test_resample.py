@@ -67,6 +67,18 @@ def test_every_horizon_equals_aggregation_straight_from_minutes(market, horizon:
     assert built["bar_close_ts"].is_monotonic_increasing
 
 
+@pytest.mark.parametrize(("shorter", "longer"), [*itertools.pairwise(HORIZON_MINUTES), ("1min", "4hr")])
+def test_bars_made_of_shorter_bars_are_those_made_of_minutes(market, shorter: str, longer: str) -> None:
+    bars, sessions = market
+    straight = resampled_bars({"ohlcv-1m": bars}, sessions)
+    shuffled = straight[shorter].drop(columns="adj_factor").sample(frac=1, random_state=2)
+    (built,) = resampled_bars({shorter: shuffled}, sessions, [longer]).values()
+    pd.testing.assert_frame_equal(built, straight[longer], check_exact=True)
+    last = sessions["date"].max()
+    (without,) = resampled_bars({shorter: shuffled}, sessions[sessions["date"] < last], [longer]).values()
+    pd.testing.assert_frame_equal(without, straight[longer][straight[longer]["date"] < last], check_exact=True)
+
+
 def test_four_hour_blocks_close_at_21_01_05_09_13_and_17_in_winter_and_summer(market) -> None:
     four = resampled_bars({"ohlcv-1m": market[0]}, market[1])["4hr"]
     hours = four["bar_close_ts"].dt.tz_convert(CHICAGO).dt.hour.to_numpy().reshape(-1, 6)

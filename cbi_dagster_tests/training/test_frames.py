@@ -24,13 +24,21 @@ from cbi_dagster_tests.matrix.matrix_frames import families, regimes, sessions
 
 SPLITS = load_horizons().splits
 ZL = {horizon.name: horizon for horizon in load_horizons().daily("ZL")}
+BAR_PARTS = ("open", "high", "low", "close", "volume", "sessions", "ret", "range", "position")
 DAILY = [*zip(ZL_TRAINING, ZL.values(), strict=True), *zip(MES_TRAINING, load_horizons().daily("MES"), strict=True)]
 COLUMNS = {(horizon.symbol, horizon.name): [column.name for column in table.columns] for table, horizon in DAILY}
 
 
 def training_frame(matrix: pd.DataFrame, continuous: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
     """The content of the horizon's table."""
+    if horizon.symbol == "MES":
+        matrix = with_resampled_bars(matrix, stored_bars(continuous), "MES")
     return split_by_maturity(matrix, continuous, horizon, SPLITS).rows[COLUMNS[horizon.symbol, horizon.name]]
+
+
+def stored_bars(continuous: pd.DataFrame) -> pd.DataFrame:
+    """`features.mes_horizons_daily` as it is read back."""
+    return mes_daily(continuous[continuous["symbol"] == "MES"]).assign(run_id="run-2", ingestion_ts=pd.NaT)
 
 
 def stored_matrix(continuous: pd.DataFrame) -> pd.DataFrame:
@@ -67,6 +75,8 @@ def test_a_frame_has_its_symbols_features_and_required_columns(
     assert len(others) in (1, 2)
     features = {name for name in matrix.columns if "_" in name and not name.startswith(others)}
     features -= {"data_date", "regime_name", "regime_weight", "feature_version", "run_id", "ingestion_ts"}
+    if horizon.symbol == "MES":
+        features |= {f"bar_{part}_{h}" for part in BAR_PARTS for h in ("1d", "7d", "30d", "3m", "6m", "12m")}
     labels_ = {f"target_{horizon.name}", f"target_price_{horizon.name}", f"target_direction_{horizon.name}"}
     rest = {"symbol", "data_date", "regime", "training_weight", "target_date", "horizon_sessions", "split", "as_of"}
     assert set(frame.columns) == features | labels_ | rest | {"source_run_id"}
@@ -155,7 +165,7 @@ def test_a_matrix_row_without_its_session_is_an_error(matrix: pd.DataFrame, cont
 
 
 def test_resampled_bars_are_further_features_of_the_same_rows(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
-    bars = mes_daily(continuous[continuous["symbol"] == "MES"]).assign(run_id="run-2", ingestion_ts=pd.NaT)
+    bars = stored_bars(continuous)
     shuffled = bars.sample(frac=1, random_state=4).astype({"symbol": "category"})
     rows = with_resampled_bars(matrix, shuffled, "MES")
     own = matrix[matrix["symbol"] == "MES"].reset_index(drop=True)

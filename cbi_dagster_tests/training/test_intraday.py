@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cbi_dagster.catalog.model import Table
+from cbi_dagster.catalog.tables.training import MES_BAR_TRAINING
 from cbi_dagster.config.horizons import IntradayHorizon, load_horizons
 from cbi_dagster.features.mes_horizons import mes_intraday
 from cbi_dagster.market.resample import HORIZON_MINUTES, resampled_bars
@@ -205,6 +207,13 @@ def test_a_row_carries_its_bars_features_and_its_dates_regime() -> None:
         assert (row["regime"], row["training_weight"]) == (entry.name, entry.weight)
     kept = bars[bars["bar_close_ts"].isin(frame["bar_close_ts"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(frame[sorted(features)], kept[sorted(features)], check_exact=True)
+
+
+@pytest.mark.parametrize(("table", "name"), [*zip(MES_BAR_TRAINING, MES, strict=True)], ids=[*MES])
+def test_a_frame_has_what_its_table_declares(table: Table, name: str) -> None:
+    frame = intraday_frame(market(name), regimes(market(name)["date"]), MES[name])
+    assert set(frame.columns) == {column.name for column in table.columns}
+    assert not frame[sorted(table.required)].isna().any(axis=None)
 
 
 def test_the_last_session_before_a_boundary_is_left_out() -> None:

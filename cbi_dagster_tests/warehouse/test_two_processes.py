@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +18,9 @@ from cbi_dagster.assets.table_asset import FUNCTIONS
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.checks import stored_as_written
 from cbi_dagster.config.universe import load_universe
+from cbi_dagster.definitions import defs
+from cbi_dagster.home import Home
+from cbi_dagster.sensors import build_sensors
 from cbi_dagster.vendors.databento.landing import Landing
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster_tests.properties.worlds import World
@@ -100,6 +104,28 @@ def test_a_delivery_that_lands_during_a_refresh_is_in_the_next_one(home: World, 
     assert ended(refresh) == REBUILT
     assert ended(started(home, "refresh", *SELECTED)) in (NOTHING_STALE, REBUILT)
     require_consistent(home, World(tmp_path / "scratch"), delivery, file)
+
+
+def test_a_killed_refresh_neither_blocks_the_sensors_nor_spoils_the_next_one(
+    home: World, delivery: Path, tmp_path: Path
+) -> None:
+    refresh = started(home, "refresh", *SELECTED)
+    while refresh.poll() is None and not len(home.warehouse.ledger({OHLCV_1H.id})):
+        time.sleep(0.05)
+    refresh.kill()
+    refresh.communicate()
+    place = Home(home.path)
+    _, sensor = build_sensors(place, home.builder, None)
+    with dg.DagsterInstance.from_config(str(place.dagster)) as instance:
+        (run,) = instance.get_runs()
+        assert run.status is dg.DagsterRunStatus.STARTED
+        tick = sensor.evaluate_tick(dg.build_sensor_context(instance=instance, definitions=defs))
+        (run,) = instance.get_runs()
+        assert run.status is dg.DagsterRunStatus.FAILURE
+        assert len(tick.run_requests) == 1
+    assert ended(started(home, "refresh", *SELECTED)) == REBUILT
+    require_consistent(home, World(tmp_path / "scratch"), delivery)
+    assert list(place.claims.iterdir()) == []
 
 
 def test_processes_that_create_the_dagster_instance_together_all_find_it_whole(tmp_path: Path) -> None:

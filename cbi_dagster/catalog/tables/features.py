@@ -6,6 +6,7 @@ from cbi_dagster.catalog.columns import DICTIONARY, pick
 from cbi_dagster.catalog.indicator_columns import BIOFUEL, FX, FX_CROSS, FX_FIELDS, TECHNICALS, names
 from cbi_dagster.catalog.model import INCEPTION, Daily, Inception, Read, Table, renamed, struct
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
+from cbi_dagster.catalog.tables.mes import GOLDEN_ZONE_DAILY
 from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR, REGIME_WEIGHTS
 
@@ -175,6 +176,7 @@ DAILY_ML_MATRIX = Table(
         Read(TECHNICALS_DAILY.id),
         Read(FX_CROSS_DAILY.id),
         Read(BIOFUEL_DAILY.id),
+        Read(GOLDEN_ZONE_DAILY.id),
         Read(REGIME_CALENDAR.id),
         Read(REGIME_WEIGHTS.id),
     ),

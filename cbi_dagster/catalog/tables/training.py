@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from cbi_dagster.catalog.columns import pick
-from cbi_dagster.catalog.model import Column, Monthly, Read, Table, renamed
+from cbi_dagster.catalog.model import Column, Monthly, Read, Table, Type, renamed
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX, MATRIX_STRUCTS
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
-from cbi_dagster.config.horizons import Horizon, load_horizons
+from cbi_dagster.catalog.tables.mes import MES_HORIZONS_DAILY, MES_INTRADAY
+from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR, REGIME_WEIGHTS
+from cbi_dagster.config.horizons import Horizon, IntradayHorizon, load_horizons
 
 #: STRUCTs of the matrix that only one symbol has. They are NULL for the others, whose tables leave them out: MES and ZL
 #: share no features of each other's, and a column that is NULL throughout teaches nothing.
@@ -24,7 +26,14 @@ def _flattened(symbol: str) -> tuple[Column, ...]:
     )
 
 
-def _daily_table(horizon: Horizon) -> Table:
+def _features(table: Table | None) -> tuple[Column, ...]:
+    """Columns of a table of features that a model can learn from: neither its key nor dates."""
+    columns = table.columns if table else ()
+    return tuple(column for column in columns if column.type not in (Type.STRING, Type.DATE, Type.TIMESTAMP))
+
+
+def _daily_table(horizon: Horizon, resampled: Table | None = None) -> Table:
+    """`resampled`: further features of the same rows, one row per symbol and date."""
     label = horizon.name
     return Table(
         dataset="training",
@@ -34,6 +43,7 @@ def _daily_table(horizon: Horizon) -> Table:
         columns=(
             *pick("symbol data_date"),
             *_flattened(horizon.symbol),
+            *_features(resampled),
             *pick(f"regime training_weight target_{label} target_price_{label} target_direction_{label} target_date"),
             *pick("horizon_sessions split as_of source_run_id"),
         ),
@@ -42,11 +52,42 @@ def _daily_table(horizon: Horizon) -> Table:
         layer="training",
         required=frozenset({"regime", "training_weight", f"target_{label}", "target_date", "split", "as_of"}),
         cluster=("regime",),
-        reads=(Read(DAILY_ML_MATRIX.id), Read(FUTURES_CONTINUOUS_1D.id, forward=horizon.forward_trade_dates)),
+        reads=(
+            Read(DAILY_ML_MATRIX.id, symbols=(horizon.symbol,)),
+            *((Read(resampled.id),) if resampled else ()),
+            Read(FUTURES_CONTINUOUS_1D.id, forward=horizon.forward_trade_dates, symbols=(horizon.symbol,)),
+        ),
         code=("cbi_dagster.training.labels", "cbi_dagster.training.splits", "cbi_dagster.training.frames", "horizons"),
         owners=("team:models",),
     )
 
 
+def _intraday_table(horizon: IntradayHorizon, bars: Table) -> Table:
+    label = horizon.name
+    return Table(
+        dataset="training",
+        name=f"{horizon.symbol.lower()}_training_prod_allhistory_{label}",
+        description=f"{horizon.symbol} bars of {label} with the simple return to the close of the bar right after, in "
+        "the same session and contract, as target. Bars without one (the last of a session, a gap) are left out.",
+        columns=(
+            *pick("symbol data_date bar_close_ts"),
+            *_features(bars),
+            *pick(f"regime training_weight target_{label} target_price_{label} target_direction_{label} target_ts"),
+            *pick("horizon_minutes split as_of source_run_id"),
+        ),
+        key=("symbol", "bar_close_ts"),
+        partitioning=Monthly("data_date"),
+        layer="training",
+        required=frozenset({"regime", "training_weight", f"target_{label}", "target_ts", "split", "as_of"}),
+        cluster=("regime",),
+        reads=(Read(bars.id), Read(REGIME_CALENDAR.id), Read(REGIME_WEIGHTS.id)),
+        code=("cbi_dagster.training.intraday", "cbi_dagster.training.splits", "horizons"),
+        owners=("team:models",),
+    )
+
+
 ZL_TRAINING = tuple(_daily_table(horizon) for horizon in load_horizons().daily("ZL"))
-MES_TRAINING = tuple(_daily_table(horizon) for horizon in load_horizons().daily("MES"))
+MES_TRAINING = tuple(_daily_table(horizon, MES_HORIZONS_DAILY) for horizon in load_horizons().daily("MES"))
+MES_BAR_TRAINING = tuple(
+    _intraday_table(horizon, bars) for horizon, bars in zip(load_horizons().intraday("MES"), MES_INTRADAY, strict=True)
+)
