@@ -18,6 +18,10 @@ telemetry:
 run_retries:
   enabled: true
   max_retries: 2
+run_monitoring:
+  enabled: true
+  # The full history takes minutes. A run that is longer under way lost its process, e.g. when the machine stopped.
+  max_runtime_seconds: 7200
 concurrency:
   runs:
     # One writer: two runs over the same tables would only wait for each other's locks.
