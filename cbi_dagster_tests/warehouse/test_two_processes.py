@@ -16,6 +16,7 @@ import pytest
 
 from cbi_dagster.assets.table_asset import FUNCTIONS
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
+from cbi_dagster.catalog.tables.ops import LANDED_FILES
 from cbi_dagster.checks import stored_as_written
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.definitions import defs
@@ -165,22 +166,14 @@ def test_a_run_is_under_way_as_long_as_its_process_lives(tmp_path: Path) -> None
         assert list(place.claims.iterdir()) == []
 
 
-def test_processes_that_create_the_dagster_instance_together_all_find_it_whole(tmp_path: Path) -> None:
-    code = (
-        "import pathlib, sys\n"
-        "from cbi_dagster.home import Home\n"
-        "from cbi_dagster.runs import opened_instance\n"
-        "print('ready', flush=True)\n"
-        "sys.stdin.readline()\n"
-        "with opened_instance(Home(pathlib.Path(sys.argv[1]))) as instance:\n"
-        "    print(instance.get_runs_count(), instance.event_log_storage.get_dynamic_partitions('x'))\n"
-    )
+def together(code: str, *arguments: list[str]) -> list[str]:
+    """What processes print that run `code` after `input()` at the same moment, one for each list of arguments."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path / "home")],
+            [sys.executable, "-c", code, *own],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
-        for _ in range(3)
+        for own in arguments
     ]  # fmt: skip
     for process in processes:
         assert process.stdout is not None
@@ -189,6 +182,42 @@ def test_processes_that_create_the_dagster_instance_together_all_find_it_whole(t
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
+    outputs = []
     for process in processes:
         output, errors = process.communicate(timeout=120)
-        assert (process.returncode, output) == (0, "0 []\n"), errors
+        assert process.returncode == 0, errors
+        outputs.append(output.strip())
+    return outputs
+
+
+def test_processes_that_create_the_dagster_instance_together_all_find_it_whole(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys\n"
+        "from cbi_dagster.home import Home\n"
+        "from cbi_dagster.runs import opened_instance\n"
+        "print('ready', flush=True)\n"
+        "input()\n"
+        "with opened_instance(Home(pathlib.Path(sys.argv[1]))) as instance:\n"
+        "    print(instance.get_runs_count(), instance.event_log_storage.get_dynamic_partitions('x'))\n"
+    )
+    assert together(code, *[[str(tmp_path / "home")]] * 3) == ["0 []"] * 3
+
+
+def test_deliveries_that_land_together_are_landed_one_after_the_other(delivery: Path, tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys\n"
+        "from cbi_dagster_tests.properties.worlds import World\n"
+        "world = World(pathlib.Path(sys.argv[1]))\n"
+        "print('ready', flush=True)\n"
+        "input()\n"
+        "print(world.land(pathlib.Path(sys.argv[2])).files['outcome'].iloc[0])\n"
+    )
+    (hours,), (minutes,) = delivery.glob("*.ohlcv-1h.*"), delivery.glob("*.ohlcv-1m.*")
+    home, scratch = World(tmp_path / "home"), World(tmp_path / "scratch")
+    said = together(code, *[[str(home.path), str(file)] for file in (hours, hours, minutes)])
+    assert sorted(said) == ["already landed", "landed", "landed"]
+    files = home.warehouse.read(LANDED_FILES, columns=["file_hash", "landing_sequence"]).to_pandas()
+    assert files["file_hash"].is_unique
+    assert sorted(files["landing_sequence"]) == [0, 1]
+    scratch.land(hours, minutes)
+    pd.testing.assert_series_equal(home.hashes(), scratch.hashes())

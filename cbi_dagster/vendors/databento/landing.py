@@ -66,6 +66,10 @@ class DatasetMismatchError(ValueError):
     """Files of another vendor dataset than the warehouse already holds: simulated and real data never mix."""
 
 
+class _OvertakenError(Exception):
+    """Files were landed by another process since the registry was read."""
+
+
 @dataclass(frozen=True)
 class LandingReport:
     """What a landing did.
@@ -102,7 +106,11 @@ class Landing:
             deliveries = [stack.enter_context(open_delivery(path)) for path in paths]
             verified, series = self._verify([delivery.files for delivery in deliveries], progress)
             ignored = tuple(name for delivery in deliveries for name in delivery.ignored)
-            return self._take(verified, series, ignored, started, progress)
+            while True:
+                try:
+                    return self._take(verified, series, ignored, started, progress)
+                except _OvertakenError:
+                    continue  # another process has landed files meanwhile: what is new is asked again
 
     def read(self, source: str, intervals: Sequence[Interval]) -> pd.DataFrame:
         """Merged landed rows of a landing source, as rows of its table, with trade dates in the inclusive `intervals`.
@@ -219,6 +227,8 @@ class Landing:
             all_symbols = _rows_of(ops.LANDED_SYMBOLS, [symbols, new_symbols])
             ledger = self._ledger_rows(new_files, all_files, all_symbols, started)
             with self._warehouse.transaction() as connection:
+                if connection.sql(f"SELECT count(*) FROM {ops.LANDED_FILES.id}").fetchall() != [(sequence,)]:
+                    raise _OvertakenError
                 for table, frame in (
                     (ops.LANDED_FILES, new_files),
                     (ops.LANDED_SYMBOLS, new_symbols),
