@@ -371,6 +371,14 @@ def _print_status(home: Home, warehouse: DuckDBWarehouse) -> None:
             f"{rows['written_at'].max():%Y-%m-%d %H:%M}" if len(rows) else "-",
         )
     console.print(grid)
+    runs = to_frame(ops.INGESTION_RUNS, warehouse.read(ops.INGESTION_RUNS)).sort_values("ended_at", kind="stable")
+    last = runs.groupby("source").tail(1)
+    failed = last[last["run_status"] == "failed"]
+    if len(failed):
+        grid = Grid("failed last", "at (UTC)", "because")
+        for run in failed.itertuples():
+            grid.add_row(str(run.source), f"{run.ended_at:%Y-%m-%d %H:%M}", escape(str(run.error_message)))
+        console.print(grid)
     quarantine = to_frame(ops.QUARANTINE, warehouse.read(ops.QUARANTINE))
     held = to_frame(ops.HELD_BACK, warehouse.read(ops.HELD_BACK))
     if len(quarantine):

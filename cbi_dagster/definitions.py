@@ -14,7 +14,7 @@ from cbi_dagster.catalog.versions import code_version
 from cbi_dagster.checks import CHECKS
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import Home
-from cbi_dagster.sensors import build_sensors
+from cbi_dagster.sensors import build_sensors, failure_sensor
 from cbi_dagster.vendors.databento.landing import Landing
 from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
@@ -43,7 +43,7 @@ def build_defs(*, io_manager: dg.IOManager | None = None, checks: bool = True) -
         ],
         resources={IO_MANAGER_KEY: io_manager or WarehouseIOManager(current)},
         asset_checks=CHECKS if checks else [],
-        sensors=build_sensors(home, current, os.environ.get("CBI_WATCH")),
+        sensors=[*build_sensors(home, current, os.environ.get("CBI_WATCH")), failure_sensor(current)],
         executor=dg.in_process_executor,
     )
 

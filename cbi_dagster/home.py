@@ -18,6 +18,8 @@ telemetry:
 run_retries:
   enabled: true
   max_retries: 2
+freshness:
+  enabled: true
 run_monitoring:
   enabled: true
   # The full history takes minutes. A run that is longer under way lost its process, e.g. when the machine stopped.

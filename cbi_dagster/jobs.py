@@ -6,6 +6,7 @@ ends are no partition keys in silence: both are refused here.
 
 from __future__ import annotations
 
+import datetime as dt
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -14,10 +15,13 @@ from pathlib import Path
 
 import dagster as dg
 import numpy as np
+import pandas as pd
 from dagster._core.storage.tags import EXTERNALLY_MANAGED_ASSETS_TAG
 
 from cbi_dagster.catalog import Monthly, Table, Unpartitioned
+from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
 from cbi_dagster.partitions import MONTHS, TRADE_DATES, keys_between, last_key, partitions_of
+from cbi_dagster.warehouse.contract import Warehouse
 from cbi_dagster.warehouse.io_manager import ONLY_STALE_TAG
 from cbi_dagster.warehouse.plan import Plan
 
@@ -77,6 +81,23 @@ def run_tags(
             raise ValueError(f"no partitions from {first} to {last}: Dagster would round the range in silence")
         tags |= {RANGE_START_TAG: str(keys[0]), RANGE_END_TAG: str(keys[-1])}
     return tags
+
+
+def record_failures(warehouse: Warehouse, instance: dg.DagsterInstance, run_id: str) -> None:
+    """Keep a row of `ops.ingestion_runs` for every table that failed in a run; doing it twice changes nothing."""
+    failures = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    steps = [(record.timestamp, record.event_log_entry.get_dagster_event()) for record in failures]
+    rows = []
+    for timestamp, step in steps:
+        error = step.step_failure_data.error
+        told = (error.cause or error).message.strip() if error else "the step failed without an error"
+        table = ".".join(str(step.step_key).split("__", 1))
+        rows.append((f"{run_id}:{table}", table, dt.datetime.fromtimestamp(timestamp, dt.UTC), told))
+    if rows:
+        frame = pd.DataFrame(rows, columns=["event_id", "source", "ended_at", "error_message"])
+        wanted = [column.name for column in INGESTION_RUNS.columns]
+        started = frame["ended_at"]
+        warehouse.record_runs(frame.assign(run_status="failed", started_at=started).reindex(columns=wanted))
 
 
 @contextmanager

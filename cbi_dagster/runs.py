@@ -20,7 +20,7 @@ from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, Monthly, Table, t
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.definitions import build_defs, builder
 from cbi_dagster.home import Home
-from cbi_dagster.jobs import QUIET, claimed, end_orphans, next_run, run_tags
+from cbi_dagster.jobs import QUIET, claimed, end_orphans, next_run, record_failures, run_tags
 from cbi_dagster.partitions import MONTHS, TRADE_DATES
 from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
@@ -185,4 +185,6 @@ def _run(
             run_config=QUIET,
             raise_on_error=False,
         )
+    if not result.success:
+        record_failures(current.warehouse, instance, run_id)
     return bool(result.success)

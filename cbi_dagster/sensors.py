@@ -1,7 +1,8 @@
 """Sensors: files that arrive in a watched directory are landed, and what they make stale is rebuilt.
 
 `landing_sensor` watches; `refresh_sensor` keeps everything current, whatever made it stale. Both ask the plan which run
-comes next and name it after the stale set, so that a tick that is repeated launches nothing twice.
+comes next and name it after the stale set, so that a tick that is repeated launches nothing twice. `failure_sensor`
+keeps what failed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from cbi_dagster.assets.table_asset import asset_key
 from cbi_dagster.catalog import TABLES
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import Home
-from cbi_dagster.jobs import QUIET, end_orphans, next_run
+from cbi_dagster.jobs import QUIET, end_orphans, next_run, record_failures
 from cbi_dagster.vendors.databento.delivery import DeliveryError, is_delivered_name
 from cbi_dagster.vendors.databento.landing import DatasetMismatchError, Landing, LandingReport
 from cbi_dagster.warehouse.builder import Builder
@@ -185,3 +186,17 @@ def build_sensors(
         sensor(landing_sensor, "Lands files that arrive in the watched directory and rebuilds what they make stale."),
         sensor(refresh_sensor, "Rebuilds what is stale, training tables included, one run at a time."),
     ]
+
+
+def failure_sensor(builder: Builder) -> dg.SensorDefinition:
+    """`failure_sensor`, which keeps what failed in `ops.ingestion_runs`; `cbi` does that itself for its own runs."""
+
+    @dg.run_failure_sensor(
+        name="failure_sensor",
+        description="Keeps which tables failed, and why, in ops.ingestion_runs.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def sensor(context: dg.RunFailureSensorContext) -> None:
+        record_failures(builder.warehouse, context.instance, context.dagster_run.run_id)
+
+    return sensor

@@ -13,7 +13,7 @@ from cbi_dagster import cli
 from cbi_dagster.catalog import TABLES, Type
 from cbi_dagster.catalog.tables.features import VOLATILITY_DAILY
 from cbi_dagster.home import Home
-from cbi_dagster.warehouse.contract import Provenance
+from cbi_dagster.warehouse.contract import Provenance, now_utc
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
 
@@ -32,7 +32,7 @@ def home(tmp_path: Path) -> Home:
     rows["k_vol"] = [np.nan, np.nan, np.nan, 1.0]
     rows["parkinson_vol_21d"] = np.nan
     keys = np.unique(days.to_numpy().astype("datetime64[D]"))
-    warehouse.replace(VOLATILITY_DAILY, keys, rows, Provenance("test", "1", dict.fromkeys(keys, "")))
+    warehouse.replace(VOLATILITY_DAILY, keys, rows, Provenance("test", "1", dict.fromkeys(keys, ""), now_utc(), 0))
     return home
 
 

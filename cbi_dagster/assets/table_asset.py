@@ -6,6 +6,7 @@ group, owners and the window that each input is read in.
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
 import warnings
 from collections.abc import Callable
@@ -19,6 +20,12 @@ from cbi_dagster.catalog.versions import code_version
 from cbi_dagster.partitions import partitions_of
 
 IO_MANAGER_KEY = "warehouse"
+
+#: Fresh means: rebuilt between the close of a trade date (Mon-Fri, 16:00 Chicago) and noon of the day after. The cron
+#: knows the exchange's week, not its holidays: after one, tables read as late until the next session is in.
+TRADING_WEEK = dg.FreshnessPolicy.cron(
+    deadline_cron="0 12 * * 2-6", lower_bound_delta=dt.timedelta(hours=20), timezone="America/Chicago"
+)
 
 #: The function behind each table, by table id: what Dagster calls, for callers without Dagster (`cbi plan --exact`).
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
@@ -71,6 +78,7 @@ def _asset(
         kinds={"pandas", "duckdb"},
         code_version=code_version(table),
         partitions_def=partitions,
+        freshness_policy=TRADING_WEEK if partitions else None,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
         io_manager_key=IO_MANAGER_KEY,
         dagster_type=_frame_type(table) if _returns_frame(function) else None,

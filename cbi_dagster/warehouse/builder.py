@@ -61,6 +61,15 @@ class Build:
     reasons: Mapping[np.datetime64, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a build put in its partitions: the `rows` of all of them, which of them changed, and what was left out."""
+
+    rows: pa.Table
+    result: ReplaceResult
+    accounts: Accounts | None
+
+
 class Builder:
     """Builds tables of one warehouse.
 
@@ -89,32 +98,31 @@ class Builder:
 
     def begin(self, table: Table, asked: np.ndarray | None, run_id: str, *, only_stale: bool) -> Build:
         """Fix what is rebuilt of the partitions `asked` for (None: all), and read its inputs."""
-        with self.warehouse.snapshot():
-            build = self._begin(table, asked, run_id, only_stale=only_stale)
-            build.inputs.update({read.source: self._read(build, read) for read in table.reads})
-        return build
-
-    def _begin(self, table: Table, asked: np.ndarray | None, run_id: str, *, only_stale: bool) -> Build:
-        relevant = {table.id, *LANDING_SOURCES, *(read.source for read in table.reads)}
-        ledgers = Ledger.by_table(self.warehouse.ledger(relevant))
+        started_at = now_utc()
         code_version = self._code_versions[table.id]
-        wanted = expected_partitions(table, landed_trade_dates(ledgers), newest_trade_date(now_utc()))
-        not_landed = 0
-        if asked is not None:
-            wanted = np.intersect1d(asked, wanted)
-            not_landed = len(asked) - len(wanted)
-        reasons: dict[np.datetime64, str] = {}
-        if only_stale:
-            reasons = stale_partitions(table, wanted, ledgers, code_version)
-            wanted = np.array(sorted(reasons), "datetime64[D]")
+        relevant = {table.id, *LANDING_SOURCES, *(read.source for read in table.reads)}
+        with self.warehouse.snapshot():
+            ledgers = Ledger.by_table(self.warehouse.ledger(relevant))
+            wanted = expected_partitions(table, landed_trade_dates(ledgers), newest_trade_date(now_utc()))
+            not_landed = 0
+            if asked is not None:
+                wanted = np.intersect1d(asked, wanted)
+                not_landed = len(asked) - len(wanted)
+            reasons: dict[np.datetime64, str] = {}
+            if only_stale:
+                reasons = stale_partitions(table, wanted, ledgers, code_version)
+                wanted = np.array(sorted(reasons), "datetime64[D]")
+            inputs = {read.source: self._read(table, read, wanted) for read in table.reads}
         prints = dict(zip(wanted, fingerprints(table, wanted, ledgers), strict=True))
+        rows_in = sum(len(rows) for rows in inputs.values())
+        provenance = Provenance(run_id, code_version, prints, started_at, rows_in)
         table_rows = int(ledgers[table.id].row_counts.sum()) if table.id in ledgers else 0
-        return Build(table, wanted, not_landed, Provenance(run_id, code_version, prints), table_rows, {}, reasons)
+        return Build(table, wanted, not_landed, provenance, table_rows, inputs, reasons)
 
-    def _read(self, build: Build, read: Read) -> pd.DataFrame:
-        """Rows of an input in the union of the windows of the build's partitions."""
+    def _read(self, table: Table, read: Read, partitions: np.ndarray) -> pd.DataFrame:
+        """Rows of an input in the union of the windows of `partitions`."""
         source = TABLES.get(read.source)
-        intervals = read_intervals(build.table, read, build.partitions)
+        intervals = read_intervals(table, read, partitions)
         if source is None:
             return self._read_landed(read.source, intervals)
         if not intervals:
@@ -123,7 +131,7 @@ class Builder:
         whole = isinstance(source.partitioning, Unpartitioned)
         return to_frame(source, self.warehouse.read(source, None if whole else intervals, read.columns, read.symbols))
 
-    def write(self, build: Build, rows: pd.DataFrame | pa.Table | Built) -> tuple[ReplaceResult, Accounts | None]:
+    def write(self, build: Build, rows: pd.DataFrame | pa.Table | Built) -> Written:
         """Check what a pure function returned and replace the build's partitions with the rows that belong to them."""
         table, partitions = build.table, build.partitions
         accounts = None
@@ -131,20 +139,21 @@ class Builder:
             accounts = Accounts(_within(table, rows.rejected, partitions), _within(table, rows.held_back, partitions))
             rows = rows.rows
         if not len(partitions):
-            return ReplaceResult((), (), 0, build.table_rows), accounts
+            return Written(table.arrow_schema().empty_table(), ReplaceResult((), (), 0, build.table_rows), accounts)
         arrow = to_arrow(table, rows)
         if not isinstance(table.partitioning, Unpartitioned):
             dates = arrow[table.partitioning.column].cast(pa.int32()).to_numpy(zero_copy_only=False)
             own = np.isin(table.partitioning.keys_of(np.asarray(dates).astype("datetime64[D]")), partitions)
             arrow = arrow if own.all() else arrow.filter(pa.array(own))
         validate(table, to_frame(table, arrow))
-        return self.warehouse.replace(table, partitions, arrow, build.provenance, accounts), accounts
+        result = self.warehouse.replace(table, partitions, arrow, build.provenance, accounts)
+        return Written(arrow, result, accounts)
 
     def rebuild(self, table: Table, function: Callable[..., Any], run_id: str) -> ReplaceResult:
         """Rebuild what is stale of a table, without Dagster."""
         build = self.begin(table, None, run_id, only_stale=True)
         rows = function(*build.inputs.values()) if len(build.partitions) else table.arrow_schema().empty_table()
-        return self.write(build, rows)[0]
+        return self.write(build, rows).result
 
 
 def _within(table: Table, rows: pd.DataFrame, partitions: np.ndarray) -> pd.DataFrame:

@@ -216,11 +216,13 @@ def _sorted(ranks: Sequence[np.ndarray]) -> bool:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Under what a slice was computed: the run, the code version, and each partition's input fingerprint."""
+    """Under what a slice was computed: the run, the code version, each partition's input fingerprint, what was read."""
 
     run_id: str
     code_version: str
     fingerprints: Mapping[np.datetime64, str]
+    started_at: pd.Timestamp
+    rows_in: int
 
 
 @dataclass(frozen=True)
@@ -299,6 +301,10 @@ class Warehouse(abc.ABC):
     @abc.abstractmethod
     def ledger(self, table_ids: Collection[str] | None = None) -> pd.DataFrame:
         """Rows of `ops.partition_ledger`, of the tables and landing sources named or of all."""
+
+    @abc.abstractmethod
+    def record_runs(self, rows: pd.DataFrame) -> None:
+        """Keep rows of `ops.ingestion_runs`, in place of those with the same `event_id`; `replace` keeps its own."""
 
 
 def now_utc() -> pd.Timestamp:

@@ -26,13 +26,14 @@ import pyarrow as pa
 
 from cbi_dagster.catalog.ddl import duckdb_table, duckdb_type
 from cbi_dagster.catalog.model import Daily, Monthly, Table, Unpartitioned
-from cbi_dagster.catalog.tables.ops import HELD_BACK, PARTITION_LEDGER, QUARANTINE
+from cbi_dagster.catalog.tables.ops import HELD_BACK, INGESTION_RUNS, PARTITION_LEDGER, QUARANTINE
 from cbi_dagster.warehouse.contract import (
     WHOLE,
     Accounts,
     Provenance,
     ReplaceResult,
     SchemaDriftError,
+    Slice,
     Warehouse,
     check_slice,
     key_label,
@@ -260,6 +261,7 @@ class DuckDBWarehouse(Warehouse):
                 write_ledger(connection, entries[~confirmed])
             if accounts is not None:
                 _write_accounts(connection, table, rows.partitions, accounts)
+            _record_runs(connection, _run_row(rows, provenance, accounts, moment, changed))
             count = "SELECT coalesce(sum(row_count), 0)::BIGINT FROM ops.partition_ledger WHERE table_name = ?"
             (table_rows,) = connection.sql(count, params=[table.id]).fetchall()[0]
         return ReplaceResult(
@@ -295,6 +297,40 @@ class DuckDBWarehouse(Warehouse):
     def ledger(self, table_ids: Collection[str] | None = None) -> pd.DataFrame:
         with self.connection() as connection:
             return _select_ledger(connection, table_ids)
+
+    def record_runs(self, rows: pd.DataFrame) -> None:
+        with self.transaction() as connection:
+            _record_runs(connection, rows)
+
+
+def _run_row(
+    rows: Slice, provenance: Provenance, accounts: Accounts | None, ended_at: pd.Timestamp, changed: np.ndarray
+) -> pd.DataFrame:
+    """The row of `ops.ingestion_runs` of one write."""
+    return pd.DataFrame(
+        {
+            "event_id": f"{provenance.run_id}:{rows.table.id}",
+            "source": rows.table.id,
+            "run_status": "success",
+            "started_at": provenance.started_at,
+            "ended_at": ended_at,
+            "rows_in": provenance.rows_in,
+            "rows_out": len(rows.data),
+            "rows_rejected": 0 if accounts is None else len(accounts.rejected),
+            "rows_held_back": 0 if accounts is None else int(accounts.held_back["bar_rows"].sum()),
+            "partitions_written": int(changed.sum()),
+            "partitions_unchanged": int((~changed).sum()),
+            "code_version": provenance.code_version,
+            "error_message": None,
+        },
+        index=[0],
+    )
+
+
+def _record_runs(connection: duckdb.DuckDBPyConnection, rows: pd.DataFrame) -> None:
+    events = rows["event_id"].tolist()
+    connection.execute("DELETE FROM ops.ingestion_runs WHERE event_id IN (SELECT unnest(?))", [events])
+    insert(connection, INGESTION_RUNS, check_slice(INGESTION_RUNS, np.array([WHOLE]), rows).data)
 
 
 def _select_ledger(connection: duckdb.DuckDBPyConnection, table_ids: Collection[str] | None) -> pd.DataFrame:

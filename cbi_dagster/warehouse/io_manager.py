@@ -12,6 +12,7 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cbi_dagster.catalog import TABLES, Table, Unpartitioned
 from cbi_dagster.partitions import keys_between
@@ -42,13 +43,15 @@ class WarehouseIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | pa.Table | Built) -> None:
         build = self._build(context, TABLES[".".join(context.asset_key.path)])
-        result, accounts = self.builder.write(build, obj)
+        written = self.builder.write(build, obj)
+        result, accounts = written.result, written.accounts
         del self._builds[context.run_id, build.table.id]
         metadata: dict[str, Any] = {
             "dagster/row_count": result.table_rows,
             "partitions_written": len(result.written),
             "partitions_unchanged": len(result.unchanged),
             "rows_written": result.rows_written,
+            **_description(build.table, written.rows),
         }
         if build.not_landed:
             metadata["partitions_not_landed"] = build.not_landed
@@ -79,6 +82,30 @@ class WarehouseIOManager(dg.IOManager):
                 asked = keys_between(table, np.datetime64(keys.start, "D"), np.datetime64(keys.end, "D"))
             self._builds[identity] = self.builder.begin(table, asked, step.run_id, only_stale=_only_stale(context))
         return self._builds[identity]
+
+
+_NULL_SHARES_SHOWN = 15
+
+
+def _description(table: Table, rows: pa.Table) -> dict[str, Any]:
+    """First and last date of rows, and the columns with the highest shares of NULLs."""
+    if not len(rows):
+        return {}
+    metadata: dict[str, Any] = {}
+    if table.partitioning.column:
+        span = pc.min_max(rows[table.partitioning.column])
+        metadata = {"first_date": str(span["min"]), "last_date": str(span["max"])}
+    shares = {}
+    for path, _ in table.leaves():
+        name, _, part = path.partition(".")
+        values = pc.struct_field(rows[name], part) if part else rows[name]
+        shares[path] = values.null_count / len(rows)
+    highest = sorted((item for item in shares.items() if item[1]), key=lambda item: -item[1])[:_NULL_SHARES_SHOWN]
+    if highest:
+        records = [dg.TableRecord({"column": path, "null_share": round(share, 4)}) for path, share in highest]
+        metadata["null_shares"] = dg.MetadataValue.table(records)
+        metadata["columns_with_nulls"] = sum(share > 0 for share in shares.values())
+    return metadata
 
 
 def _only_stale(context: dg.InputContext | dg.OutputContext) -> bool:

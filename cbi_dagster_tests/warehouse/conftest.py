@@ -4,7 +4,7 @@ import pytest
 
 from cbi_dagster.catalog import TABLES, Column, Daily, Table, Type
 from cbi_dagster.catalog.model import struct
-from cbi_dagster.warehouse.contract import Provenance
+from cbi_dagster.warehouse.contract import Provenance, now_utc
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
 #: A table with every column type, for the rules that hold for all tables.
@@ -39,7 +39,7 @@ def warehouse(tmp_path):
 @pytest.fixture
 def provenance():
     def make(keys, run="run-1", code="1", prints="a"):
-        return Provenance(run, code, dict.fromkeys(np.asarray(keys, "datetime64[D]"), prints))
+        return Provenance(run, code, dict.fromkeys(np.asarray(keys, "datetime64[D]"), prints), now_utc(), 0)
 
     return make
 

@@ -11,7 +11,7 @@ import pytest
 
 from cbi_dagster.catalog import TABLES, Monthly
 from cbi_dagster.catalog.tables import ops
-from cbi_dagster.warehouse.contract import Accounts, Provenance, SchemaDriftError, to_frame
+from cbi_dagster.warehouse.contract import Accounts, Provenance, SchemaDriftError, now_utc, to_frame
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
 from .conftest import SAMPLE
@@ -92,7 +92,7 @@ def test_rows_held_back_are_replaced_with_their_month(warehouse, provenance):
 
 def test_a_failure_inside_the_transaction_leaves_nothing(warehouse, provenance, rows):
     with pytest.raises(KeyError):
-        warehouse.replace(SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), Provenance("r", "1", {}))
+        warehouse.replace(SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), Provenance("r", "1", {}, now_utc(), 0))
     bad = Accounts(pd.DataFrame({"date": pd.to_datetime(["2024-01-02"])}), pd.DataFrame())
     with pytest.raises(ValueError, match=r"ops\.quarantine"):
         warehouse.replace(SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), provenance(DAYS), bad)
@@ -124,13 +124,17 @@ def test_a_dropped_table_is_made_anew_and_its_partitions_are_missing(warehouse, 
     assert len(warehouse.read(SAMPLE)) == 0
 
 
+def made_by(run, days):
+    return Provenance(run, "1", dict.fromkeys(days, run), now_utc(), 0)
+
+
 def _write_forever(path, rows, started):
     store = DuckDBWarehouse(path)
     number = 0
     while True:
         number += 1
         frame = rows.assign(price=float(number))
-        store.replace(SAMPLE, DAYS, frame, Provenance(f"run-{number}", "1", dict.fromkeys(DAYS, str(number))))
+        store.replace(SAMPLE, DAYS, frame, made_by(f"run-{number}", DAYS))
         started.set()
 
 
@@ -151,7 +155,7 @@ def test_a_killed_writer_leaves_whole_partitions_that_agree_with_the_ledger(ware
         assert len(prices) == 4
         assert prices.nunique() == 1
         ledger = warehouse.ledger({SAMPLE.id})
-        assert ledger["input_fingerprint"].tolist() == [str(int(prices[0]))] * 2
+        assert ledger["input_fingerprint"].tolist() == [f"run-{int(prices[0])}"] * 2
 
 
 def _write_many(path, rows, symbol, count):
@@ -159,7 +163,7 @@ def _write_many(path, rows, symbol, count):
     for number in range(count):
         frame = rows[rows["symbol"] == symbol].assign(price=float(number))
         day = frame["date"].to_numpy().astype("datetime64[D]")
-        store.replace(SAMPLE, day, frame, Provenance(f"{symbol}-{number}", "1", dict.fromkeys(day, str(number))))
+        store.replace(SAMPLE, day, frame, made_by(f"{symbol}-{number}", day))
 
 
 def test_two_processes_work_on_one_file_without_an_error(warehouse, rows):

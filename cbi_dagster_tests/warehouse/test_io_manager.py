@@ -19,10 +19,11 @@ from cbi_dagster.catalog import ASSET_TABLES, TABLES, Table, table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.features import VOLATILITY_DAILY
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
+from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
 from cbi_dagster.catalog.tables.training import ZL_TRAINING
 from cbi_dagster.definitions import build_defs, builder
 from cbi_dagster.home import Home
-from cbi_dagster.jobs import QUIET, next_run, run_tags
+from cbi_dagster.jobs import QUIET, next_run, record_failures, run_tags
 from cbi_dagster.partitions import MONTHS, TRADE_DATES
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
@@ -47,6 +48,11 @@ class Scene:
     @property
     def io_manager(self) -> WarehouseIOManager:
         return WarehouseIOManager(builder(self.home.warehouse, self.home.landing))
+
+    def accounts(self, run_id: str) -> pd.DataFrame:
+        """What `ops.ingestion_runs` says of a run."""
+        rows = to_frame(INGESTION_RUNS, self.warehouse.read(INGESTION_RUNS))
+        return rows[rows["event_id"].str.startswith(f"{run_id}:")]
 
     def run(
         self, tables: Sequence[Table], tags: dict[str, str], defs: dg.Definitions | None = None
@@ -285,6 +291,28 @@ def test_a_failing_table_keeps_its_rows_and_its_ledger(
     assert scene.warehouse.read(VOLATILITY_DAILY) == rows
     assert len(rows) > 0
     pd.testing.assert_frame_equal(scene.warehouse.ledger(), ledger)
+
+    for _ in range(2):  # the daemon's sensor may tell of it as well
+        record_failures(scene.warehouse, scene.instance, result.run_id)
+    (kept,) = scene.accounts(result.run_id).itertuples()
+    assert (kept.source, kept.run_status) == (VOLATILITY_DAILY.id, "failed")
+    assert said in kept.error_message
+
+
+def test_every_write_of_a_run_is_accounted_for(scene: Scene) -> None:
+    tables = [OHLCV_1D, FUTURES_CONTINUOUS_1D]
+    result = scene.run(tables, run_tags(tables, TRADE_DATES, FIRST, LAST, only_stale=False))
+    kept = scene.accounts(result.run_id).set_index("source")
+    assert set(kept.index) == {item.id for item in tables}
+    sessions = kept.loc[OHLCV_1D.id]
+    assert (sessions["run_status"], sessions["error_message"]) == ("success", None)
+    stored = len(scene.warehouse.read(OHLCV_1D, [(FIRST, LAST)]))
+    assert sessions["rows_out"] == stored
+    inputs = [len(scene.warehouse.read(TABLES[read.source], [(FIRST, LAST)])) for read in OHLCV_1D.reads]
+    assert sessions["rows_in"] == sum(inputs)
+    assert sessions["rows_rejected"] == facts(result, OHLCV_1D)["rows_rejected"]
+    assert (sessions["partitions_written"], sessions["partitions_unchanged"] > 0) == (0, True)
+    assert kept["started_at"].le(kept["ended_at"]).all()
 
 
 def test_what_a_failed_table_would_have_fed_is_not_touched(scene: Scene) -> None:
