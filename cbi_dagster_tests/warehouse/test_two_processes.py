@@ -112,7 +112,7 @@ def test_a_killed_refresh_neither_blocks_the_sensors_nor_spoils_the_next_one(
     refresh.kill()
     refresh.communicate()
     place = Home(home.path)
-    _, sensor = build_sensors(place, home.builder, None)
+    (sensor,) = (item for item in build_sensors(place, home.builder, None) if item.name == "refresh_sensor")
     with dg.DagsterInstance.from_config(str(place.dagster)) as instance:
         (run,) = instance.get_runs()
         assert run.status is dg.DagsterRunStatus.STARTED
