@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from cbi_dagster.catalog import INCEPTION, Table
 from cbi_dagster.catalog.indicator_columns import BIOFUEL
 from cbi_dagster.catalog.tables.features import (
@@ -15,12 +17,17 @@ from cbi_dagster.catalog.tables.features import (
 )
 from cbi_dagster.catalog.tables.mes import GOLDEN_ZONE_1H, GOLDEN_ZONE_DAILY, MES_HORIZONS_DAILY, MES_INTRADAY
 from cbi_dagster.config.biofuel import load_biofuel
-from cbi_dagster.features import biofuel, fibs, fx, mes_horizons, pivots, volatility
+from cbi_dagster.features import biofuel, fibs, fx, golden_zone, mes_horizons, pivots, volatility
 from cbi_dagster.vendors.macro import trade_dates_within
 
 
 def backs(table: Table) -> list[object]:
     return [read.back for read in table.reads]
+
+
+def computed(table: Table) -> list[str]:
+    """The declared columns but those that a write adds."""
+    return [column.name for column in table.columns]
 
 
 def test_declared_windows_are_those_the_functions_enforce() -> None:
@@ -39,6 +46,17 @@ def test_the_windows_of_mes_tables_reach_back_to_the_anchor() -> None:
     assert backs(MES_HORIZONS_DAILY) == [mes_horizons.DAILY_BACK_TRADE_DATES]
     assert set(backs(GOLDEN_ZONE_1H)) == {INCEPTION}
     assert backs(GOLDEN_ZONE_DAILY) == [0]
+
+
+def test_mes_tables_declare_the_columns_of_their_functions_in_order() -> None:
+    bar = ("date", "symbol", "bar_close_ts", "open", "high", "low", "close", "volume")
+    for table in MES_INTRADAY:
+        assert computed(table) == [*bar, *mes_horizons.INDICATORS]
+    bars = {name: [] for name in (*bar, "adj_factor")}
+    empty = pd.DataFrame(bars).astype({"date": "datetime64[us]", "bar_close_ts": "datetime64[us, UTC]"})
+    zone = golden_zone.golden_zone_1h(empty)
+    assert computed(GOLDEN_ZONE_1H) == [*zone.columns]
+    assert computed(GOLDEN_ZONE_DAILY) == [*golden_zone.golden_zone_daily(zone).columns]
 
 
 def test_biofuel_columns_have_the_units_of_the_formulas() -> None:
