@@ -15,6 +15,8 @@ event_log_storage:
   class: BatchedSqliteEventLogStorage
 telemetry:
   enabled: false
+nux:
+  enabled: false
 run_retries:
   enabled: true
   max_retries: 2

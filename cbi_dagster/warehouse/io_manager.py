@@ -88,7 +88,7 @@ _NULL_SHARES_SHOWN = 15
 
 
 def _description(table: Table, rows: pa.Table) -> dict[str, Any]:
-    """First and last date of rows, and the columns with the highest shares of NULLs."""
+    """First and last date of rows, how many columns are NULL throughout, and the others with the most NULLs."""
     if not len(rows):
         return {}
     metadata: dict[str, Any] = {}
@@ -100,11 +100,11 @@ def _description(table: Table, rows: pa.Table) -> dict[str, Any]:
         name, _, part = path.partition(".")
         values = pc.struct_field(rows[name], part) if part else rows[name]
         shares[path] = values.null_count / len(rows)
-    highest = sorted((item for item in shares.items() if item[1]), key=lambda item: -item[1])[:_NULL_SHARES_SHOWN]
-    if highest:
-        records = [dg.TableRecord({"column": path, "null_share": round(share, 4)}) for path, share in highest]
-        metadata["null_shares"] = dg.MetadataValue.table(records)
-        metadata["columns_with_nulls"] = sum(share > 0 for share in shares.values())
+    metadata["columns_all_null"] = sum(share == 1 for share in shares.values())
+    partly = sorted((item for item in shares.items() if 0 < item[1] < 1), key=lambda item: -item[1])
+    if partly:
+        records = [dg.TableRecord({"column": path, "null_share": round(share, 4)}) for path, share in partly]
+        metadata["null_shares"] = dg.MetadataValue.table(records[:_NULL_SHARES_SHOWN])
     return metadata
 
 

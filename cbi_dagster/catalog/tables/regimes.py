@@ -12,7 +12,7 @@ REGIME_CALENDAR = Table(
     columns=pick("date regime valid_from valid_to is_fallback"),
     key=("date",),
     partitioning=Daily("date"),
-    layer="training",
+    layer="regimes",
     required=frozenset({"regime", "is_fallback"}),
     code=("cbi_dagster.matrix.regimes", "regimes"),
 )
@@ -24,7 +24,7 @@ REGIME_WEIGHTS = Table(
     columns=pick("regime weight description research_rationale known_from"),
     key=("regime",),
     partitioning=Unpartitioned(),
-    layer="training",
+    layer="regimes",
     required=frozenset({"weight"}),
     code=("cbi_dagster.matrix.regimes", "regimes"),
 )
