@@ -22,7 +22,7 @@ test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow' $(PYTEST_ARGS)
 
 proofs: setup
-	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 -m slow $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -102,7 +102,8 @@ def exact_plan(home: Home, tables: Sequence[Table]) -> dict[str, list[str]]:
         copy = Path(scratch) / "warehouse.duckdb"
         DuckDBWarehouse(home.warehouse).copy_to(copy)
         exact = builder(copy, home.landing)
-        results = {item.id: exact.rebuild(item, FUNCTIONS[item.id], "exact plan").written for item in tables}
+        with exact.warehouse.kept_open():
+            results = {item.id: exact.rebuild(item, FUNCTIONS[item.id], "exact plan").written for item in tables}
     return {name: list(written) for name, written in results.items() if written}
 
 

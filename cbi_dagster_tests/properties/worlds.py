@@ -49,7 +49,9 @@ class World:
 
     def refresh(self) -> dict[str, list[str]]:
         """Rebuild what is stale; the partitions written, per table."""
-        written = {table.id: self.builder.rebuild(table, FUNCTIONS[table.id], "test").written for table in ASSET_TABLES}
+        builder = self.builder
+        with builder.warehouse.kept_open():
+            written = {table.id: builder.rebuild(table, FUNCTIONS[table.id], "test").written for table in ASSET_TABLES}
         return {name: list(labels) for name, labels in written.items() if labels}
 
     def hashes(self) -> pd.Series:
