@@ -1,9 +1,12 @@
-"""What the benchmarks share: versions, sizes, the spread of repeated timings, and Markdown tables."""
+"""What the benchmarks share: versions, timings, whole `cbi` processes, sizes, and Markdown tables."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,6 +33,17 @@ def best_seconds(work: Callable[[], object], repeats: int) -> float:
         work()
         times.append(time.perf_counter() - started)
     return min(times)
+
+
+def cbi(home: Path, *arguments: str) -> float:
+    """Run the command line on a state directory; the seconds it took. Exit code 3 says that something was stale."""
+    started = time.perf_counter()
+    environment = {**os.environ, "CBI_HOME": str(home)}
+    command = [sys.executable, "-m", "cbi_dagster.cli", *arguments]
+    code = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL).returncode
+    if code not in (0, 3):
+        raise RuntimeError(f"cbi {' '.join(arguments)} ended with exit code {code}")
+    return time.perf_counter() - started
 
 
 def megabytes(directory: Path) -> float:

@@ -110,7 +110,7 @@ def write_dbn(
                     for first, last, number in rows.sort_values("start_date")[list(MAPPING_COLUMNS[1:])].to_numpy()
                 ],
             )
-            for symbol, rows in mappings.groupby("symbol", sort=True)
+            for symbol, rows in mappings.groupby("symbol", sort=True, observed=True)
         ],
     )
     content = bytes(header.encode()) + records.tobytes()

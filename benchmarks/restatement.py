@@ -1,0 +1,214 @@
+"""One corrected day in the past: what a restatement in SQLMesh leaves wrong, and what `cbi refresh` leaves wrong.
+
+The same situation on both sides: thousands of trade dates are built, the vendor corrects one bar in the middle, and
+the engineer asks for the tables to be brought up to date. SQLMesh is told the corrected day (`plan --restate-model`),
+since it does not notice a changed value by itself; its three models are what one would write for this: a feature
+(20-day mean and a running factor since inception), a matrix, and a label that looks 21 days ahead. Here the corrected
+file is landed, and `cbi refresh` finds out itself. "Left wrong" are rows that differ from a build from scratch on the
+corrected data. Both are real runs of the released programs; the times are of projects of different size (3 tables of
+one market there, all tables of sixteen markets here) and are given for scale, not for comparison.
+
+SQLMesh is no dependency of this project: give the interpreter of an environment that has it.
+
+Example:
+    python benchmarks/restatement.py --peer-python /path/to/environment/bin/python
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+from recording import cbi, markdown, versions
+
+from cbi_dagster.catalog import ASSET_TABLES, Table
+from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.tables.market_data import OHLCV_1H
+from cbi_dagster.vendors.simulate import SIMULATED_DATASET, simulate_delivery, write_dbn
+from cbi_dagster.warehouse.contract import now_utc
+from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+
+_PEER_MODELS = {
+    "feature": "day, avg(close) OVER (ORDER BY day ROWS 19 PRECEDING) AS mean_20, "
+    "exp(sum(ln(close / open)) OVER (ORDER BY day)) AS factor FROM read_parquet('{bars}')",
+    "matrix": "f.day, f.mean_20, f.factor, b.close, b.close / f.mean_20 - 1 AS distance "
+    "FROM lab.feature AS f JOIN read_parquet('{bars}') AS b ON b.day = f.day",
+    "label": "day, lead(close, 21) OVER (ORDER BY day) / close - 1 AS target FROM lab.matrix",
+}
+
+
+def simulated_days(count: int) -> pd.DataFrame:
+    """Daily bars of one market: `day`, `open`, `close`."""
+    random = np.random.default_rng(1)
+    days = pd.bdate_range("2012-01-02", periods=count)
+    close = 50 * np.exp(np.cumsum(random.normal(0, 0.01, count)))
+    return pd.DataFrame({"day": days, "open": close * np.exp(random.normal(0, 0.005, count)), "close": close})
+
+
+def peer_project(directory: Path, bars: Path, start: dt.date) -> None:
+    """A SQLMesh project of the three models over a DuckDB file in `directory`."""
+    (directory / "models").mkdir(parents=True)
+    database = directory / "lab.duckdb"
+    (directory / "config.yaml").write_text(
+        "gateways: {lab: {connection: {type: duckdb, database: " + str(database) + "}}}\n"
+        "default_gateway: lab\nmodel_defaults: {dialect: duckdb, start: " + f"'{start}'" + "}\n"
+        "disable_anonymized_analytics: true\n"
+    )
+    for name, select in _PEER_MODELS.items():
+        (directory / "models" / f"{name}.sql").write_text(
+            f"MODEL (name lab.{name}, kind INCREMENTAL_BY_TIME_RANGE (time_column day));\n"
+            f"SELECT * FROM (SELECT {select.format(bars=bars)}) AS rows_of_all_days\n"
+            "WHERE day BETWEEN @start_dt AND @end_dt\n"
+        )
+
+
+def peer(python: Path, directory: Path, *arguments: str) -> float:
+    """Run SQLMesh in a project; the seconds it took. Raises CalledProcessError when it fails."""
+    started = time.perf_counter()
+    command = [str(python.parent / "sqlmesh"), "-p", str(directory), "plan", *arguments, "--auto-apply", "--no-prompts"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def peer_rows(python: Path, directory: Path) -> dict[str, pd.DataFrame]:
+    """What the project's models hold, read with the peer's own version of DuckDB."""
+    script = (
+        "import duckdb, sys\nlab = duckdb.connect(sys.argv[1], read_only=True)\n"
+        "for name in sys.argv[3:]:\n"
+        "    rows = lab.sql(f'SELECT * FROM lab.{name} ORDER BY day').df()\n"
+        "    rows.to_csv(f'{sys.argv[2]}/{name}.csv', index=False)"
+    )
+    subprocess.run(
+        [str(python), "-c", script, str(directory / "lab.duckdb"), str(directory), *_PEER_MODELS], check=True
+    )
+    return {name: pd.read_csv(directory / f"{name}.csv").set_index("day") for name in _PEER_MODELS}
+
+
+def differing(left: dict[str, pd.DataFrame], right: dict[str, pd.DataFrame]) -> int:
+    """Rows in which two states of the same tables differ."""
+    return sum(int((~((left[n] == right[n]) | (left[n].isna() & right[n].isna())).all(axis=1)).sum()) for n in left)
+
+
+def measure_peer(python: Path, scratch: Path, count: int) -> list[str]:
+    """Row of the result for SQLMesh: affected rows, rows left wrong, seconds."""
+    days = simulated_days(count)
+    bars = scratch / "bars.parquet"
+    days.to_parquet(bars)
+    start = days["day"].iloc[0].date()
+    project = scratch / "restated"
+    peer_project(project, bars, start)
+    peer(python, project)
+    before = peer_rows(python, project)
+    corrected = count // 2
+    days.loc[corrected, "close"] *= 1.01
+    days.to_parquet(bars)
+    day = f"{days['day'].iloc[corrected]:%Y-%m-%d}"
+    seconds = peer(python, project, "--restate-model", "lab.feature", "--start", day, "--end", day)
+    restated = peer_rows(python, project)
+    fresh = scratch / "from_scratch"
+    peer_project(fresh, bars, start)
+    peer(python, fresh)
+    truth = peer_rows(python, fresh)
+    return ["SQLMesh", f"{differing(before, truth):,}", f"{differing(restated, truth):,}", f"{seconds:.1f} s"]
+
+
+def rows_apart(one: Path, other: Path, tables: tuple[Table, ...]) -> int:
+    """Rows of one warehouse that the other does not hold exactly so, in all tables, either way round."""
+    total = 0
+    with duckdb.connect() as connection:
+        for name, path in (("one", one), ("other", other)):
+            connection.execute(f"ATTACH '{path}' AS {name} (READ_ONLY)")
+        for table in tables:
+            columns = ", ".join(f'"{column.name}"' for column in table.content_columns)
+            sides = [f'SELECT {columns} FROM {side}."{table.dataset}"."{table.name}"' for side in ("one", "other")]
+            for left, right in (sides, sides[::-1]):
+                total += connection.sql(f"SELECT count(*) FROM ({left} EXCEPT ALL {right})").fetchall()[0][0]
+    return total
+
+
+def corrected_file(path: Path, bar: pd.DataFrame) -> Path:
+    """A vendor file that states one landed hourly bar anew, with its low as its close."""
+    start = bar["ts_event"].iloc[0]
+    day = start.tz_convert(None).normalize()
+    mapping = bar[["symbol", "instrument_id"]].assign(start_date=day, end_date=day + pd.Timedelta(days=1))
+    return write_dbn(
+        path,
+        dataset=SIMULATED_DATASET,
+        schema="ohlcv-1h",
+        stype_in="continuous",
+        start=start,
+        end=start + pd.Timedelta(hours=1),
+        mappings=mapping,
+        bars=bar.assign(close=bar["low"]),
+    )
+
+
+def measure_here(scratch: Path, count: int) -> tuple[list[str], str]:
+    """Row of the result for this platform, and what was planned and written."""
+    delivery = scratch / "delivery"
+    delivery.mkdir()
+    start = dt.date(2012, 1, 2)
+    end = pd.bdate_range(start, periods=count)[-1].date()
+    simulate_delivery(delivery, seed=1, start=start, end=end, minute_start=end - dt.timedelta(days=7))
+    refreshed, fresh = scratch / "refreshed", scratch / "fresh"
+    cbi(refreshed, "land", str(delivery))
+    cbi(refreshed, "backfill")
+    warehouse = DuckDBWarehouse(refreshed / "warehouse.duckdb")
+    middle = np.busday_offset(np.datetime64(start), count // 2, roll="forward")
+    bars = to_frame(OHLCV_1H, warehouse.read(OHLCV_1H, [(middle, middle)], symbols=("ZL.v.0",)))
+    correction = corrected_file(scratch / "correction.ohlcv-1h.dbn.zst", bars.iloc[[-1]])
+    before = scratch / "before.duckdb"
+    warehouse.copy_to(before)
+
+    landed = now_utc()
+    cbi(refreshed, "land", str(correction))
+    environment = {**os.environ, "CBI_HOME": str(refreshed)}
+    command = [sys.executable, "-m", "cbi_dagster.cli", "plan", "--json"]
+    plan = json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True).stdout)
+    planned = sum(item["partitions"] for item in plan["upper_bound"])
+    seconds = cbi(refreshed, "refresh")
+
+    cbi(fresh, "land", str(delivery), str(correction))
+    cbi(fresh, "backfill")
+    paths = [home / "warehouse.duckdb" for home in (refreshed, fresh)]
+    ledger = warehouse.ledger([table.id for table in ASSET_TABLES])
+    written = int((ledger["written_at"] > landed).sum())
+    facts = f"cbi planned at most {planned:,} partitions and wrote {written:,}."
+    affected = rows_apart(before, paths[1], ASSET_TABLES) // 2
+    return ["cbi", f"{affected:,}", f"{rows_apart(paths[0], paths[1], ASSET_TABLES):,}", f"{seconds:.1f} s"], facts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer-python", type=Path, help="interpreter of an environment with SQLMesh")
+    parser.add_argument("--days", type=int, default=3000, help="trade dates of history")
+    parser.add_argument("--small", action="store_true", help="a miniature run without the peer, to see that it works")
+    options = parser.parse_args()
+    if not options.small and (options.peer_python is None or not (options.peer_python.parent / "sqlmesh").exists()):
+        parser.error(
+            "SQLMesh is missing: `pip install 'sqlmesh[web]'` in an environment of its own, then --peer-python"
+        )
+    with tempfile.TemporaryDirectory() as directory:
+        scratch = Path(directory)
+        rows, facts = [], ""
+        if not options.small:
+            rows.append(measure_peer(options.peer_python, scratch, options.days))
+        here, facts = measure_here(scratch, 40 if options.small else options.days)
+        rows.append(here)
+    print(versions("duckdb", "dagster"))
+    print(markdown(["after one corrected day", "rows affected", "rows left wrong", "time to bring up to date"], rows))
+    print(facts)
+
+
+if __name__ == "__main__":
+    main()
