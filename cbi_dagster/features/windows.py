@@ -215,7 +215,12 @@ class Sessions:
     @staticmethod
     def _lagged(values: npt.NDArray[_Element], lag: int) -> npt.NDArray[_Element]:
         """The element `lag` rows above, whatever its symbol; the first rows repeat the first element."""
-        return values[np.maximum(np.arange(len(values)) - lag, 0)] if lag else values
+        if not lag:
+            return values
+        lagged = np.empty_like(values)
+        lagged[:lag] = values[:1]
+        lagged[lag:] = values[:-lag]
+        return lagged
 
     @staticmethod
     def _require(frame: pd.DataFrame, *columns: str) -> None:
