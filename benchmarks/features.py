@@ -17,8 +17,8 @@ minutes: 5 M one-minute bars to the six intraday horizons with their technicals,
     memory holds the input, and one horizon's result at a time on either side. Reads /proc: Linux only.
 
 Example:
-    PYTHONPATH=. python benchmarks/features.py families legacy minutes
-    PYTHONPATH=. python benchmarks/features.py peer --peer-python /path/to/environment/bin/python
+    python benchmarks/features.py families legacy minutes
+    python benchmarks/features.py peer --peer-python /path/to/environment/bin/python
 """
 
 from __future__ import annotations
@@ -49,9 +49,13 @@ from cbi_dagster.features.pivots import pivot_math_daily
 from cbi_dagster.features.technicals import technicals_daily
 from cbi_dagster.features.volatility import volatility_daily
 from cbi_dagster.market.resample import HORIZON_MINUTES, resampled_bars
-from cbi_dagster_tests.features.continuous_frames import random_sessions
-from cbi_dagster_tests.features.test_technicals import slow_technicals
-from cbi_dagster_tests.market.intraday_frames import SESSION_MINUTES, intraday_market
+
+# The seeded markets are those of the tests, which are not installed.
+sys.path.append(str(Path(__file__).parent.parent))
+from cbi_dagster_tests.features.continuous_frames import random_sessions  # noqa: E402
+from cbi_dagster_tests.features.test_technicals import slow_technicals  # noqa: E402
+from cbi_dagster_tests.market.intraday_frames import SESSION_MINUTES, intraday_market  # noqa: E402
+
 
 PARTS = ("families", "legacy", "peer", "minutes")
 _HISTORY = pd.Timedelta(days=370)
