@@ -52,10 +52,9 @@ from cbi_dagster.market.resample import HORIZON_MINUTES, resampled_bars
 
 # The seeded markets are those of the tests, which are not installed.
 sys.path.append(str(Path(__file__).parent.parent))
-from cbi_dagster_tests.features.continuous_frames import random_sessions  # noqa: E402
-from cbi_dagster_tests.features.test_technicals import slow_technicals  # noqa: E402
-from cbi_dagster_tests.market.intraday_frames import SESSION_MINUTES, intraday_market  # noqa: E402
-
+from cbi_dagster_tests.features.continuous_frames import random_sessions
+from cbi_dagster_tests.features.test_technicals import slow_technicals
+from cbi_dagster_tests.market.intraday_frames import SESSION_MINUTES, intraday_market
 
 PARTS = ("families", "legacy", "peer", "minutes")
 _HISTORY = pd.Timedelta(days=370)
