@@ -107,8 +107,8 @@ def exact_plan(home: Home, tables: Sequence[Table]) -> dict[str, list[str]]:
     return {name: list(written) for name, written in results.items() if written}
 
 
-#: A refresh of at most this many rows keeps the warehouse for its few seconds instead of opening it for every step.
-SMALL_REFRESH_ROWS = 20_000
+#: A refresh of at most this many rows keeps the warehouse for its seconds instead of opening it for every step.
+SMALL_REFRESH_ROWS = 100_000
 
 
 def refresh(
