@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -52,13 +53,13 @@ def simulated_days(count: int) -> pd.DataFrame:
     random = np.random.default_rng(1)
     days = pd.bdate_range("2012-01-02", periods=count)
     close = 50 * np.exp(np.cumsum(random.normal(0, 0.01, count)))
-    return pd.DataFrame({"day": days, "open": close * np.exp(random.normal(0, 0.005, count)), "close": close})
+    return pd.DataFrame({"day": days.date, "open": close * np.exp(random.normal(0, 0.005, count)), "close": close})
 
 
 def peer_project(directory: Path, bars: Path, start: dt.date) -> None:
     """A SQLMesh project of the three models over a DuckDB file in `directory`."""
     (directory / "models").mkdir(parents=True)
-    database = directory / "lab.duckdb"
+    database = directory / "store.duckdb"
     (directory / "config.yaml").write_text(
         "gateways: {lab: {connection: {type: duckdb, database: " + str(database) + "}}}\n"
         "default_gateway: lab\nmodel_defaults: {dialect: duckdb, start: " + f"'{start}'" + "}\n"
@@ -68,7 +69,7 @@ def peer_project(directory: Path, bars: Path, start: dt.date) -> None:
         (directory / "models" / f"{name}.sql").write_text(
             f"MODEL (name lab.{name}, kind INCREMENTAL_BY_TIME_RANGE (time_column day));\n"
             f"SELECT * FROM (SELECT {select.format(bars=bars)}) AS rows_of_all_days\n"
-            "WHERE day BETWEEN @start_dt AND @end_dt\n"
+            "WHERE day BETWEEN @start_date AND @end_date\n"
         )
 
 
@@ -76,7 +77,7 @@ def peer(python: Path, directory: Path, *arguments: str) -> float:
     """Run SQLMesh in a project; the seconds it took. Raises CalledProcessError when it fails."""
     started = time.perf_counter()
     command = [str(python.parent / "sqlmesh"), "-p", str(directory), "plan", *arguments, "--auto-apply", "--no-prompts"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=directory)
     return time.perf_counter() - started
 
 
@@ -89,7 +90,7 @@ def peer_rows(python: Path, directory: Path) -> dict[str, pd.DataFrame]:
         "    rows.to_csv(f'{sys.argv[2]}/{name}.csv', index=False)"
     )
     subprocess.run(
-        [str(python), "-c", script, str(directory / "lab.duckdb"), str(directory), *_PEER_MODELS], check=True
+        [str(python), "-c", script, str(directory / "store.duckdb"), str(directory), *_PEER_MODELS], check=True
     )
     return {name: pd.read_csv(directory / f"{name}.csv").set_index("day") for name in _PEER_MODELS}
 
@@ -104,7 +105,7 @@ def measure_peer(python: Path, scratch: Path, count: int) -> list[str]:
     days = simulated_days(count)
     bars = scratch / "bars.parquet"
     days.to_parquet(bars)
-    start = days["day"].iloc[0].date()
+    start = days["day"].iloc[0]
     project = scratch / "restated"
     peer_project(project, bars, start)
     peer(python, project)
@@ -112,7 +113,7 @@ def measure_peer(python: Path, scratch: Path, count: int) -> list[str]:
     corrected = count // 2
     days.loc[corrected, "close"] *= 1.01
     days.to_parquet(bars)
-    day = f"{days['day'].iloc[corrected]:%Y-%m-%d}"
+    day = str(days["day"].iloc[corrected])
     seconds = peer(python, project, "--restate-model", "lab.feature", "--start", day, "--end", day)
     restated = peer_rows(python, project)
     fresh = scratch / "from_scratch"
@@ -153,6 +154,14 @@ def corrected_file(path: Path, bar: pd.DataFrame) -> Path:
     )
 
 
+def plan(home: Path, *arguments: str) -> dict[str, Any]:
+    """What `cbi plan --json` says; its exit code only says whether anything is stale."""
+    command = [sys.executable, "-m", "cbi_dagster.cli", "plan", "--json", *arguments]
+    environment = {**os.environ, "CBI_HOME": str(home)}
+    told = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True).stdout
+    return dict(json.loads(told))
+
+
 def measure_here(scratch: Path, count: int) -> tuple[list[str], str]:
     """Row of the result for this platform, and what was planned and written."""
     delivery = scratch / "delivery"
@@ -170,12 +179,10 @@ def measure_here(scratch: Path, count: int) -> tuple[list[str], str]:
     before = scratch / "before.duckdb"
     warehouse.copy_to(before)
 
-    landed = now_utc()
     cbi(refreshed, "land", str(correction))
-    environment = {**os.environ, "CBI_HOME": str(refreshed)}
-    command = [sys.executable, "-m", "cbi_dagster.cli", "plan", "--json"]
-    plan = json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True).stdout)
-    planned = sum(item["partitions"] for item in plan["upper_bound"])
+    planned = sum(item["partitions"] for item in plan(refreshed)["upper_bound"])
+    exact = sum(len(partitions) for partitions in plan(refreshed, "--exact")["exact"].values())
+    landed = now_utc()
     seconds = cbi(refreshed, "refresh")
 
     cbi(fresh, "land", str(delivery), str(correction))
@@ -183,7 +190,7 @@ def measure_here(scratch: Path, count: int) -> tuple[list[str], str]:
     paths = [home / "warehouse.duckdb" for home in (refreshed, fresh)]
     ledger = warehouse.ledger([table.id for table in ASSET_TABLES])
     written = int((ledger["written_at"] > landed).sum())
-    facts = f"cbi planned at most {planned:,} partitions and wrote {written:,}."
+    facts = f"cbi planned at most {planned:,} partitions, exactly {exact:,}, and wrote {written:,}."
     affected = rows_apart(before, paths[1], ASSET_TABLES) // 2
     return ["cbi", f"{affected:,}", f"{rows_apart(paths[0], paths[1], ASSET_TABLES):,}", f"{seconds:.1f} s"], facts
 

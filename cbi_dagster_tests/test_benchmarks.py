@@ -1,0 +1,41 @@
+"""The benchmarks run: each explains itself, and those without a peer end well in miniature."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+def run(name: str, *arguments: str) -> str:
+    command = [sys.executable, str(BENCHMARKS / name), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", ["event_log.py", "features.py", "incremental_day.py", "restatement.py"])
+def test_every_benchmark_explains_itself_with_an_example(name: str) -> None:
+    told = run(name, "--help")
+    assert f"python benchmarks/{name}" in told
+
+
+def test_the_event_log_and_the_features_are_measured_in_miniature() -> None:
+    table = run("event_log.py", "--partitions", "20", "--stock-partitions", "10", "--tables", "2")
+    assert "batched, measured" in table
+    told = run("features.py", "--small")
+    assert "| loop, extrapolated |" in told
+    assert "minutes to 6 horizons x technicals" in told
+
+
+@pytest.mark.slow
+def test_whole_builds_are_measured_in_miniature() -> None:
+    assert "| one new day |" in run("incremental_day.py", "--small")
+    (row,) = (line for line in run("restatement.py", "--small").splitlines() if line.startswith("| cbi |"))
+    affected, wrong = (int(cell.replace(",", "")) for cell in row.split("|")[2:4])
+    assert affected > 0
+    assert wrong == 0
