@@ -12,7 +12,8 @@ peer: pyqlib on its own kind of work, 14 rolling factors x 800 instruments x 3,4
     end with one frame. pyqlib gives values to half-filled windows and stores single precision: rows behind the warm-up
     are compared, to single precision. It is no dependency: give the interpreter of an environment that has it.
 minutes: 5 M one-minute bars to the six intraday horizons with their technicals, against numpy's `reduceat` and the bare
-    TA-Lib calls over whole arrays. The bare calls neither choose contracts, nor guard against holes, nor give a day
+    TA-Lib calls over whole arrays, and against those calls behind the resampling that is used here (sessions, the
+    contract of each, labels). The bare calls neither choose contracts, nor guard against holes, nor give a day
     that does not depend on the range asked for; they are the floor. Each in a process of its own. Its peak of resident
     memory holds the input, and one horizon's result at a time on either side. Reads /proc: Linux only.
 
@@ -283,6 +284,9 @@ def bare_blocks(
     }
 
 
+_USED = ("high", "low", "close", "volume")
+
+
 def minutes_in_this_process(side: str, bars: int) -> dict[str, float]:
     """Seconds, and megabytes of resident memory at first and at the peak, for one side."""
     days = pd.bdate_range("2010-06-07", periods=max(2, round(bars / (SESSION_MINUTES * 0.97))))
@@ -292,7 +296,7 @@ def minutes_in_this_process(side: str, bars: int) -> dict[str, float]:
     if side == "bare":
         frame = frame[frame["instrument_id"] == frame["session_instrument_id"]]
         at = frame["ts_event"].astype("int64").to_numpy() // 60_000_000_000
-        values = {name: frame[name].to_numpy(np.float64, copy=True) for name in ("high", "low", "close", "volume")}
+        values = {name: frame[name].to_numpy(np.float64, copy=True) for name in _USED}
     count = len(frame)
     if side == "bare":
         del frame
@@ -307,7 +311,11 @@ def minutes_in_this_process(side: str, bars: int) -> dict[str, float]:
         resampled = resampled_bars({"ohlcv-1m": frame}, sessions)
         del frame
         for horizon in list(resampled):
-            mes_intraday(resampled.pop(horizon), horizon)
+            blocks = resampled.pop(horizon)
+            if side == "here":
+                mes_intraday(blocks, horizon)
+            else:
+                bare_technicals(**{name: blocks[name].to_numpy(np.float64) for name in _USED})
     return {
         "seconds": time.perf_counter() - started, "bars": count, "before": before, "peak": resident("VmHWM"),
     }  # fmt: skip
@@ -320,9 +328,10 @@ def resident(name: str) -> float:
 
 
 def minutes(bars: int) -> None:
-    """Both sides at the scale of minutes, each in its own process; the shorter of two runs."""
+    """Every side at the scale of minutes, each in its own process; the shorter of two runs."""
     rows, first = [], 0.0
-    for side, title in (("bare", "reduceat and bare TA-Lib"), ("here", "here")):
+    sides = {"bare": "reduceat and bare TA-Lib", "resampled": "resampling as here, bare TA-Lib", "here": "here"}
+    for side, title in sides.items():
         command = [sys.executable, __file__, "minutes", "--bars", str(bars), "--only", side]
         runs = [json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout) for _ in range(2)]
         best = min(runs, key=lambda run: float(run["seconds"]))
@@ -339,7 +348,7 @@ def main() -> None:
     parser.add_argument("--bars", type=int, default=5_000_000, help="one-minute bars of the part minutes")
     parser.add_argument("--small", action="store_true", help="a miniature run, to see that it works")
     parser.add_argument(
-        "--only", choices=("bare", "here"), help="measure a side of minutes in this process, print JSON"
+        "--only", choices=("bare", "resampled", "here"), help="measure a side of minutes in this process, print JSON"
     )
     options = parser.parse_args()
     parts = options.parts or PARTS
