@@ -207,7 +207,8 @@ def plan(selected: tuple[str, ...], exact: bool, as_json: bool) -> None:
     home = Home.from_environment()
     wanted = _select(selected)
     with _drift_told():
-        stale = _builder(home).plan(wanted).tables
+        current = _builder(home)
+        stale = current.plan(wanted).tables
     if exact and stale:
         with console.status("rebuilding in a scratch copy …"):
             changes = runs.exact_plan(home, wanted)
@@ -228,6 +229,7 @@ def plan(selected: tuple[str, ...], exact: bool, as_json: bool) -> None:
         click.echo(json.dumps({"upper_bound": tables}, indent=2))
     else:
         _print_plan(stale)
+        _print_stale_inputs(current, wanted)
     raise SystemExit(STALE if stale else 0)
 
 
@@ -246,6 +248,7 @@ def refresh(selected: tuple[str, ...]) -> None:
     with _drift_told():
         present = current.plan(wanted)
     _print_plan(present.tables)
+    _print_stale_inputs(current, wanted)
     if present.tables:
         _execute(lambda report: runs.refresh(home, wanted, current, present, on_table=report))
         raise SystemExit(STALE)
@@ -309,6 +312,25 @@ def _print_plan(stale: Sequence[TablePlan]) -> None:
     )
 
 
+def _print_stale_inputs(current: Builder, wanted: Sequence[Table]) -> None:
+    """Name the stale tables that the selected ones are made of and that are not selected themselves."""
+    from cbi_dagster.catalog import ASSET_TABLES, TABLES
+
+    if len(wanted) == len(ASSET_TABLES):
+        return
+    behind = {table.id for table in wanted}
+    queue = list(wanted)
+    while queue:
+        sources = {read.source for read in queue.pop().reads if read.source in TABLES} - behind
+        behind |= sources
+        queue += [TABLES[name] for name in sources]
+    stale = [item.table.id for item in current.plan().tables if item.table.id in behind and item.table not in wanted]
+    if stale:
+        console.print(
+            f"Stale themselves and not selected: {', '.join(stale)}. What is selected is made from what they hold now."
+        )
+
+
 def _print_exact(stale: Sequence[TablePlan], changes: Mapping[str, Sequence[str]]) -> None:
     grid = Grid("table", "would change", "of at most", "first", "last")
     for item in stale:
@@ -320,6 +342,8 @@ def _print_exact(stale: Sequence[TablePlan], changes: Mapping[str, Sequence[str]
 
 def _execute(run: Callable[[Callable[[str, dict[str, Any], float], None]], bool]) -> None:
     """Run with one line per finished table; exit code 1 when a table failed."""
+    from cbi_dagster.runs import NeverCurrentError
+
     started = time.perf_counter()
 
     def report(table: str, facts: dict[str, Any], seconds: float) -> None:
@@ -335,7 +359,11 @@ def _execute(run: Callable[[Callable[[str, dict[str, Any], float], None]], bool]
             f"  {table:<50} {seconds:6.1f} s  {facts['rows_written']:>9,} rows  {', '.join(parts)}", highlight=False
         )
 
-    if not run(report):
+    try:
+        done = run(report)
+    except NeverCurrentError as error:
+        raise _Failure(str(error)) from error
+    if not done:
         raise _Failure("a table failed; the run's page in the UI (`cbi ui`) has the whole story")
     console.print(f"done in {time.perf_counter() - started:.1f} s")
 

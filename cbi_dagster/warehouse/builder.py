@@ -8,7 +8,7 @@ to know which range was asked for; rows it returns for other dates are context, 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -88,13 +88,12 @@ class Builder:
         return self._warehouse
 
     def plan(self, wanted: Collection[Table] | None = None) -> Plan:
-        """Everything that is stale now, in the tables `wanted` or in all."""
+        """Everything that is stale now, in all tables, or in those `wanted` given what the others hold now."""
         ledgers = Ledger.by_table(self.warehouse.ledger())
         tables = [TABLES[name] for name in self._code_versions]
-        plan = make_plan(ledgers, self._code_versions, newest_trade_date(now_utc()), tables)
-        if wanted is None:
-            return plan
-        return replace(plan, tables=tuple(item for item in plan.tables if item.table in wanted))
+        if wanted is not None:
+            tables = [table for table in tables if table in wanted]
+        return make_plan(ledgers, self._code_versions, newest_trade_date(now_utc()), tables)
 
     def begin(self, table: Table, asked: np.ndarray | None, run_id: str, *, only_stale: bool) -> Build:
         """Fix what is rebuilt of the partitions `asked` for (None: all), and read its inputs."""

@@ -135,3 +135,17 @@ def test_a_code_version_makes_its_own_table_stale_and_what_may_follow(half_year,
     result = builder.rebuild(plan[table].table, FUNCTIONS[table], "next")
     assert result.written == ()
     assert not builder.plan().tables, "equal content under a new code version makes nothing else stale"
+
+
+def test_what_is_selected_settles_although_other_inputs_of_it_stay_stale(half_year, tmp_path):
+    world = World(tmp_path / "world")
+    shutil.copytree(half_year[0].path, world.path)
+    file, _ = corrected_bar(world, tmp_path / "correction.ohlcv-1h.dbn.zst", np.random.default_rng(1))
+    world.land(file)
+    left_out = {"features.volatility_daily", "features.technicals_daily"}
+    selected = [table for table in ASSET_TABLES if table.id not in left_out]
+    assert "features.daily_ml_matrix" in {item.table.id for item in world.builder.plan(selected).tables}
+    for table in selected:
+        world.builder.rebuild(table, FUNCTIONS[table.id], "test")
+    assert not world.builder.plan(selected).tables
+    assert {item.table.id for item in world.builder.plan().tables} >= left_out
