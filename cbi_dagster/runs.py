@@ -26,7 +26,7 @@ from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster.warehouse.io_manager import WarehouseIOManager
-from cbi_dagster.warehouse.plan import Ledger, Plan, expected_partitions, landed_trade_dates, newest_trade_date
+from cbi_dagster.warehouse.plan import Plan, expected_partitions, landed_trade_dates, newest_trade_date
 
 OnTable = Callable[[str, dict[str, Any], float], None]
 
@@ -50,7 +50,7 @@ def landed_span(
 
     Trade dates whose partition does not exist yet (a Sunday evening's) wait. Raises NothingLandedError.
     """
-    landed = landed_trade_dates(Ledger.by_table(warehouse.ledger(LANDING_SOURCES)))
+    landed = landed_trade_dates(warehouse.ledgers(LANDING_SOURCES))
     dates = expected_partitions(FUTURES_CONTINUOUS_1D, landed, newest_trade_date(now_utc()))
     span = f"{dates[0]} … {dates[-1]}" if len(dates) else "nothing"
     if first is not None:

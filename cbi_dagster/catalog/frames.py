@@ -22,8 +22,10 @@ def to_array(column: Column, values: pd.Series | pa.ChunkedArray) -> pa.Array | 
     Raises TypeError, ValueError or an Arrow error when the type cannot hold them without loss.
     """
     if isinstance(values, pa.ChunkedArray):
-        return values.cast(column.arrow_type)
+        return values if values.type == column.arrow_type else values.cast(column.arrow_type)
     series = values
+    if column.type is Type.FLOAT64 and series.dtype == np.float64:
+        return pa.array(series.to_numpy(), from_pandas=True)
     if series.isna().all():
         # Nothing is known, so the frame's dtype says nothing either.
         return pa.nulls(len(series), column.arrow_type)

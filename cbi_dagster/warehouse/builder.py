@@ -21,7 +21,6 @@ from cbi_dagster.catalog.checks import validate
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.warehouse.contract import Accounts, Provenance, ReplaceResult, Warehouse, now_utc, to_arrow
 from cbi_dagster.warehouse.plan import (
-    Ledger,
     Plan,
     expected_partitions,
     fingerprints,
@@ -89,7 +88,7 @@ class Builder:
 
     def plan(self, wanted: Collection[Table] | None = None) -> Plan:
         """Everything that is stale now, in all tables, or in those `wanted` given what the others hold now."""
-        ledgers = Ledger.by_table(self.warehouse.ledger())
+        ledgers = self.warehouse.ledgers()
         tables = [TABLES[name] for name in self._code_versions]
         if wanted is not None:
             tables = [table for table in tables if table in wanted]
@@ -101,7 +100,7 @@ class Builder:
         code_version = self._code_versions[table.id]
         relevant = {table.id, *LANDING_SOURCES, *(read.source for read in table.reads)}
         with self.warehouse.snapshot():
-            ledgers = Ledger.by_table(self.warehouse.ledger(relevant))
+            ledgers = self.warehouse.ledgers(relevant)
             wanted = expected_partitions(table, landed_trade_dates(ledgers), newest_trade_date(now_utc()))
             not_landed = 0
             if asked is not None:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from cbi_dagster.catalog.frames import to_array, to_frame
 from cbi_dagster.catalog.model import Table, Type, Unpartitioned
+from cbi_dagster.warehouse.ledger import WHOLE, Ledger, key_label, parse_key
 
 _EXAMPLES = 3
 
@@ -75,20 +76,6 @@ class SchemaDriftError(RuntimeError):
         )
 
 
-def key_label(table: Table, key: np.datetime64) -> str:
-    """The Dagster partition key of an internal partition key: `YYYY-MM-DD`, or `all` for an unpartitioned table."""
-    return "all" if isinstance(table.partitioning, Unpartitioned) else str(key)
-
-
-def parse_key(table: Table, label: str) -> np.datetime64:
-    """The internal partition key (datetime64[D]) of a Dagster partition key."""
-    return WHOLE if isinstance(table.partitioning, Unpartitioned) else np.datetime64(label, "D")
-
-
-#: The only partition of an unpartitioned table.
-WHOLE = np.datetime64("1970-01-01", "D")
-
-
 def to_arrow(table: Table, data: pd.DataFrame | pa.Table) -> pa.Table:
     """`data` as Arrow with exactly the declared columns and types, in declared order.
 
@@ -113,7 +100,8 @@ def to_arrow(table: Table, data: pd.DataFrame | pa.Table) -> pa.Table:
     for path, leaf in table.leaves():
         if leaf.type is Type.FLOAT64:
             values = _leaf(result, path)
-            bad = pc.sum(pc.invert(pc.is_finite(values))).as_py() or 0
+            # NumPy shows a NULL as NaN.
+            bad = int(np.count_nonzero(~np.isfinite(values.to_numpy()))) - values.null_count
             if bad:
                 raise NotFiniteError(table, f"column {path} holds {bad} NaN or infinite values")
     return result
@@ -155,11 +143,10 @@ def check_slice(table: Table, partitions: np.ndarray, data: pd.DataFrame | pa.Ta
     `partitions`: datetime64[D] partition keys that the write replaces.
     """
     arrow = to_arrow(table, data)
-    for column in table.columns:
-        nulls = arrow[column.name].null_count
-        if nulls and column.name in table.required:
-            first = int(np.flatnonzero(arrow[column.name].is_null().to_numpy())[0])
-            raise NullInRequiredError(table, f"column {column.name} is NULL in {nulls} rows, first at row {first}")
+    for name in sorted(table.required):
+        if nulls := arrow[name].null_count:
+            first = int(np.flatnonzero(arrow[name].is_null().to_numpy())[0])
+            raise NullInRequiredError(table, f"column {name} is NULL in {nulls} rows, first at row {first}")
     partitions = np.unique(partitions.astype("datetime64[D]"))
     if isinstance(table.partitioning, Unpartitioned):
         keys = np.full(len(arrow), WHOLE)
@@ -262,9 +249,9 @@ class Warehouse(abc.ABC):
         """Drop a table with its ledger rows; `ensure` makes it anew, and all of its partitions are missing."""
 
     @contextmanager
-    def kept_open(self) -> Iterator[None]:
+    def kept_open(self) -> Iterator[object]:
         """A block whose operations may share a connection; engines with one user at a time let others wait for it."""
-        yield
+        yield None
 
     @abc.abstractmethod
     def snapshot(self) -> AbstractContextManager[object]:
@@ -301,6 +288,10 @@ class Warehouse(abc.ABC):
     @abc.abstractmethod
     def ledger(self, table_ids: Collection[str] | None = None) -> pd.DataFrame:
         """Rows of `ops.partition_ledger`, of the tables and landing sources named or of all."""
+
+    @abc.abstractmethod
+    def ledgers(self, table_ids: Collection[str] | None = None) -> dict[str, Ledger]:
+        """The same per table, as far as a plan needs it; tables without content are absent."""
 
     @abc.abstractmethod
     def record_runs(self, rows: pd.DataFrame) -> None:

@@ -16,7 +16,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -28,7 +28,6 @@ from cbi_dagster.catalog.ddl import duckdb_table, duckdb_type
 from cbi_dagster.catalog.model import Daily, Monthly, Table, Unpartitioned
 from cbi_dagster.catalog.tables.ops import HELD_BACK, INGESTION_RUNS, PARTITION_LEDGER, QUARANTINE
 from cbi_dagster.warehouse.contract import (
-    WHOLE,
     Accounts,
     Provenance,
     ReplaceResult,
@@ -36,12 +35,12 @@ from cbi_dagster.warehouse.contract import (
     Slice,
     Warehouse,
     check_slice,
-    key_label,
     now_utc,
     to_arrow,
     to_frame,
 )
 from cbi_dagster.warehouse.hashing import content_hashes
+from cbi_dagster.warehouse.ledger import NOTHING, WHOLE, Ledger, key_label
 
 _LOCK_WAIT_S = 120.0
 
@@ -61,12 +60,25 @@ class Coverage:
     first: dt.date | None
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """A connection that is kept open, and what has been read of the ledger through it (NOTHING for no rows)."""
+
+    connection: duckdb.DuckDBPyConnection
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
+
+
 class DuckDBWarehouse(Warehouse):
     """All tables in the DuckDB file at `path`, created on first use."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._shared = threading.local()
+        self._thread = threading.local()
+
+    @property
+    def _kept(self) -> _Kept | None:
+        """What this thread keeps open."""
+        return getattr(self._thread, "kept", None)
 
     @contextlib.contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -74,9 +86,8 @@ class DuckDBWarehouse(Warehouse):
 
         Inside `kept_open` it is the block's. Raises TimeoutError after two minutes, naming the file.
         """
-        shared = getattr(self._shared, "connection", None)
-        if shared is not None:
-            yield shared
+        if self._kept is not None:
+            yield self._kept.connection
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + _LOCK_WAIT_S
@@ -103,30 +114,37 @@ class DuckDBWarehouse(Warehouse):
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection inside a transaction that commits on success and leaves nothing behind otherwise."""
-        with self.connection() as connection:
-            connection.begin()
+        """A transaction of all operations in the block; it commits on success and leaves nothing behind otherwise."""
+        with self.kept_open() as kept:
+            kept.connection.begin()
             try:
-                yield connection
+                yield kept.connection
             except BaseException:
-                connection.rollback()
+                kept.connection.rollback()
+                kept.ledgers.clear()
                 raise
-            connection.commit()
+            kept.connection.commit()
 
     @contextlib.contextmanager
-    def kept_open(self) -> Iterator[None]:
-        """Operations of this thread inside the block share one connection; other processes wait until it ends."""
-        outer = getattr(self._shared, "connection", None)
+    def kept_open(self) -> Iterator[_Kept]:
+        """Operations of this thread inside the block share one connection; other processes wait until it ends.
+
+        What has been read of the ledger is remembered until then: no other thread may write meanwhile.
+        """
+        outer = self._kept
+        if outer is not None:
+            yield outer
+            return
         with self.connection() as connection:
-            self._shared.connection = connection
+            self._thread.kept = _Kept(connection)
             try:
-                yield
+                yield self._thread.kept
             finally:
-                self._shared.connection = outer
+                self._thread.kept = None
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        with self.kept_open(), self.transaction():
+        with self.transaction():
             yield
 
     def copy_to(self, path: Path) -> None:
@@ -163,6 +181,8 @@ class DuckDBWarehouse(Warehouse):
         with self.transaction() as connection:
             connection.execute(f'DROP TABLE IF EXISTS "{table.dataset}"."{table.name}"')
             connection.execute("DELETE FROM ops.partition_ledger WHERE table_name = ?", [table.id])
+            if self._kept is not None:
+                self._kept.ledgers.pop(table.id, None)
 
     def _mend(
         self,
@@ -223,47 +243,42 @@ class DuckDBWarehouse(Warehouse):
         rows = check_slice(table, partitions, data)
         labels = np.array([key_label(table, key) for key in rows.partitions], dtype=object)
         moment = now_utc()
-        entries = pd.DataFrame(
-            {
-                "table_name": table.id,
-                "partition_key": labels,
-                "content_hash": content_hashes(rows),
-                "row_count": rows.row_counts,
-                "written_at": moment,
-                "written_run": provenance.run_id,
-                "code_version": provenance.code_version,
-                "input_fingerprint": [provenance.fingerprints[key] for key in rows.partitions],
-                "verified_at": moment,
-                "verified_run": provenance.run_id,
-            }
+        entries = Ledger(
+            keys=rows.partitions,
+            hashes=np.array(content_hashes(rows), dtype=object),
+            row_counts=rows.row_counts,
+            written_at=np.full(len(labels), moment.to_datetime64()),
+            written_runs=np.full(len(labels), provenance.run_id, dtype=object),
+            code_versions=np.full(len(labels), provenance.code_version, dtype=object),
+            fingerprints=np.array([provenance.fingerprints[key] for key in rows.partitions], dtype=object),
+            verified_at=np.full(len(labels), moment.to_datetime64()),
+            verified_runs=np.full(len(labels), provenance.run_id, dtype=object),
         )
         with self.transaction() as connection:
-            known = _select_ledger(connection, {table.id}).set_index("partition_key").reindex(labels)
-            same = (known["content_hash"].to_numpy() == entries["content_hash"].to_numpy()) & known[
-                "content_hash"
-            ].notna().to_numpy()
-            for name in ("written_at", "written_run"):
-                entries[name] = entries[name].where(~same, known[name].to_numpy())
-            confirmed = same & (
-                (known["code_version"].to_numpy() == entries["code_version"].to_numpy())
-                & (known["input_fingerprint"].to_numpy() == entries["input_fingerprint"].to_numpy())
-            )
+            known = self.ledgers({table.id}).get(table.id, NOTHING)
+            at = known.at(rows.partitions)
+            there = at >= 0
+            same = there.copy()
+            same[there] = known.hashes[at[there]] == entries.hashes[there]
+            entries.written_at[same] = known.written_at[at[same]]
+            entries.written_runs[same] = known.written_runs[at[same]]
+            confirmed = same.copy()
+            confirmed[same] = known.code_versions[at[same]] == provenance.code_version
+            confirmed[same] &= known.fingerprints[at[same]] == entries.fingerprints[same]
             changed = ~same
             if changed.any():
                 _delete(connection, table, rows.partitions[changed])
                 written = rows.only(changed)
-                written = written.append_column(
-                    "ingestion_ts", pa.array([moment] * len(written), pa.timestamp("us", tz="UTC"))
-                )
-                written = written.append_column("run_id", pa.array([provenance.run_id] * len(written), pa.string()))
+                instants = pa.repeat(pa.scalar(moment, pa.timestamp("us", tz="UTC")), len(written))
+                written = written.append_column("ingestion_ts", instants)
+                written = written.append_column("run_id", pa.repeat(provenance.run_id, len(written)))
                 insert(connection, table, written)
             if not confirmed.all():
-                write_ledger(connection, entries[~confirmed])
+                self.write_ledger(entries.only(~confirmed).rows(table))
             if accounts is not None:
                 _write_accounts(connection, table, rows.partitions, accounts)
             _record_runs(connection, _run_row(rows, provenance, accounts, moment, changed))
-            count = "SELECT coalesce(sum(row_count), 0)::BIGINT FROM ops.partition_ledger WHERE table_name = ?"
-            (table_rows,) = connection.sql(count, params=[table.id]).fetchall()[0]
+            table_rows = int(self.ledgers({table.id})[table.id].row_counts.sum())
         return ReplaceResult(
             written=tuple(labels[changed]),
             unchanged=tuple(labels[same]),
@@ -295,8 +310,44 @@ class DuckDBWarehouse(Warehouse):
         return coverages
 
     def ledger(self, table_ids: Collection[str] | None = None) -> pd.DataFrame:
+        rows = self._ledger_rows(table_ids)
+        return to_frame(PARTITION_LEDGER, rows.sort_by([(name, "ascending") for name in PARTITION_LEDGER.key]))
+
+    def ledgers(self, table_ids: Collection[str] | None = None) -> dict[str, Ledger]:
+        with self.kept_open() as kept:
+            wanted = set(table_ids or ())
+            if table_ids is None:
+                found = kept.connection.sql("SELECT DISTINCT table_name FROM ops.partition_ledger").fetchall()
+                wanted = {str(name) for (name,) in found}
+            if missing := wanted - kept.ledgers.keys():
+                read = Ledger.by_table(self._ledger_rows(missing))
+                kept.ledgers.update({name: read.get(name, NOTHING) for name in missing})
+            return {name: kept.ledgers[name] for name in wanted if len(kept.ledgers[name].keys)}
+
+    def _ledger_rows(self, table_ids: Collection[str] | None) -> pa.Table:
+        where, parameters = "", []
+        if table_ids is not None:
+            where, parameters = "WHERE table_name IN (SELECT unnest(?))", [list(table_ids)]
+        names = ", ".join(column.name for column in PARTITION_LEDGER.columns)
         with self.connection() as connection:
-            return _select_ledger(connection, table_ids)
+            result = connection.sql(f"SELECT {names} FROM ops.partition_ledger {where}", params=parameters)
+            return result.to_arrow_table()
+
+    def write_ledger(self, rows: pd.DataFrame | pa.Table) -> None:
+        """Put rows of `ops.partition_ledger` in the place of those of the same tables and partitions."""
+        entries = to_arrow(PARTITION_LEDGER, rows)
+        with self.connection() as connection:
+            connection.register("ledger_entries", entries)
+            connection.execute(
+                "DELETE FROM ops.partition_ledger AS old USING ledger_entries AS new "
+                "WHERE old.table_name = new.table_name AND old.partition_key = new.partition_key"
+            )
+            connection.unregister("ledger_entries")
+            insert(connection, PARTITION_LEDGER, entries)
+        if self._kept is not None:
+            for name, newer in Ledger.by_table(entries).items():
+                if name in self._kept.ledgers:
+                    self._kept.ledgers[name] = self._kept.ledgers[name].replaced(newer)
 
     def record_runs(self, rows: pd.DataFrame) -> None:
         with self.transaction() as connection:
@@ -331,27 +382,6 @@ def _record_runs(connection: duckdb.DuckDBPyConnection, rows: pd.DataFrame) -> N
     events = rows["event_id"].tolist()
     connection.execute("DELETE FROM ops.ingestion_runs WHERE event_id IN (SELECT unnest(?))", [events])
     insert(connection, INGESTION_RUNS, check_slice(INGESTION_RUNS, np.array([WHOLE]), rows).data)
-
-
-def _select_ledger(connection: duckdb.DuckDBPyConnection, table_ids: Collection[str] | None) -> pd.DataFrame:
-    columns = ", ".join(column.name for column in PARTITION_LEDGER.columns)
-    where, parameters = ("", []) if table_ids is None else ("WHERE table_name IN (SELECT unnest(?))", [list(table_ids)])
-    result = connection.sql(
-        f"SELECT {columns} FROM ops.partition_ledger {where} ORDER BY table_name, partition_key", params=parameters
-    )
-    return to_frame(PARTITION_LEDGER, result.to_arrow_table())
-
-
-def write_ledger(connection: duckdb.DuckDBPyConnection, entries: pd.DataFrame) -> None:
-    """Replace the ledger rows of the (table, partition) pairs of `entries`."""
-    arrow = to_arrow(PARTITION_LEDGER, entries.reset_index(drop=True))
-    connection.register("ledger_entries", arrow)
-    connection.execute(
-        "DELETE FROM ops.partition_ledger AS old USING ledger_entries AS new "
-        "WHERE old.table_name = new.table_name AND old.partition_key = new.partition_key"
-    )
-    connection.unregister("ledger_entries")
-    insert(connection, PARTITION_LEDGER, arrow)
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table) -> None:

@@ -29,7 +29,7 @@ def content_hashes(rows: Slice) -> list[str]:
         if table.column(path.partition(".")[0]) in table.content_columns
     ).encode()
     words: list[np.ndarray] = []
-    nulls: list[np.ndarray] = []
+    nulls: list[np.ndarray | None] = []
     for column in table.content_columns:
         array = rows.data[column.name]
         if column.type is Type.STRUCT:
@@ -41,7 +41,8 @@ def content_hashes(rows: Slice) -> list[str]:
     for first in range(0, len(nulls), 64):
         packed = np.zeros(len(rows.data), np.uint64)
         for bit, null in enumerate(nulls[first : first + 64]):
-            packed |= null.astype(np.uint64) << np.uint64(bit)
+            if null is not None:
+                packed |= null.astype(np.uint64) << np.uint64(bit)
         words.append(packed)
     matrix = np.stack(words, axis=1) if words else np.empty((len(rows.data), 0), np.uint64)
     return [
@@ -52,12 +53,14 @@ def content_hashes(rows: Slice) -> list[str]:
     ]
 
 
-def _null_bits(array: pa.ChunkedArray) -> np.ndarray:
-    return np.asarray(array.is_null().to_numpy())
+def _null_bits(array: pa.ChunkedArray) -> np.ndarray | None:
+    """Where the column is NULL; None for nowhere."""
+    return np.asarray(array.is_null().to_numpy()) if array.null_count else None
 
 
-def _add(column: Column, array: pa.ChunkedArray, words: list[np.ndarray], nulls: list[np.ndarray]) -> None:
-    nulls.append(_null_bits(array))
+def _add(column: Column, array: pa.ChunkedArray, words: list[np.ndarray], nulls: list[np.ndarray | None]) -> None:
+    null = _null_bits(array)
+    nulls.append(null)
     if column.type is Type.STRING:
         encoded = array.combine_chunks().dictionary_encode()
         digests = b"".join(
@@ -69,11 +72,11 @@ def _add(column: Column, array: pa.ChunkedArray, words: list[np.ndarray], nulls:
         words.extend((table[codes, 0], table[codes, 1]))
         return
     if column.type is Type.FLOAT64:
-        values = pc.fill_null(array, 0.0).to_numpy() + 0.0
-    elif column.type is Type.BOOL:
-        values = pc.fill_null(array, False).cast(pa.int64()).to_numpy()
-    elif column.type is Type.DATE:
-        values = pc.fill_null(array.cast(pa.int32()), 0).to_numpy().astype(np.int64)
+        values = array.to_numpy() + 0.0
+        if null is not None:
+            values[null] = 0.0
     else:
-        values = pc.fill_null(array.cast(pa.int64()), 0).to_numpy()
+        if column.type is not Type.INT64:
+            array = array.cast(pa.int32() if column.type is Type.DATE else pa.int64())
+        values = (array if null is None else pc.fill_null(array, 0)).to_numpy().astype(np.int64, copy=False)
     words.append(np.ascontiguousarray(values).view(np.uint64))

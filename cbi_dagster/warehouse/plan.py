@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -19,66 +18,10 @@ from pandas.util import hash_array
 
 from cbi_dagster.catalog.model import FIRST_TRADE_DATE, INCEPTION, Monthly, Read, Table, Unpartitioned
 from cbi_dagster.catalog.registry import LANDING_SOURCES, TABLES
-from cbi_dagster.warehouse.contract import WHOLE, key_label
+from cbi_dagster.warehouse.hashing import DIGEST_BYTES
+from cbi_dagster.warehouse.ledger import NOTHING, WHOLE, Ledger, key_label
 
-_DIGEST_BYTES = 16
 _BEGINNING = np.datetime64("0001-01-01", "D")
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """What the ledger says of one table: arrays in ascending order of partition keys (datetime64[D])."""
-
-    keys: np.ndarray
-    hashes: np.ndarray
-    row_counts: np.ndarray
-    written_at: np.ndarray
-    code_versions: np.ndarray
-    fingerprints: np.ndarray
-    verified_at: np.ndarray
-
-    @staticmethod
-    def by_table(frame: pd.DataFrame) -> dict[str, Ledger]:
-        """The rows of `ops.partition_ledger`, per table."""
-        labels = frame["partition_key"].to_numpy()
-        keys = np.where(labels == "all", str(WHOLE), labels).astype("datetime64[D]")
-        columns = [keys]
-        for column in ("content_hash", "row_count", "written_at", "code_version", "input_fingerprint", "verified_at"):
-            values = frame[column].dt.tz_convert(None) if column.endswith("_at") else frame[column]
-            columns.append(values.to_numpy())
-        tables = {}
-        for name, rows in frame.groupby("table_name", sort=False).indices.items():
-            order = rows[np.argsort(keys[rows], kind="stable")]
-            tables[str(name)] = Ledger(*(column[order] for column in columns))
-        return tables
-
-    @cached_property
-    def sums(self) -> np.ndarray:
-        """Row n sums up key and content of the first n partitions: two lanes of uint64, modulo 2^64.
-
-        The difference of two rows stands for the partitions between them, whichever there are. It is a sum of 128-bit
-        hashes and tells any change but a deliberate one.
-        """
-        digests = np.frombuffer(bytes.fromhex("".join(self.hashes)), ">u8").reshape(-1, 2).astype(np.uint64)
-        days = self.keys.astype(np.int64).astype(np.uint64)
-        lanes = [hash_array(digests[:, lane] ^ hash_array(days + np.uint64(lane))) for lane in (0, 1)]
-        return np.vstack([np.zeros((1, 2), np.uint64), np.cumsum(np.column_stack(lanes), axis=0, dtype=np.uint64)])
-
-    def at(self, keys: np.ndarray) -> np.ndarray:
-        """Index of each of `keys`, -1 for a partition without content."""
-        if not len(self.keys):
-            return np.full(len(keys), -1)
-        found = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        return np.where(self.keys[found] == keys, found, -1)
-
-
-def _nothing() -> Ledger:
-    nothing = np.empty(0, object)
-    instants = np.empty(0, "datetime64[ns]")
-    return Ledger(np.empty(0, "datetime64[D]"), nothing, np.empty(0, np.int64), instants, nothing, nothing, instants)
-
-
-NOTHING = _nothing()
 
 
 def landed_trade_dates(ledgers: Mapping[str, Ledger]) -> np.ndarray:
@@ -145,11 +88,11 @@ def fingerprints(table: Table, partitions: np.ndarray, ledgers: Mapping[str, Led
         source = ledgers.get(read.source, NOTHING)
         starts, stops = _extent(table, read, partitions, source.keys)
         # Equal content of two inputs, or of one at two tables, must not look the same.
-        salt = hashlib.blake2b(f"{table.id} {number} {read.source}".encode(), digest_size=_DIGEST_BYTES).digest()
+        salt = hashlib.blake2b(f"{table.id} {number} {read.source}".encode(), digest_size=DIGEST_BYTES).digest()
         content = (source.sums[stops] - source.sums[starts]) ^ np.frombuffer(salt, np.uint64)
         lanes += np.column_stack([hash_array(content[:, lane]) for lane in (0, 1)])
     text = lanes.astype(">u8").tobytes().hex()
-    width = 2 * _DIGEST_BYTES
+    width = 2 * DIGEST_BYTES
     return np.array([text[at : at + width] for at in range(0, len(text), width)], object)
 
 
@@ -230,7 +173,7 @@ def make_plan(
             stale[table.id] = expected[sorted(causes)]
             ranges = tuple(_ranges(table, expected, causes, ledgers.get(table.id, NOTHING)))
             plans.append(TablePlan(table, stale[table.id], ranges))
-    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for item in plans:
         digest.update(f"{item.table.id} {code_versions[item.table.id]}".encode() + item.partitions.tobytes())
     for name in sorted(ledgers):

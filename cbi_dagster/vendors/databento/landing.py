@@ -47,7 +47,7 @@ from cbi_dagster.vendors.databento.delivery import (
     verify,
 )
 from cbi_dagster.warehouse.contract import WHOLE, check_slice, now_utc, to_frame
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse, insert, write_ledger
+from cbi_dagster.warehouse.duckdb import DuckDBWarehouse, insert
 from cbi_dagster.warehouse.hashing import content_hashes
 
 BARS_TABLES: dict[str, Table] = {"ohlcv-1m": OHLCV_1M, "ohlcv-1h": OHLCV_1H, "ohlcv-1d": OHLCV_UTC_1D}
@@ -237,7 +237,7 @@ class Landing:
                     (ops.INGESTION_RUNS, _run_rows(new_files, started)),
                 ):
                     insert(connection, table, check_slice(table, np.array([WHOLE]), frame).data)
-                write_ledger(connection, ledger)
+                self._warehouse.write_ledger(ledger)
             progress("hashing trade dates", 1, 1)
         self._decoded.clear()
         report = pd.DataFrame([(file.name, file.sha256) for file in delivered], columns=["source_file", "file_hash"])

@@ -1,0 +1,132 @@
+"""The ledger: what each partition holds, and under which code and inputs that was last confirmed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pandas.util import hash_array
+
+from cbi_dagster.catalog.model import Table, Unpartitioned
+
+#: The only partition of an unpartitioned table.
+WHOLE = np.datetime64("1970-01-01", "D")
+_WHOLE_LABEL = "all"
+
+#: Columns of `ops.partition_ledger` beside its key, by the field of `Ledger` that holds them.
+_COLUMNS = {
+    "hashes": "content_hash",
+    "row_counts": "row_count",
+    "written_at": "written_at",
+    "written_runs": "written_run",
+    "code_versions": "code_version",
+    "fingerprints": "input_fingerprint",
+    "verified_at": "verified_at",
+    "verified_runs": "verified_run",
+}
+
+
+def key_label(table: Table, key: np.datetime64) -> str:
+    """The Dagster partition key of an internal partition key: `YYYY-MM-DD`, or `all` for an unpartitioned table."""
+    return _WHOLE_LABEL if isinstance(table.partitioning, Unpartitioned) else str(key)
+
+
+def parse_key(table: Table, label: str) -> np.datetime64:
+    """The internal partition key (datetime64[D]) of a Dagster partition key."""
+    return WHOLE if isinstance(table.partitioning, Unpartitioned) else np.datetime64(label, "D")
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What the ledger says of one table: arrays in ascending order of partition keys (datetime64[D])."""
+
+    keys: np.ndarray
+    hashes: np.ndarray
+    row_counts: np.ndarray
+    written_at: np.ndarray
+    written_runs: np.ndarray
+    code_versions: np.ndarray
+    fingerprints: np.ndarray
+    verified_at: np.ndarray
+    verified_runs: np.ndarray
+
+    @staticmethod
+    def by_table(rows: pa.Table) -> dict[str, Ledger]:
+        """Rows of `ops.partition_ledger`, in any order, per table."""
+        return {name: Ledger(*columns) for name, columns in _split(rows)}
+
+    def rows(self, table: Table) -> pa.Table:
+        """The ledger of `table` as rows of `ops.partition_ledger`."""
+        labels = [key_label(table, key) for key in self.keys]
+        columns = {name: getattr(self, part) for part, name in _COLUMNS.items()}
+        return pa.table({"table_name": [table.id] * len(labels), "partition_key": labels, **columns})
+
+    @cached_property
+    def sums(self) -> np.ndarray:
+        """Row n sums up key and content of the first n partitions: two lanes of uint64, modulo 2^64.
+
+        The difference of two rows stands for the partitions between them, whichever there are. It is a sum of 128-bit
+        hashes and tells any change but a deliberate one.
+        """
+        digests = np.frombuffer(bytes.fromhex("".join(self.hashes)), ">u8").reshape(-1, 2).astype(np.uint64)
+        days = self.keys.astype(np.int64).astype(np.uint64)
+        lanes = [hash_array(digests[:, lane] ^ hash_array(days + np.uint64(lane))) for lane in (0, 1)]
+        return np.vstack([np.zeros((1, 2), np.uint64), np.cumsum(np.column_stack(lanes), axis=0, dtype=np.uint64)])
+
+    def at(self, keys: np.ndarray) -> np.ndarray:
+        """Index of each of `keys`, -1 for a partition without content."""
+        if not len(self.keys):
+            return np.full(len(keys), -1)
+        found = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[found] == keys, found, -1)
+
+    def only(self, wanted: np.ndarray) -> Ledger:
+        """The partitions where the boolean array `wanted` is true."""
+        return Ledger(*(getattr(self, item.name)[wanted] for item in fields(self)))
+
+    def replaced(self, newer: Ledger) -> Ledger:
+        """The ledger after the partitions of `newer` took the place of those with the same keys."""
+        kept = ~np.isin(self.keys, newer.keys)
+        order = np.argsort(np.concatenate([self.keys[kept], newer.keys]))
+        pairs = [(getattr(self, item.name), getattr(newer, item.name)) for item in fields(self)]
+        return Ledger(*(np.concatenate([old[kept], new])[order] for old, new in pairs))
+
+
+def _split(rows: pa.Table) -> Iterator[tuple[str, list[np.ndarray]]]:
+    names = rows["table_name"].combine_chunks().dictionary_encode()
+    labels = rows["partition_key"]
+    days = pc.if_else(pc.equal(labels, _WHOLE_LABEL), str(WHOLE), labels).cast(pa.date32()).cast(pa.int32()).to_numpy()
+    codes = names.indices.to_numpy()
+    order = np.argsort((codes.astype(np.int64) << 32) + days, kind="stable")
+    columns = [days.astype("datetime64[D]")[order], *(_values(rows[name])[order] for name in _COLUMNS.values())]
+    bounds = np.append(0, np.cumsum(np.bincount(codes, minlength=len(names.dictionary))))
+    for name, start, stop in zip(names.dictionary.to_pylist(), bounds[:-1], bounds[1:], strict=True):
+        yield name, [column[start:stop] for column in columns]
+
+
+def _values(column: pa.ChunkedArray) -> np.ndarray:
+    if column.type == pa.string():
+        # Runs and code versions repeat: their text is made once.
+        column = column.combine_chunks().dictionary_encode()
+        return np.asarray(column.dictionary.to_numpy(zero_copy_only=False)[column.indices.to_numpy()])
+    return np.asarray(column.to_numpy())
+
+
+_TEXTS = np.empty(0, object)
+_INSTANTS = np.empty(0, "datetime64[us]")
+#: The ledger of a table without content.
+NOTHING = Ledger(
+    keys=np.empty(0, "datetime64[D]"),
+    hashes=_TEXTS,
+    row_counts=np.empty(0, np.int64),
+    written_at=_INSTANTS,
+    written_runs=_TEXTS,
+    code_versions=_TEXTS,
+    fingerprints=_TEXTS,
+    verified_at=_INSTANTS,
+    verified_runs=_TEXTS,
+)
