@@ -128,6 +128,7 @@ def refresh(
     seen: set[str] = set()
     small = sum(np.inf if item.rows is None else item.rows for item in plan.tables) <= SMALL_REFRESH_ROWS
     with opened_instance(home) as instance, current.warehouse.kept_open() if small else nullcontext():
+        current.warehouse.ledgers()  # kept too, where the warehouse is: one read for all steps
         while plan.tables:
             if plan.digest in seen:
                 raise NeverCurrentError(

@@ -74,16 +74,18 @@ def with_resampled_bars(matrix: pd.DataFrame, bars: pd.DataFrame, symbol: str) -
 
 
 def _beside(rows: pd.DataFrame, others: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Matrix rows with the columns of `others` for the same symbol and date, of which each has exactly one row."""
-    others = others.rename(columns={"date": "data_date"})
-    # Merged on plain strings: either side may have categories.
-    keyed = rows.astype({"symbol": object}).merge(
-        others.astype({"symbol": object}), on=["symbol", "data_date"], how="left", validate="one_to_one", indicator=True
-    )
-    if (strange := keyed["_merge"] == "left_only").any():
-        first = ", ".join(f"{date:%Y-%m-%d}" for date in keyed.loc[strange, "data_date"].head(3))
+    """One symbol's matrix rows with the columns of `others` for the same date, of which each has exactly one row."""
+    if (twice := rows.duplicated("data_date")).any():
+        date = rows.loc[twice, "data_date"].iloc[0]
+        raise pd.errors.MergeError(f"features.daily_ml_matrix has several rows for {date:%Y-%m-%d}: each may come once")
+    others = others[others["symbol"].isin(rows["symbol"].unique())]
+    at = pd.DatetimeIndex(others["date"]).get_indexer(pd.DatetimeIndex(rows["data_date"]))
+    if (strange := at < 0).any():
+        first = ", ".join(f"{date:%Y-%m-%d}" for date in rows.loc[strange, "data_date"].head(3))
         raise UnmatchedRowsError(
-            f"{int(strange.sum())} {keyed['symbol'].iloc[0]} rows of features.daily_ml_matrix have no row in {source} "
+            f"{int(strange.sum())} {rows['symbol'].iloc[0]} rows of features.daily_ml_matrix have no row in {source} "
             f"(first: {first}): materialize features.daily_ml_matrix and {source} for these dates first"
         )
-    return keyed.drop(columns="_merge")
+    beside = others.drop(columns=["symbol", "date"]).take(at)
+    rows = rows.reset_index(drop=True).astype({"symbol": object})
+    return pd.concat([rows, beside.reset_index(drop=True)], axis="columns")
