@@ -37,30 +37,38 @@ def continuous(sessions: pd.DataFrame, universe: Universe) -> pd.DataFrame:
     """
     if sessions.empty:
         return pd.DataFrame(columns=list(CONTINUOUS_COLUMNS))
-    front = []
+    sessions = sessions.reset_index(drop=True)
+    front: list[np.ndarray] = []
+    rolls: list[dict[str, np.ndarray]] = []
     for root, rows in sessions.groupby("root", observed=True, sort=True):
         chosen = _front_sessions(rows, universe.product(str(root)))
         if len(chosen):
-            front.append(_adjust(chosen, rows).assign(symbol=str(root)))
+            front.append(chosen.index.to_numpy())
+            rolls.append(_rolls(chosen, rows))
     if not front:
         return pd.DataFrame(columns=list(CONTINUOUS_COLUMNS))
-    result = pd.concat(front, ignore_index=True)
+    # The rows of all products are taken at once: gluing sixteen wide frames together takes five times as long.
+    result = sessions.take(np.concatenate(front)).reset_index(drop=True)
+    result["symbol"] = result["root"].astype(object)
+    for name in rolls[0]:
+        result[name] = np.concatenate([columns[name] for columns in rolls])
+    result["roll_span_trade_dates"] = result["roll_span_trade_dates"].astype("Int64")
     for name in _ADJUSTED:
         result[f"adj_{name}"] = result[name] * result["adj_factor"]
     return result[list(CONTINUOUS_COLUMNS)]
 
 
 def _front_sessions(rows: pd.DataFrame, product: Product) -> pd.DataFrame:
-    """The row of each trade date that the continuous series is made of, in order of date."""
+    """The row of each trade date that the continuous series is made of, in order of date, on the index of `rows`."""
     preferred = rows[rows["symbol"] == product.root]
     outrights = rows[rows["contract"].notna()]
     if len(outrights):
         chosen = select_outrights(outrights, product)
         preferred = pd.concat([preferred, chosen[~chosen["date"].isin(preferred["date"])]])
-    return preferred.sort_values("date", ignore_index=True)
+    return preferred.sort_values("date")
 
 
-def _adjust(front: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+def _rolls(front: pd.DataFrame, rows: pd.DataFrame) -> dict[str, np.ndarray]:
     """Roll columns and the forward factor of one product's front sessions; `rows` hold the other legs."""
     contract = front["instrument_id"].to_numpy(np.int64)
     rolls = np.flatnonzero(contract[1:] != contract[:-1]) + 1
@@ -75,10 +83,10 @@ def _adjust(front: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     close, opening = front["close"].to_numpy(), front["open"].to_numpy()
     boundary_id = front["boundary_instrument_id"].to_numpy("float64", na_value=np.nan)
     boundary_close = front["boundary_close"].to_numpy()
-    legs = rows.drop_duplicates(["date", "instrument_id"]).set_index(["date", "instrument_id"])["close"]
-    both = legs.reindex(
-        pd.MultiIndex.from_arrays([front["date"].to_numpy()[rolls - 1], contract[rolls]], names=legs.index.names)
-    ).to_numpy()
+    before = front["date"].to_numpy()[rolls - 1]
+    legs = rows[rows["date"].isin(before)].drop_duplicates(["date", "instrument_id"])
+    closes = legs.set_index(["date", "instrument_id"])["close"]
+    both = closes.reindex(pd.MultiIndex.from_arrays([before, contract[rolls]], names=closes.index.names)).to_numpy()
     for roll, new_close_before in zip(rolls, both, strict=True):
         if not np.isnan(new_close_before):
             method[roll], old, new, span[roll] = "both_legs", close[roll - 1], new_close_before, 0
@@ -91,13 +99,13 @@ def _adjust(front: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
         ratio[roll] = old / new if old > 0 and new > 0 else np.nan
         if np.isnan(ratio[roll]):
             method[roll] = "undefined"
-    return front.assign(
-        is_roll=is_roll,
-        roll_gap=gap,
-        roll_method=method,
-        roll_span_trade_dates=pd.array(np.where(np.isnan(span), 0, span).astype(np.int64), dtype="Int64"),
-        adj_factor=np.cumprod(ratio),
-    ).assign(roll_span_trade_dates=lambda f: f["roll_span_trade_dates"].mask(~f["is_roll"]))
+    return {
+        "is_roll": is_roll,
+        "roll_gap": gap,
+        "roll_method": method,
+        "roll_span_trade_dates": span,
+        "adj_factor": np.cumprod(ratio),
+    }
 
 
 def select_outrights(outrights: pd.DataFrame, product: Product) -> pd.DataFrame:

@@ -16,8 +16,13 @@ BIOFUEL_BACK_TRADE_DATES, MACRO_STALE_TRADE_DATES = 38, 5
 CROSS_BACK_TRADE_DATES = 115
 
 
-def _family(name: str, description: str, columns: str, modules: tuple[str, ...], back: int | Inception) -> Table:
-    """A feature family over the continuous series, one row per symbol and trade date."""
+def _family(
+    name: str, description: str, columns: str, modules: tuple[str, ...], back: int | Inception, prices: str = ""
+) -> Table:
+    """A feature family over the continuous series, one row per symbol and trade date.
+
+    `prices`: the columns that it reads of a long history (empty: all).
+    """
     return Table(
         dataset="features",
         name=name,
@@ -27,7 +32,7 @@ def _family(name: str, description: str, columns: str, modules: tuple[str, ...],
         partitioning=Daily("date"),
         layer="features",
         cluster=("symbol",),
-        reads=(Read(FUTURES_CONTINUOUS_1D.id, back=back),),
+        reads=(Read(FUTURES_CONTINUOUS_1D.id, back=back, columns=tuple(prices.split())),),
         code=(*(f"cbi_dagster.features.{module}" for module in modules), "universe"),
     )
 
@@ -70,6 +75,7 @@ TECHNICALS_DAILY = _family(
     names(TECHNICALS),
     ("technicals", "indicators"),
     back=INCEPTION,
+    prices="date symbol volume adj_factor adj_high adj_low adj_close",
 )
 FX_DAILY = _family(
     "fx_daily",
@@ -77,6 +83,7 @@ FX_DAILY = _family(
     names(FX),
     ("fx", "technicals", "indicators"),
     back=INCEPTION,
+    prices="date symbol low high close close_decision adj_factor adj_low adj_high adj_close adj_close_decision",
 )
 FX_CROSS_DAILY = _family(
     "fx_cross_daily",

@@ -68,6 +68,11 @@ OHLCV_1D = Table(
     owners=("team:market-data",),
 )
 
+#: What `futures_continuous_1d` needs of a session.
+_SESSION_COLUMNS = (
+    "date root symbol contract instrument_id open high low close settle volume open_interest vwap realized_vol_1h "
+    "close_decision bar_source session_close_ts boundary_instrument_id boundary_close"
+)
 FUTURES_CONTINUOUS_1D = Table(
     dataset="market_data",
     name="futures_continuous_1d",
@@ -84,7 +89,7 @@ FUTURES_CONTINUOUS_1D = Table(
         {"instrument_id", "open", "high", "low", "close", "volume", "bar_source", "session_close_ts", "is_roll"}
     ),
     cluster=("symbol",),
-    reads=(Read(OHLCV_1D.id, back=INCEPTION),),
+    reads=(Read(OHLCV_1D.id, back=INCEPTION, columns=tuple(_SESSION_COLUMNS.split())),),
     row_checks=_OHLC,
     code=("cbi_dagster.market.rolls", "universe"),
     owners=("team:market-data",),

@@ -55,7 +55,12 @@ def _daily_table(horizon: Horizon, resampled: Table | None = None) -> Table:
         reads=(
             Read(DAILY_ML_MATRIX.id, symbols=(horizon.symbol,)),
             *((Read(resampled.id),) if resampled else ()),
-            Read(FUTURES_CONTINUOUS_1D.id, forward=horizon.forward_trade_dates, symbols=(horizon.symbol,)),
+            Read(
+                FUTURES_CONTINUOUS_1D.id,
+                forward=horizon.forward_trade_dates,
+                columns=("date", "symbol", "adj_factor", "adj_close"),
+                symbols=(horizon.symbol,),
+            ),
         ),
         code=("cbi_dagster.training.labels", "cbi_dagster.training.splits", "cbi_dagster.training.frames", "horizons"),
         owners=("team:models",),
