@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-import importlib.resources
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, model_validator
+
+from cbi_dagster.config.strict import Strict, read_yaml
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Period(_Strict):
+class Period(Strict):
     """A value in force on the trade dates from `valid_from` to `valid_to`, both inclusive, None being open."""
 
     value: FiniteFloat
@@ -26,7 +22,7 @@ class Period(_Strict):
     valid_to: dt.date | None = None
 
 
-class Parameter(_Strict):
+class Parameter(Strict):
     """A quantity in `unit` whose value may differ by date; its periods ascend and do not overlap."""
 
     unit: str
@@ -57,7 +53,7 @@ class Parameter(_Strict):
         return values
 
 
-class MacroSeries(_Strict):
+class MacroSeries(Strict):
     """A landed macro series that a feature reads, the unit of its values, and how old they may be (calendar days)."""
 
     series_id: str = Field(min_length=1)
@@ -66,7 +62,7 @@ class MacroSeries(_Strict):
     max_staleness_days: int = Field(gt=0)
 
 
-class BiofuelParameterSet(_Strict):
+class BiofuelParameterSet(Strict):
     """Every parameter of the biofuel formulas; each must be stated in the unit that the formulas use (UNITS)."""
 
     UNITS: ClassVar[dict[str, str]] = {
@@ -118,7 +114,7 @@ class BiofuelParameterSet(_Strict):
         return self
 
 
-class BiofuelSeries(_Strict):
+class BiofuelSeries(Strict):
     """The macro series of the biofuel features, each in the unit that the formulas use."""
 
     UNITS: ClassVar[dict[str, str]] = {"sugar": "USc/lb", "clean_energy": "USD/share"}
@@ -135,7 +131,7 @@ class BiofuelSeries(_Strict):
         return self
 
 
-class Biofuel(_Strict):
+class Biofuel(Strict):
     """The content of biofuel.yaml."""
 
     parameters: BiofuelParameterSet
@@ -150,5 +146,4 @@ class Biofuel(_Strict):
 @functools.cache
 def load_biofuel() -> Biofuel:
     """The validated content of biofuel.yaml."""
-    text = importlib.resources.files(__package__).joinpath("biofuel.yaml").read_text(encoding="utf-8")
-    return Biofuel.model_validate(yaml.safe_load(text))
+    return Biofuel.model_validate(read_yaml("biofuel.yaml"))

@@ -17,4 +17,5 @@ class Strict(BaseModel):
 
 def read_yaml(name: str) -> Any:
     """The parsed content of a YAML file of this package."""
-    return yaml.safe_load(importlib.resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
+    text = importlib.resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return yaml.load(text, yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)
