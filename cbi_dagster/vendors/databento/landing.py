@@ -385,8 +385,7 @@ class Landing:
         """Add each bar's session contract and whether landed data covers its session."""
         symbols = files[["file_hash", "landing_sequence", "span_start", "span_end"]].merge(symbols, on="file_hash")
         symbols = symbols.sort_values("landing_sequence", kind="stable")
-        mapping = symbols.rename(columns={"mapping_start": "start_date", "mapping_end": "end_date"})
-        mapping = merge_mappings([rows for _, rows in mapping.groupby("landing_sequence", sort=True)])
+        mapping = merge_mappings([symbols.rename(columns={"mapping_start": "start_date", "mapping_end": "end_date"})])
         sessions = bars[["root", "symbol", "date"]].drop_duplicates().astype({"root": str, "symbol": str})
         dates = sessions["date"].to_numpy().astype("datetime64[D]")
         opens, closes = self._session_spans(sessions["root"].to_numpy(), dates, schema)
