@@ -249,13 +249,17 @@ def refresh(selected: tuple[str, ...]) -> None:
     home = Home.from_environment()
     wanted = _select(selected)
     current = _builder(home)
-    with _drift_told():
-        present = current.plan(wanted)
-    _print_plan(present.tables)
-    _print_stale_inputs(current, wanted)
-    if present.tables:
-        _execute(lambda report: runs.refresh(home, wanted, current, present, on_table=report))
-        raise SystemExit(STALE)
+    with contextlib.ExitStack() as open_warehouse:
+        with _drift_told():
+            open_warehouse.enter_context(current.warehouse.kept_open())
+            present = current.plan(wanted)
+        if not runs.is_small(present):
+            open_warehouse.close()
+        _print_plan(present.tables)
+        _print_stale_inputs(current, wanted)
+        if present.tables:
+            _execute(lambda report: runs.refresh(home, wanted, current, present, on_table=report))
+            raise SystemExit(STALE)
 
 
 @main.command(epilog=_examples("cbi reset zl_training_prod_allhistory_1m", "cbi reset daily_ml_matrix && cbi refresh"))

@@ -8,7 +8,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,11 @@ def exact_plan(home: Home, tables: Sequence[Table]) -> dict[str, list[str]]:
 SMALL_REFRESH_ROWS = 100_000
 
 
+def is_small(plan: Plan) -> bool:
+    """Whether a plan is worked off so quickly that other processes can wait for the warehouse until it is done."""
+    return sum(np.inf if item.rows is None else item.rows for item in plan.tables) <= SMALL_REFRESH_ROWS
+
+
 def refresh(
     home: Home,
     wanted: Sequence[Table],
@@ -126,9 +131,7 @@ def refresh(
     plan of `wanted`. Raises NeverCurrentError.
     """
     seen: set[str] = set()
-    small = sum(np.inf if item.rows is None else item.rows for item in plan.tables) <= SMALL_REFRESH_ROWS
-    with opened_instance(home) as instance, current.warehouse.kept_open() if small else nullcontext():
-        current.warehouse.ledgers()  # kept too, where the warehouse is: one read for all steps
+    with opened_instance(home) as instance:
         while plan.tables:
             if plan.digest in seen:
                 raise NeverCurrentError(

@@ -13,6 +13,7 @@ import enum
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -208,12 +209,16 @@ class Table:
         """`dataset.name`, the table's name in SQL, the ledger and messages."""
         return f"{self.dataset}.{self.name}"
 
-    @property
+    def __hash__(self) -> int:
+        # Every name is declared once; hashing hundreds of columns would cost more than what is cached by table.
+        return hash(self.id)
+
+    @cached_property
     def stored_columns(self) -> tuple[Column, ...]:
         """Declared columns followed by `ingestion_ts` and `run_id`."""
         return (*self.columns, *WRITE_COLUMNS)
 
-    @property
+    @cached_property
     def content_columns(self) -> tuple[Column, ...]:
         """The columns that make up a row's content: the declared ones without audit columns."""
         return tuple(column for column in self.columns if column.name not in AUDIT_COLUMNS)

@@ -356,32 +356,31 @@ class DuckDBWarehouse(Warehouse):
 
 def _run_row(
     rows: Slice, provenance: Provenance, accounts: Accounts | None, ended_at: pd.Timestamp, changed: np.ndarray
-) -> pd.DataFrame:
+) -> pa.Table:
     """The row of `ops.ingestion_runs` of one write."""
-    return pd.DataFrame(
-        {
-            "event_id": f"{provenance.run_id}:{rows.table.id}",
-            "source": rows.table.id,
-            "run_status": "success",
-            "started_at": provenance.started_at,
-            "ended_at": ended_at,
-            "rows_in": provenance.rows_in,
-            "rows_out": len(rows.data),
-            "rows_rejected": 0 if accounts is None else len(accounts.rejected),
-            "rows_held_back": 0 if accounts is None else int(accounts.held_back["bar_rows"].sum()),
-            "partitions_written": int(changed.sum()),
-            "partitions_unchanged": int((~changed).sum()),
-            "code_version": provenance.code_version,
-            "error_message": None,
-        },
-        index=[0],
-    )
+    row = {
+        "event_id": f"{provenance.run_id}:{rows.table.id}",
+        "source": rows.table.id,
+        "run_status": "success",
+        "started_at": provenance.started_at,
+        "ended_at": ended_at,
+        "rows_in": provenance.rows_in,
+        "rows_out": len(rows.data),
+        "rows_rejected": 0 if accounts is None else len(accounts.rejected),
+        "rows_held_back": 0 if accounts is None else int(accounts.held_back["bar_rows"].sum()),
+        "partitions_written": int(changed.sum()),
+        "partitions_unchanged": int((~changed).sum()),
+        "code_version": provenance.code_version,
+        "error_message": None,
+    }
+    return pa.Table.from_pylist([row], INGESTION_RUNS.arrow_schema())
 
 
-def _record_runs(connection: duckdb.DuckDBPyConnection, rows: pd.DataFrame) -> None:
-    events = rows["event_id"].tolist()
+def _record_runs(connection: duckdb.DuckDBPyConnection, rows: pd.DataFrame | pa.Table) -> None:
+    checked = check_slice(INGESTION_RUNS, np.array([WHOLE]), rows).data
+    events = checked["event_id"].to_pylist()
     connection.execute("DELETE FROM ops.ingestion_runs WHERE event_id IN (SELECT unnest(?))", [events])
-    insert(connection, INGESTION_RUNS, check_slice(INGESTION_RUNS, np.array([WHOLE]), rows).data)
+    insert(connection, INGESTION_RUNS, checked)
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table) -> None:

@@ -23,10 +23,9 @@ DIGEST_BYTES = 16
 def content_hashes(rows: Slice) -> list[str]:
     """Hex digest of each partition of the slice, in the order of `rows.partitions`."""
     table = rows.table
+    content = {column.name for column in table.content_columns}
     header = "|".join(
-        f"{path}:{leaf.type.value}"
-        for path, leaf in table.leaves()
-        if table.column(path.partition(".")[0]) in table.content_columns
+        f"{path}:{leaf.type.value}" for path, leaf in table.leaves() if path.partition(".")[0] in content
     ).encode()
     words: list[np.ndarray] = []
     nulls: list[np.ndarray | None] = []
