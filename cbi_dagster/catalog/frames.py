@@ -14,6 +14,18 @@ from cbi_dagster.catalog.model import Column, Table, Type
 #: What NULLs turn into NaN or None otherwise.
 _NULLABLE: dict[Type, Any] = {Type.INT64: pd.Int64Dtype(), Type.BOOL: pd.BooleanDtype()}
 
+#: The NumPy kinds of dtypes that may hold a column of the type; whether any other one does shows in its values.
+_ANY = ""
+_KINDS: dict[Type, str] = {
+    Type.FLOAT64: "fiu",
+    Type.INT64: "iu",
+    Type.BOOL: "b",
+    Type.DATE: "M",
+    Type.TIMESTAMP: "M",
+    Type.STRING: _ANY,
+    Type.STRUCT: _ANY,
+}
+
 
 def to_array(column: Column, values: pd.Series | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Values of a column as Arrow of its declared type.
@@ -23,28 +35,26 @@ def to_array(column: Column, values: pd.Series | pa.ChunkedArray) -> pa.Array | 
     """
     if isinstance(values, pa.ChunkedArray):
         return values if values.type == column.arrow_type else values.cast(column.arrow_type)
-    series = values
-    if column.type is Type.FLOAT64 and series.dtype == np.float64:
-        return pa.array(series.to_numpy(), from_pandas=True)
-    if series.isna().all():
-        # Nothing is known, so the frame's dtype says nothing either.
-        return pa.nulls(len(series), column.arrow_type)
+    series, dtype = values, values.dtype
+    if dtype.kind not in _KINDS[column.type] or (column.type is Type.TIMESTAMP and not hasattr(dtype, "tz")):
+        if series.isna().all():
+            # Nothing is known, so the frame's dtype says nothing either.
+            return pa.nulls(len(series), column.arrow_type)
+        if column.type is Type.TIMESTAMP and dtype.kind == "M":
+            raise TypeError("it has no time zone (UTC wanted)")
+        if _KINDS[column.type] != _ANY:
+            raise TypeError(f"its dtype is {dtype}")
     if column.type is Type.FLOAT64:
-        if series.dtype.kind not in "fiu":
-            raise TypeError(f"its dtype is {series.dtype}")
         return pa.array(series.to_numpy(np.float64, na_value=np.nan), from_pandas=True)
     if column.type in (Type.INT64, Type.BOOL):
-        kinds = "iu" if column.type is Type.INT64 else "b"
-        if series.dtype.kind not in kinds:
-            raise TypeError(f"its dtype is {series.dtype}")
         return pa.array(series).cast(column.arrow_type)
     if column.type is Type.DATE:
-        if not (series.dt.normalize() == series).where(series.notna(), True).all():
-            raise TypeError("it has times of day")
-        return pa.array(series.to_numpy("datetime64[ns]"), from_pandas=True).cast(pa.date32())
+        instants = series.to_numpy("datetime64[ns]")
+        days = instants.astype("datetime64[D]")
+        if (np.isnat(days) != (days == instants)).all():
+            return pa.array(days)
+        raise TypeError("it has times of day")
     if column.type is Type.TIMESTAMP:
-        if series.dt.tz is None:
-            raise TypeError("it has no time zone (UTC wanted)")
         # safe=True: a nanosecond that microseconds cannot hold is an error, not a rounding.
         return (
             pa.array(series.dt.tz_convert(None).to_numpy(), from_pandas=True)
