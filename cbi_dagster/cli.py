@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from cbi_dagster.home import Home
+from cbi_dagster.home import Home, builder
 
 if TYPE_CHECKING:
     from cbi_dagster.catalog import Table
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 # A pipe has no width of its own: do not squeeze tables for it.
 console = Console(width=None if sys.stdout.isatty() else 160)
 DATE = click.DateTime(formats=["%Y-%m-%d"])
+
+#: A refresh of at most this many rows keeps the warehouse for its seconds instead of opening it for every step: other
+#: processes can wait that long.
+_SMALL_REFRESH_ROWS = 100_000
 
 
 class _Failure(click.ClickException):
@@ -64,8 +68,6 @@ def _open(home: Home) -> tuple[DuckDBWarehouse, Landing]:
 
 
 def _builder(home: Home) -> Builder:
-    from cbi_dagster.definitions import builder
-
     home.prepare()
     return builder(home.warehouse, home.landing)
 
@@ -206,14 +208,14 @@ def plan(selected: tuple[str, ...], exact: bool, as_json: bool) -> None:
     The plan is an upper bound: how far a correction reaches depends on values. Exit code 0: nothing is stale, 3:
     something is.
     """
-    from cbi_dagster import runs
-
     home = Home.from_environment()
     wanted = _select(selected)
     with _drift_told():
         current = _builder(home)
         stale = current.plan(wanted).tables
     if exact and stale:
+        from cbi_dagster import runs
+
         with console.status("rebuilding in a scratch copy …"):
             changes = runs.exact_plan(home, wanted)
         if as_json:
@@ -244,8 +246,6 @@ def refresh(selected: tuple[str, ...]) -> None:
 
     Exit code 0: nothing was stale, 3: something was and has been rebuilt, 1: a table failed.
     """
-    from cbi_dagster import runs
-
     home = Home.from_environment()
     wanted = _select(selected)
     current = _builder(home)
@@ -253,11 +253,13 @@ def refresh(selected: tuple[str, ...]) -> None:
         with _drift_told():
             open_warehouse.enter_context(current.warehouse.kept_open())
             present = current.plan(wanted)
-        if not runs.is_small(present):
+        if present.rows is None or present.rows > _SMALL_REFRESH_ROWS:
             open_warehouse.close()
         _print_plan(present.tables)
         _print_stale_inputs(current, wanted)
         if present.tables:
+            from cbi_dagster import runs
+
             _execute(lambda report: runs.refresh(home, wanted, current, present, on_table=report))
             raise SystemExit(STALE)
 
@@ -283,10 +285,10 @@ def reset(names: tuple[str, ...]) -> None:
 
 
 def _select(names: Sequence[str]) -> list[Table]:
-    from cbi_dagster import runs
+    from cbi_dagster.catalog import asset_tables
 
     try:
-        return runs.select_tables(names)
+        return asset_tables(names)
     except KeyError as error:
         raise _unknown(error) from error
 
@@ -559,6 +561,7 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
     import tempfile
 
     from cbi_dagster import runs
+    from cbi_dagster.catalog import ASSET_TABLES
     from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 
     if stop < start:
@@ -576,7 +579,7 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
         _print_landing(_land(landing, [Path(directory)]))
     span = runs.landed_span(warehouse, None, None)
     console.print(f"\nBuilding every table for {span[0]} … {span[1]}:")
-    _execute(lambda report: runs.backfill(home, runs.select_tables(()), *span, on_table=report))
+    _execute(lambda report: runs.backfill(home, ASSET_TABLES, *span, on_table=report))
     console.print()
     _print_status(home, warehouse)
     console.print(f"\nAll of it took {time.perf_counter() - started:.0f} s. What to try next:")

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import dagster as dg
 
 from cbi_dagster.assets import features, market_data, mes, raw_intelligence, training
 from cbi_dagster.assets.table_asset import IO_MANAGER_KEY
-from cbi_dagster.catalog import ASSET_TABLES
-from cbi_dagster.catalog.versions import code_version
 from cbi_dagster.checks import CHECKS
-from cbi_dagster.config.universe import load_universe
-from cbi_dagster.home import Home
+from cbi_dagster.home import Home, builder
 from cbi_dagster.sensors import build_sensors, failure_sensor
-from cbi_dagster.vendors.databento.landing import Landing
-from cbi_dagster.warehouse.builder import Builder
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster.warehouse.io_manager import WarehouseIOManager
-
-
-def builder(warehouse_file: Path, landed_files: Path) -> Builder:
-    """Builds the tables in a warehouse file from the landed vendor files in a directory."""
-    warehouse = DuckDBWarehouse(warehouse_file)
-    landing = Landing(warehouse, landed_files, load_universe())
-    return Builder(warehouse, landing.read, {table.id: code_version(table) for table in ASSET_TABLES})
 
 
 def build_defs(*, io_manager: dg.IOManager | None = None, checks: bool = True) -> dg.Definitions:

@@ -6,6 +6,10 @@ import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cbi_dagster.warehouse.builder import Builder
 
 #: The Dagster instance's configuration; the repository's dagster.yaml, which a bare `dagster dev` reads, is the same.
 DAGSTER_YAML = """\
@@ -72,3 +76,20 @@ class Home:
             partial = config.with_name(f"{uuid.uuid4().hex}.part")
             partial.write_text(DAGSTER_YAML, encoding="utf-8")
             partial.replace(config)
+
+
+def builder(warehouse_file: Path, landed_files: Path) -> Builder:
+    """Builds the tables in a warehouse file from the landed vendor files in a directory.
+
+    Without Dagster, whose import takes longer than a plan.
+    """
+    from cbi_dagster.catalog import ASSET_TABLES
+    from cbi_dagster.catalog.versions import code_version
+    from cbi_dagster.config.universe import load_universe
+    from cbi_dagster.vendors.databento.landing import Landing
+    from cbi_dagster.warehouse.builder import Builder
+    from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+
+    warehouse = DuckDBWarehouse(warehouse_file)
+    landing = Landing(warehouse, landed_files, load_universe())
+    return Builder(warehouse, landing.read, {table.id: code_version(table) for table in ASSET_TABLES})

@@ -16,10 +16,10 @@ import dagster as dg
 import numpy as np
 
 from cbi_dagster.assets.table_asset import FUNCTIONS, asset_key
-from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, Monthly, Table, table
+from cbi_dagster.catalog import LANDING_SOURCES, Monthly, Table
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
-from cbi_dagster.definitions import build_defs, builder
-from cbi_dagster.home import Home
+from cbi_dagster.definitions import build_defs
+from cbi_dagster.home import Home, builder
 from cbi_dagster.jobs import QUIET, claimed, end_orphans, next_run, record_failures, run_tags
 from cbi_dagster.partitions import MONTHS, TRADE_DATES
 from cbi_dagster.warehouse.builder import Builder
@@ -33,14 +33,6 @@ OnTable = Callable[[str, dict[str, Any], float], None]
 
 class NothingLandedError(RuntimeError):
     """There is no landed data in the range that was asked for."""
-
-
-def select_tables(names: Sequence[str]) -> list[Table]:
-    """The tables called `names` in dependency order, all for none; KeyError for a name that no asset makes."""
-    wanted = {table(name).id for name in names}
-    if strangers := wanted - {item.id for item in ASSET_TABLES}:
-        raise KeyError(f"{', '.join(sorted(strangers))} keeps the books and is not built by itself")
-    return [item for item in ASSET_TABLES if not wanted or item.id in wanted]
 
 
 def landed_span(
@@ -105,15 +97,6 @@ def exact_plan(home: Home, tables: Sequence[Table]) -> dict[str, list[str]]:
         with exact.warehouse.kept_open():
             results = {item.id: exact.rebuild(item, FUNCTIONS[item.id], "exact plan").written for item in tables}
     return {name: list(written) for name, written in results.items() if written}
-
-
-#: A refresh of at most this many rows keeps the warehouse for its seconds instead of opening it for every step.
-SMALL_REFRESH_ROWS = 100_000
-
-
-def is_small(plan: Plan) -> bool:
-    """Whether a plan is worked off so quickly that other processes can wait for the warehouse until it is done."""
-    return sum(np.inf if item.rows is None else item.rows for item in plan.tables) <= SMALL_REFRESH_ROWS
 
 
 def refresh(

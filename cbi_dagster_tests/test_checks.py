@@ -17,8 +17,8 @@ from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX, VOLATILITY_DAIL
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.catalog.tables.regimes import REGIME_WEIGHTS
 from cbi_dagster.checks import CHECKS, matrix_quality, stored_as_written
-from cbi_dagster.definitions import build_defs, builder
-from cbi_dagster.home import Home
+from cbi_dagster.definitions import build_defs
+from cbi_dagster.home import Home, builder
 from cbi_dagster.jobs import QUIET, RANGE_END_TAG, RANGE_START_TAG
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 from cbi_dagster.warehouse.io_manager import WarehouseIOManager

@@ -14,8 +14,8 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from cbi_dagster.catalog import TABLES
 from cbi_dagster.config.universe import load_universe
-from cbi_dagster.definitions import build_defs, builder
-from cbi_dagster.home import Home
+from cbi_dagster.definitions import build_defs
+from cbi_dagster.home import Home, builder
 from cbi_dagster.jobs import RANGE_END_TAG, RANGE_START_TAG
 from cbi_dagster.sensors import Seen, Watched, build_sensors, land_all, look
 from cbi_dagster.vendors.databento.landing import Landing

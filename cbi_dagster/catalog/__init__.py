@@ -12,7 +12,15 @@ from cbi_dagster.catalog.model import (
     Type,
     Unpartitioned,
 )
-from cbi_dagster.catalog.registry import ASSET_TABLES, LANDING_SOURCES, MACRO_SOURCE, OPS_TABLES, TABLES, table
+from cbi_dagster.catalog.registry import (
+    ASSET_TABLES,
+    LANDING_SOURCES,
+    MACRO_SOURCE,
+    OPS_TABLES,
+    TABLES,
+    asset_tables,
+    table,
+)
 
 __all__ = [
     "ASSET_TABLES",
@@ -30,5 +38,6 @@ __all__ = [
     "Table",
     "Type",
     "Unpartitioned",
+    "asset_tables",
     "table",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 
 from cbi_dagster.catalog.model import Table
@@ -50,3 +50,11 @@ def table(name: str) -> Table:
 
     near = difflib.get_close_matches(name, [*TABLES, *(item.name for item in TABLES.values())], n=3)
     raise KeyError(f"no table {name!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
+
+
+def asset_tables(names: Sequence[str]) -> list[Table]:
+    """The tables called `names` in dependency order, all for none; KeyError for a name that no asset makes."""
+    wanted = {table(name).id for name in names}
+    if strangers := wanted - {item.id for item in ASSET_TABLES}:
+        raise KeyError(f"{', '.join(sorted(strangers))} keeps the books and is not built by itself")
+    return [item for item in ASSET_TABLES if not wanted or item.id in wanted]

@@ -254,7 +254,7 @@ class DuckDBWarehouse(Warehouse):
             verified_at=np.full(len(labels), moment.to_datetime64()),
             verified_runs=np.full(len(labels), provenance.run_id, dtype=object),
         )
-        with self.transaction() as connection:
+        with self.kept_open() as kept, self.transaction() as connection:
             known = self.ledgers({table.id}).get(table.id, NOTHING)
             at = known.at(rows.partitions)
             there = at >= 0
@@ -274,16 +274,18 @@ class DuckDBWarehouse(Warehouse):
                 written = written.append_column("run_id", pa.repeat(provenance.run_id, len(written)))
                 insert(connection, table, written)
             if not confirmed.all():
-                self.write_ledger(entries.only(~confirmed).rows(table))
+                news = entries.only(~confirmed)
+                self.write_ledger(news.rows(table))
+                known = known.replaced(news)
+                kept.ledgers[table.id] = known
             if accounts is not None:
                 _write_accounts(connection, table, rows.partitions, accounts)
             _record_runs(connection, _run_row(rows, provenance, accounts, moment, changed))
-            table_rows = int(self.ledgers({table.id})[table.id].row_counts.sum())
         return ReplaceResult(
             written=tuple(labels[changed]),
             unchanged=tuple(labels[same]),
             rows_written=int(rows.row_counts[changed].sum()),
-            table_rows=table_rows,
+            table_rows=int(known.row_counts.sum()),
         )
 
     def coverage(self, table: Table) -> list[Coverage]:
@@ -345,9 +347,8 @@ class DuckDBWarehouse(Warehouse):
             connection.unregister("ledger_entries")
             insert(connection, PARTITION_LEDGER, entries)
         if self._kept is not None:
-            for name, newer in Ledger.by_table(entries).items():
-                if name in self._kept.ledgers:
-                    self._kept.ledgers[name] = self._kept.ledgers[name].replaced(newer)
+            for name in entries["table_name"].unique().to_pylist():
+                self._kept.ledgers.pop(name, None)
 
     def record_runs(self, rows: pd.DataFrame) -> None:
         with self.transaction() as connection:

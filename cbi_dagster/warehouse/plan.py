@@ -148,6 +148,12 @@ class Plan:
     digest: str
     """Names the stale set and the contents it was found on: a plan that comes again has the same digest."""
 
+    @property
+    def rows(self) -> int | None:
+        """The estimates of its tables together; None where one is unknown."""
+        rows = [item.rows for item in self.tables if item.rows is not None]
+        return sum(rows) if len(rows) == len(self.tables) else None
+
 
 def make_plan(
     ledgers: Mapping[str, Ledger], code_versions: Mapping[str, str], newest: np.datetime64, tables: Iterable[Table]

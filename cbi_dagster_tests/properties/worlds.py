@@ -16,7 +16,7 @@ from cbi_dagster.assets.table_asset import FUNCTIONS
 from cbi_dagster.catalog import ASSET_TABLES, TABLES, Table, Unpartitioned
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.config.universe import load_universe
-from cbi_dagster.definitions import builder
+from cbi_dagster.home import builder
 from cbi_dagster.vendors.databento.landing import Landing, LandingReport
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 from cbi_dagster.warehouse.builder import Build, Builder, Built

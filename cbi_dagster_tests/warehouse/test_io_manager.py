@@ -21,8 +21,8 @@ from cbi_dagster.catalog.tables.features import VOLATILITY_DAILY
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
 from cbi_dagster.catalog.tables.training import ZL_TRAINING
-from cbi_dagster.definitions import build_defs, builder
-from cbi_dagster.home import Home
+from cbi_dagster.definitions import build_defs
+from cbi_dagster.home import Home, builder
 from cbi_dagster.jobs import QUIET, next_run, record_failures, run_tags
 from cbi_dagster.partitions import MONTHS, TRADE_DATES
 from cbi_dagster.vendors.simulate import simulate_delivery
