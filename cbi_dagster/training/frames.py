@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from cbi_dagster.config.horizons import Horizon, Splits
@@ -19,6 +20,12 @@ class UnmatchedRowsError(ValueError):
 
 NOT_MATURED = "not_matured"
 """Why a row of a daily table has no label: its target session has not come, or the return is undefined (`labels`)."""
+
+
+#: What the matrix calls otherwise.
+_RENAMED = {
+    "regime_name": "regime", "regime_weight": "training_weight", "timestamp": "as_of", "run_id": "source_run_id",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,18 +55,20 @@ def split_by_maturity(
     regime's and is no feature; `as_of` is the row's decision time, never the time of the computation.
     Raises UnmatchedRowsError when a matrix row is no session of `continuous`.
     """
-    rows = matrix[matrix["symbol"] == horizon.symbol].sort_values("data_date", ignore_index=True)
+    own = np.flatnonzero((matrix["symbol"] == horizon.symbol).to_numpy(bool))
+    dates = matrix["data_date"].to_numpy()[own]
+    order = np.argsort(dates, kind="stable")
+    own, dates = own[order], dates[order]
     label = labels(continuous[continuous["symbol"] == horizon.symbol], horizon)
-    keyed = _beside(rows, label, "market_data.futures_continuous_1d")
-    matured = keyed["target_date"].notna()
-    rows = keyed[matured].reset_index(drop=True)
-    rows["regime"] = rows.pop("regime_name")
-    rows["training_weight"] = rows.pop("regime_weight")
-    rows["as_of"] = rows.pop("timestamp")
-    rows["source_run_id"] = rows.pop("run_id")
+    label = _of_dates(label, dates, horizon.symbol, "market_data.futures_continuous_1d")
+    matured = label["target_date"].notna().to_numpy()
+    # Wide rows are copied once.
+    rows = matrix.take(own[matured]).rename(columns=_RENAMED)
+    rows = pd.concat([rows.reset_index(drop=True), label[matured].reset_index(drop=True)], axis="columns")
+    rows["symbol"] = rows["symbol"].astype(object)
     rows["horizon_sessions"] = horizon.sessions
     rows["split"] = split_of(rows["data_date"], rows["target_date"], splits)
-    unlabelled = keyed.loc[~matured, ["symbol", "data_date"]].assign(reason=NOT_MATURED).reset_index(drop=True)
+    unlabelled = pd.DataFrame({"symbol": horizon.symbol, "data_date": dates[~matured], "reason": NOT_MATURED})
     return TrainingFrame(rows.drop(columns=["feature_version", "ingestion_ts"]), unlabelled)
 
 
@@ -69,23 +78,23 @@ def with_resampled_bars(matrix: pd.DataFrame, bars: pd.DataFrame, symbol: str) -
     `bars`: rows of `features.mes_horizons_daily`. A row stays a session: the bars add to what is known on it.
     Raises UnmatchedRowsError when a matrix row has no row of bars.
     """
-    rows = matrix[matrix["symbol"] == symbol]
-    return _beside(rows, bars.drop(columns=["ingestion_ts", "run_id"]), "features.mes_horizons_daily")
+    rows = matrix[matrix["symbol"] == symbol].reset_index(drop=True)
+    bars = bars[bars["symbol"] == symbol].drop(columns=["ingestion_ts", "run_id"])
+    beside = _of_dates(bars, rows["data_date"].to_numpy(), symbol, "features.mes_horizons_daily")
+    return pd.concat([rows, beside], axis="columns")
 
 
-def _beside(rows: pd.DataFrame, others: pd.DataFrame, source: str) -> pd.DataFrame:
-    """One symbol's matrix rows with the columns of `others` for the same date, of which each has exactly one row."""
-    if (twice := rows.duplicated("data_date")).any():
-        date = rows.loc[twice, "data_date"].iloc[0]
+def _of_dates(others: pd.DataFrame, dates: np.ndarray, symbol: str, source: str) -> pd.DataFrame:
+    """The rows of `others`, without symbol and date, for the matrix rows of one symbol: each has exactly one."""
+    index = pd.DatetimeIndex(dates)
+    if index.has_duplicates:
+        date = index[index.duplicated()][0]
         raise pd.errors.MergeError(f"features.daily_ml_matrix has several rows for {date:%Y-%m-%d}: each may come once")
-    others = others[others["symbol"].isin(rows["symbol"].unique())]
-    at = pd.DatetimeIndex(others["date"]).get_indexer(pd.DatetimeIndex(rows["data_date"]))
+    at = pd.DatetimeIndex(others["date"]).get_indexer(index)
     if (strange := at < 0).any():
-        first = ", ".join(f"{date:%Y-%m-%d}" for date in rows.loc[strange, "data_date"].head(3))
+        first = ", ".join(f"{date:%Y-%m-%d}" for date in index[strange][:3])
         raise UnmatchedRowsError(
-            f"{int(strange.sum())} {rows['symbol'].iloc[0]} rows of features.daily_ml_matrix have no row in {source} "
+            f"{int(strange.sum())} {symbol} rows of features.daily_ml_matrix have no row in {source} "
             f"(first: {first}): materialize features.daily_ml_matrix and {source} for these dates first"
         )
-    beside = others.drop(columns=["symbol", "date"]).take(at)
-    rows = rows.reset_index(drop=True).astype({"symbol": object})
-    return pd.concat([rows, beside.reset_index(drop=True)], axis="columns")
+    return others.drop(columns=["symbol", "date"]).take(at).reset_index(drop=True)
