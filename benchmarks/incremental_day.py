@@ -2,7 +2,8 @@
 
 The peer is this platform's own full rebuild (`cbi backfill` of an empty warehouse), which is what one would run without
 the ledger. History is simulated (sixteen markets in hours, ZL and MES in minutes at its end), then one day's file is
-landed. A second refresh, with nothing stale, is timed as well.
+landed. Timed as well: a second refresh, with nothing stale, and as many Dagster steps that do nothing
+(`empty_steps.py`).
 
 Example:
     python benchmarks/incremental_day.py --days 3800
@@ -16,14 +17,15 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-from recording import cbi, markdown, versions
+from recording import cbi, markdown, python, versions
 
-from cbi_dagster.catalog import ASSET_TABLES
+from cbi_dagster.catalog import ASSET_TABLES, Monthly
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.contract import now_utc
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
 _MINUTE_DAYS = 100
+_MONTHLY = [table for table in ASSET_TABLES if isinstance(table.partitioning, Monthly)]
 
 
 def written_since(home: Path, moment: pd.Timestamp) -> int:
@@ -57,6 +59,9 @@ def main() -> None:
         day = cbi(home, "refresh")
         written = written_since(home, landed)
         nothing = cbi(home, "refresh")
+        counts = ["--daily", str(written - len(_MONTHLY)), "--monthly", str(len(_MONTHLY))]
+        # The second run finds the databases of its instance, as a refresh does.
+        empty = [python("empty_steps.py", "--home", str(scratch / "empty"), *counts) for _ in range(2)][-1]
         cbi(fresh, "land", str(deliveries["after"]))
         full = cbi(fresh, "backfill")
         all_partitions = written_since(fresh, pd.Timestamp(0, tz="UTC"))
@@ -66,6 +71,7 @@ def main() -> None:
         ["full rebuild", f"{full:.1f} s", f"{all_partitions:,}", "1"],
         ["one new day", f"{day:.1f} s", f"{written:,}", f"1/{full / day:.0f}"],
         ["nothing new", f"{nothing:.1f} s", "0", f"1/{full / nothing:.0f}"],
+        [f"{written} empty Dagster steps", f"{empty:.1f} s", "0", f"1/{full / empty:.0f}"],
     ]
     print(markdown(["", "process time", "partitions written", "of the full rebuild"], rows))
 

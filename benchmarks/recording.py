@@ -46,6 +46,15 @@ def cbi(home: Path, *arguments: str) -> float:
     return time.perf_counter() - started
 
 
+def python(script: str, *arguments: str) -> float:
+    """Run another script of this directory as a process; the seconds it took."""
+    started = time.perf_counter()
+    subprocess.run(
+        [sys.executable, Path(__file__).with_name(script), *arguments], check=True, stdout=subprocess.DEVNULL
+    )
+    return time.perf_counter() - started
+
+
 def megabytes(directory: Path) -> float:
     """Size of all files below a directory, in units of 1e6 bytes."""
     return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file()) / 1e6

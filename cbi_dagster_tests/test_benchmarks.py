@@ -18,7 +18,9 @@ def run(name: str, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("name", ["event_log.py", "features.py", "incremental_day.py", "restatement.py"])
+@pytest.mark.parametrize(
+    "name", ["empty_steps.py", "event_log.py", "features.py", "incremental_day.py", "restatement.py"]
+)
 def test_every_benchmark_explains_itself_with_an_example(name: str) -> None:
     told = run(name, "--help")
     assert f"python benchmarks/{name}" in told
