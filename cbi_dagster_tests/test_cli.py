@@ -316,3 +316,21 @@ def test_the_command_runs_as_a_process_and_its_failures_show_no_traceback(scene:
     refused = run("show", "qqq", "--date", DAY)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == "cbi: no table 'qqq'; `cbi status` lists the tables\n"
+    assert run("show").returncode == 2
+    # The process leaves at once: all that it said has arrived, and its code is kept.
+    planned, plan = run("plan", "--json"), cbi(scene.path, "plan", "--json")
+    assert (planned.returncode, planned.stdout) == (plan.exit_code, plan.output)
+    bars = run("show", "mes_1min", "--date", LAST)
+    assert bars.stdout == cbi(scene.path, "show", "mes_1min", "--date", LAST).output
+    assert len(bars.stdout) > 100_000
+
+
+def test_a_plan_needs_no_dagster(scene: Scene) -> None:
+    code = (
+        "import sys\nfrom cbi_dagster import cli\n"
+        "try:\n    cli.main(['plan'])\nexcept SystemExit as end:\n    code = end.code\n"
+        "print(code in (0, 3), 'dagster' in sys.modules, 'pandas' in sys.modules)"
+    )
+    environment = {"CBI_HOME": str(scene.path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.stdout.splitlines()[-1] == "True False True", done.stderr

@@ -1,0 +1,84 @@
+"""The ledger by table: what it says is what is stored, also while the warehouse is kept open and remembers it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cbi_dagster.catalog.tables.regimes import REGIME_WEIGHTS
+from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+from cbi_dagster.warehouse.ledger import NOTHING, WHOLE, Ledger
+
+from .conftest import SAMPLE
+
+DAYS = np.array(["2024-01-02", "2024-01-03", "2024-01-04"], dtype="datetime64[D]")
+
+
+def told(ledger: Ledger) -> dict[str, list[object]]:
+    return {name: np.asarray(values).tolist() for name, values in vars(ledger).items() if name != "sums"}
+
+
+def stored(warehouse: DuckDBWarehouse) -> dict[str, dict[str, list[object]]]:
+    """What another user of the file reads."""
+    return {name: told(ledger) for name, ledger in DuckDBWarehouse(warehouse.path).ledgers().items()}
+
+
+def kept(warehouse: DuckDBWarehouse) -> dict[str, dict[str, list[object]]]:
+    return {name: told(ledger) for name, ledger in warehouse.ledgers().items()}
+
+
+def test_what_is_remembered_of_the_ledger_follows_every_write(warehouse, provenance, rows):
+    with warehouse.kept_open():
+        assert warehouse.ledgers({SAMPLE.id}) == {}
+        for dates, code, factor in (
+            (["2024-01-03"], "1", 1.0),  # new
+            (["2024-01-02", "2024-01-04"], "1", 1.0),  # on both sides of it
+            (["2024-01-03"], "1", 2.0),  # corrected
+            (["2024-01-02", "2024-01-03"], "2", 2.0),  # one changed, one only verified
+        ):
+            keys = np.array(dates, "datetime64[D]")
+            frame = rows(*dates)
+            result = warehouse.replace(
+                SAMPLE, keys, frame.assign(price=frame["price"] * factor), provenance(keys, code=code)
+            )
+            assert result.table_rows == sum(stored(warehouse)[SAMPLE.id]["row_counts"])
+            assert kept(warehouse) == stored(warehouse)
+        (ledger,) = warehouse.ledgers({SAMPLE.id}).values()
+        assert ledger.keys.tolist() == DAYS.tolist()
+        warehouse.drop(SAMPLE)
+        assert warehouse.ledgers({SAMPLE.id}) == {}
+
+
+def test_a_transaction_that_fails_is_forgotten(warehouse, provenance, rows):
+    warehouse.replace(SAMPLE, DAYS[:1], rows("2024-01-02"), provenance(DAYS[:1]))
+    before = stored(warehouse)
+    with warehouse.kept_open():
+        (ledger,) = warehouse.ledgers().values()
+
+        def fail() -> None:
+            with warehouse.transaction():
+                warehouse.write_ledger(
+                    ledger.replaced(Ledger(DAYS[1:2], *list(vars(ledger).values())[1:])).rows(SAMPLE)
+                )
+                assert len(warehouse.ledgers()[SAMPLE.id].keys) == 2
+                raise RuntimeError("power cut")
+
+        with pytest.raises(RuntimeError, match="power cut"):
+            fail()
+        assert kept(warehouse) == before
+    assert stored(warehouse) == before
+
+
+def test_rows_of_the_ledger_and_its_arrays_say_the_same():
+    text = np.array(["a", "b"], object)
+    instants = np.array(["2024-01-02T03:04:05.678901", "2024-02-02"], "datetime64[us]")
+    daily = Ledger(DAYS[:2], text, np.array([3, 4]), instants, text[::-1], text, text, instants[::-1], text)
+    whole = replace(daily.only(np.array([True, False])), keys=np.array([WHOLE]))
+    for table, ledger in ((SAMPLE, daily), (REGIME_WEIGHTS, whole)):
+        (back,) = Ledger.by_table(ledger.rows(table)).items()
+        assert (back[0], told(back[1])) == (table.id, told(ledger))
+    assert told(NOTHING.replaced(daily)) == told(daily)
+    assert told(daily.replaced(NOTHING)) == told(daily)
+    assert told(daily.only(np.array([False, True])).replaced(daily)) == told(daily)
