@@ -215,30 +215,31 @@ class _Legs:
         at, sign, pivot, peak = start
         # `sign` is that of the pivot searched for: 1 for a high. `pivot` is the last one, of the other kind.
         since = np.inf
-        leg: tuple[float, float, float, int] | None = None  # sign, origin, end, confirmed at
+        legs: list[tuple[int, float, float, float]] = []  # position that confirmed it, sign, origin, end
         for position in range(at + 1, len(bars)):
             high, low, threshold = bars[position]
-            if leg is not None:
-                towards, origin, end, confirmed = leg
-                end = max(end, high) if towards > 0 else min(end, low)
-                leg = (towards, origin, end, confirmed)
-                row = offset + position
-                self.number[row] = self._legs
-                self.sign[row], self.origin[row], self.end[row] = towards, origin, end
-                self.confirmed_at[row] = offset + confirmed
             rise, fall = (high, low) if sign > 0 else (-low, -high)
             beyond = fall < pivot
             if rise > peak and not beyond:
                 peak, since = rise, np.inf
             elif rise <= peak and threshold > 0 and peak - fall >= threshold:
-                leg = (sign, sign * pivot, sign * peak, position)
-                self._legs += 1
+                legs.append((position, sign, sign * pivot, sign * peak))
                 # Mirror: the peak is the last pivot now, and the search is for the other kind, from `since` on.
                 sign, pivot, peak, since = -sign, -peak, -min(since, fall), np.inf
             elif beyond:
                 pivot, peak, since = fall, -np.inf, np.inf
             else:
                 since = min(since, fall)
+        legs.append((len(bars) - 1, np.nan, np.nan, np.nan))
+        for (position, towards, origin, end), (stop, *_) in itertools.pairwise(legs):
+            # In force from the bar after its confirmation to the one that confirms the next leg.
+            self._legs += 1
+            own = slice(position + 1, stop + 1)
+            rows = slice(offset + position + 1, offset + stop + 1)
+            self.number[rows], self.confirmed_at[rows] = self._legs, offset + position
+            self.sign[rows], self.origin[rows] = towards, origin
+            farthest = np.fmax.accumulate(highs[own]) if towards > 0 else np.fmin.accumulate(lows[own])
+            self.end[rows] = np.fmax(farthest, end) if towards > 0 else np.fmin(farthest, end)
 
     @staticmethod
     def _first_pivot(bars: list[tuple[float, float, float]]) -> tuple[int, float, float, float] | None:
