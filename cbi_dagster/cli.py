@@ -88,7 +88,7 @@ class _Commands(click.Group):
     """Commands whose trouble with files, or with a lock that another program holds, is told without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        # A command lives for seconds and imports a quarter of a million objects, which the collector would go through
+        # A command lives for seconds and imports hundreds of thousands of objects, which the collector would go through
         # again and again: measured, it took a twelfth of a small refresh.
         gc.set_threshold(50_000, 10, 10)
         try:
@@ -631,7 +631,7 @@ def ui(port: int, watch: str | None) -> None:
 def run() -> None:
     """`main` as a process of its own, left at once when its work is done and its exit handlers have run.
 
-    Python would take a million objects of Dagster's apart one by one first, which is most of a second.
+    Python would take everything that Dagster made apart first, one by one: measured, 0.3 to 0.8 s.
     """
     try:
         main()

@@ -95,7 +95,9 @@ def _stacked(frame: pd.DataFrame, names: Sequence[str]) -> pd.Series:
 
 
 def _plain(column: pd.Series) -> np.ndarray:
-    return column.to_numpy() if isinstance(column.dtype, np.dtype) else column.to_numpy(np.float64, na_value=np.nan)
+    """Values as NumPy knows them: nullable integers and booleans become numbers, categories their strings."""
+    nullable = column.dtype.kind in "iub" and not isinstance(column.dtype, np.dtype)
+    return column.to_numpy(np.float64, na_value=np.nan) if nullable else column.to_numpy()
 
 
 def validate(table: Table, frame: pd.DataFrame) -> None:

@@ -118,12 +118,15 @@ class DuckDBWarehouse(Warehouse):
         with self.kept_open() as kept:
             kept.connection.begin()
             try:
-                yield kept.connection
+                try:
+                    yield kept.connection
+                except BaseException:
+                    kept.connection.rollback()
+                    raise
+                kept.connection.commit()
             except BaseException:
-                kept.connection.rollback()
                 kept.ledgers.clear()
                 raise
-            kept.connection.commit()
 
     @contextlib.contextmanager
     def kept_open(self) -> Iterator[_Kept]:

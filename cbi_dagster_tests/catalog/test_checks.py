@@ -18,6 +18,7 @@ TABLE = Table(
     (
         Column("date", Type.DATE, "The day."),
         Column("symbol", Type.STRING, "The symbol.", isin=("MES", "ZL")),
+        Column("other", Type.STRING, "Another symbol.", isin=("MES", "ZL")),
         Column("low", Type.FLOAT64, "The low.", ge=0),
         Column("high", Type.FLOAT64, "The high.", ge=0),
         Column("trades", Type.INT64, "Trades.", ge=0),
@@ -36,7 +37,8 @@ def rows() -> pd.DataFrame:
     return pd.DataFrame(
         {
             "date": pd.to_datetime(["2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05"]),
-            "symbol": ["ZL", "MES", "ZL", "ZL"],
+            "symbol": pd.Categorical(["ZL", "MES", "ZL", "ZL"], categories=["CL", "MES", "ZL"]),
+            "other": ["MES", "ZL", None, None],
             "low": [1.0, 2.0, 0.0, np.nan],
             "high": [1.0, 3.0, 0.0, np.nan],
             "trades": pd.array([0, 5, 7, None], "Int64"),
@@ -48,6 +50,7 @@ def rows() -> pd.DataFrame:
 
 BROKEN = [
     ("symbol", 2, "CL", "symbol: isin(('MES', 'ZL')): 1 cases, e.g. symbol = 'CL' at (CL, 2024-01-04"),
+    ("other", 0, "CL", "other: isin(('MES', 'ZL')): 1 cases, e.g. other = 'CL' at (ZL, 2024-01-02"),
     ("low", 0, -1.0, "low: greater_than_or_equal_to(0): 1 cases, e.g. low = -1.0 at (ZL, 2024-01-02"),
     ("trades", 1, -5, "trades: greater_than_or_equal_to(0): 1 cases, e.g. trades = -5 at (MES, 2024-01-03"),
     ("ratio", 2, 0.0, "ratio: greater_than(0): 1 cases, e.g. ratio = 0.0 at (ZL, 2024-01-04"),
