@@ -637,9 +637,8 @@ def run() -> None:
         main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+    # As the interpreter begins its own end: threads (idle pools are told to stop), then exit handlers.
+    threading._shutdown()  # type: ignore[attr-defined]  # what Python calls first itself; it has no public name
     atexit._run_exitfuncs()
     try:
         sys.stdout.flush()

@@ -334,3 +334,16 @@ def test_a_plan_needs_no_dagster(scene: Scene) -> None:
     environment = {"CBI_HOME": str(scene.path), "PATH": "/usr/bin:/bin"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60)
     assert done.stdout.splitlines()[-1] == "True False True", done.stderr
+
+
+def test_a_process_waits_for_its_threads_and_runs_its_exit_handlers_before_it_leaves() -> None:
+    code = (
+        "import atexit, concurrent.futures, sys, threading, time\nfrom cbi_dagster import cli\n"
+        "concurrent.futures.ThreadPoolExecutor(1).submit(int)  # idle from now on\n"
+        "threading.Thread(target=lambda: (time.sleep(0.3), print('thread'))).start()\n"
+        "atexit.register(print, 'handler')\n"
+        "sys.argv = ['cbi', 'nosuch']\ncli.run()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout.split()) == (2, ["thread", "handler"])
+    assert "No such command 'nosuch'" in done.stderr
