@@ -41,15 +41,16 @@ def written_since(home: Path, moment: pd.Timestamp) -> int:
 def seconds_of_slices(home: Path, day: np.datetime64) -> tuple[int, float]:
     """How many tables have rows on `day` or in its month, and how long reading their inputs and writing these takes."""
     warehouse = DuckDBWarehouse(home / "warehouse.duckdb")
-    count, started = 0, time.perf_counter()
-    with warehouse.kept_open():
-        for table in ASSET_TABLES:
-            if isinstance(table.partitioning, Unpartitioned):
-                continue
+    slices = []
+    for table in ASSET_TABLES:
+        if table.reads and not isinstance(table.partitioning, Unpartitioned):
             partition = table.partitioning.keys_of(np.array([day]))
             span = table.partitioning.span(partition[0])
-            if not len(rows := warehouse.read(table, [span])) or not table.reads:
-                continue
+            if len(rows := warehouse.read(table, [span])):
+                slices.append((table, partition, span, rows))
+    started = time.perf_counter()
+    with warehouse.kept_open():
+        for table, partition, span, rows in slices:
             for read in table.reads:
                 if source := TABLES.get(read.source):
                     whole = isinstance(source.partitioning, Unpartitioned)
@@ -59,8 +60,7 @@ def seconds_of_slices(home: Path, day: np.datetime64) -> tuple[int, float]:
                 where = f'"{table.partitioning.column}" BETWEEN ? AND ?'
                 connection.execute(f"DELETE FROM {table.id} WHERE {where}", [bound.astype(object) for bound in span])
                 insert(connection, table, rows)
-            count += 1
-    return count, time.perf_counter() - started
+    return len(slices), time.perf_counter() - started
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def continuous(sessions: pd.DataFrame, universe: Universe) -> pd.DataFrame:
             rolls.append(_rolls(chosen, rows))
     if not front:
         return pd.DataFrame(columns=list(CONTINUOUS_COLUMNS))
-    # The rows of all products are taken at once: gluing sixteen wide frames together takes five times as long.
+    # The rows of all products are taken at once: gluing sixteen wide frames together took nearly a third of the time.
     result = sessions.take(np.concatenate(front)).reset_index(drop=True)
     result["symbol"] = result["root"].astype(object)
     for name in rolls[0]:

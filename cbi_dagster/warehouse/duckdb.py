@@ -181,11 +181,10 @@ class DuckDBWarehouse(Warehouse):
                 raise SchemaDriftError(drift)
 
     def drop(self, table: Table) -> None:
-        with self.transaction() as connection:
+        with self.kept_open() as kept, self.transaction() as connection:
             connection.execute(f'DROP TABLE IF EXISTS "{table.dataset}"."{table.name}"')
             connection.execute("DELETE FROM ops.partition_ledger WHERE table_name = ?", [table.id])
-            if self._kept is not None:
-                self._kept.ledgers.pop(table.id, None)
+            kept.ledgers.pop(table.id, None)
 
     def _mend(
         self,
@@ -339,19 +338,21 @@ class DuckDBWarehouse(Warehouse):
             return result.to_arrow_table()
 
     def write_ledger(self, rows: pd.DataFrame | pa.Table) -> None:
-        """Put rows of `ops.partition_ledger` in the place of those of the same tables and partitions."""
+        """Put rows of `ops.partition_ledger` in the place of those of the same tables and partitions.
+
+        Part of the caller's transaction, with the content that they speak of.
+        """
         entries = to_arrow(PARTITION_LEDGER, rows)
-        with self.connection() as connection:
-            connection.register("ledger_entries", entries)
-            connection.execute(
+        with self.kept_open() as kept:
+            kept.connection.register("ledger_entries", entries)
+            kept.connection.execute(
                 "DELETE FROM ops.partition_ledger AS old USING ledger_entries AS new "
                 "WHERE old.table_name = new.table_name AND old.partition_key = new.partition_key"
             )
-            connection.unregister("ledger_entries")
-            insert(connection, PARTITION_LEDGER, entries)
-        if self._kept is not None:
+            kept.connection.unregister("ledger_entries")
+            insert(kept.connection, PARTITION_LEDGER, entries)
             for name in entries["table_name"].unique().to_pylist():
-                self._kept.ledgers.pop(name, None)
+                kept.ledgers.pop(name, None)
 
     def record_runs(self, rows: pd.DataFrame) -> None:
         with self.transaction() as connection:

@@ -135,9 +135,8 @@ class TablePlan:
 
     @property
     def rows(self) -> int | None:
-        """The estimates of its ranges together; None where nothing is known."""
-        rows = [item.rows for item in self.ranges if item.rows is not None]
-        return sum(rows) if len(rows) == len(self.ranges) else None
+        """The estimates of its ranges together; None where one is unknown."""
+        return _together([item.rows for item in self.ranges])
 
 
 @dataclass(frozen=True)
@@ -151,8 +150,12 @@ class Plan:
     @property
     def rows(self) -> int | None:
         """The estimates of its tables together; None where one is unknown."""
-        rows = [item.rows for item in self.tables if item.rows is not None]
-        return sum(rows) if len(rows) == len(self.tables) else None
+        return _together([item.rows for item in self.tables])
+
+
+def _together(estimates: Sequence[int | None]) -> int | None:
+    known = [rows for rows in estimates if rows is not None]
+    return sum(known) if len(known) == len(estimates) else None
 
 
 def make_plan(
