@@ -237,6 +237,29 @@ class Accounts:
     held_back: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class LandingFacts:
+    """All that a landing adds, for `Warehouse.take`.
+
+    `registered`: how many files `ops.landed_files` held when the facts were made. `rows`: new rows by ops table.
+    `ledger`: rows of `ops.partition_ledger` of landing sources, in place of those of the same partitions.
+    """
+
+    registered: int
+    rows: Mapping[Table, pd.DataFrame]
+    ledger: pd.DataFrame | pa.Table
+
+
+class RegistryMovedError(RuntimeError):
+    """Files were landed by another process since the facts of a landing were made; nothing was taken."""
+
+    def __init__(self, expected: int, found: int) -> None:
+        super().__init__(
+            f"ops.landed_files holds {found} files where {expected} were expected: another process has landed files "
+            "meanwhile, and what is new must be asked again"
+        )
+
+
 class Warehouse(abc.ABC):
     """One store of all tables. Engines implement the primitives; the rules of writing are here, once."""
 
@@ -286,6 +309,14 @@ class Warehouse(abc.ABC):
         """
 
     @abc.abstractmethod
+    def take(self, facts: LandingFacts) -> None:
+        """Append the rows of a landing and replace its ledger rows: all of it, or none.
+
+        Raises RegistryMovedError when the registry of landed files no longer is what the facts were made on, and a
+        ContractError subclass when rows do not fit their table; nothing has changed then.
+        """
+
+    @abc.abstractmethod
     def ledger(self, table_ids: Collection[str] | None = None) -> pd.DataFrame:
         """Rows of `ops.partition_ledger`, of the tables and landing sources named or of all."""
 
@@ -304,8 +335,8 @@ def now_utc() -> pd.Timestamp:
 
 
 __all__ = [
-    "WHOLE", "Accounts", "ContractError", "DuplicateKeyError", "MissingColumnError",
-    "NotFiniteError", "NullInRequiredError", "OutsidePartitionError", "Provenance", "ReplaceResult",
-    "SchemaDriftError", "Slice", "UnknownColumnError", "Warehouse", "WrongTypeError", "check_slice", "key_label",
-    "now_utc", "parse_key", "to_arrow", "to_frame",
+    "WHOLE", "Accounts", "ContractError", "DuplicateKeyError", "LandingFacts", "MissingColumnError",
+    "NotFiniteError", "NullInRequiredError", "OutsidePartitionError", "Provenance", "RegistryMovedError",
+    "ReplaceResult", "SchemaDriftError", "Slice", "UnknownColumnError", "Warehouse", "WrongTypeError",
+    "check_slice", "key_label", "now_utc", "parse_key", "to_arrow", "to_frame",
 ]  # fmt: skip

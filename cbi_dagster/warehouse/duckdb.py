@@ -26,10 +26,12 @@ import pyarrow as pa
 
 from cbi_dagster.catalog.ddl import duckdb_table, duckdb_type
 from cbi_dagster.catalog.model import Daily, Monthly, Table, Unpartitioned
-from cbi_dagster.catalog.tables.ops import HELD_BACK, INGESTION_RUNS, PARTITION_LEDGER, QUARANTINE
+from cbi_dagster.catalog.tables.ops import HELD_BACK, INGESTION_RUNS, LANDED_FILES, PARTITION_LEDGER, QUARANTINE
 from cbi_dagster.warehouse.contract import (
     Accounts,
+    LandingFacts,
     Provenance,
+    RegistryMovedError,
     ReplaceResult,
     SchemaDriftError,
     Slice,
@@ -289,6 +291,17 @@ class DuckDBWarehouse(Warehouse):
             rows_written=int(rows.row_counts[changed].sum()),
             table_rows=int(known.row_counts.sum()),
         )
+
+    def take(self, facts: LandingFacts) -> None:
+        checked = {table: check_slice(table, np.array([WHOLE]), rows).data for table, rows in facts.rows.items()}
+        ledger = check_slice(PARTITION_LEDGER, np.array([WHOLE]), facts.ledger).data
+        with self.transaction() as connection:
+            ((registered,),) = connection.sql(f"SELECT count(*) FROM {LANDED_FILES.id}").fetchall()
+            if registered != facts.registered:
+                raise RegistryMovedError(facts.registered, registered)
+            for table, rows in checked.items():
+                insert(connection, table, rows)
+            self.write_ledger(ledger)
 
     def coverage(self, table: Table) -> list[Coverage]:
         """What is known of each scalar column of a partitioned table with symbols, STRUCT fields included."""

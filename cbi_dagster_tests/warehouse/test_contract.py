@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cbi_dagster.catalog.tables import ops
 from cbi_dagster.warehouse import contract
-from cbi_dagster.warehouse.contract import check_slice, to_arrow, to_frame
+from cbi_dagster.warehouse.contract import LandingFacts, check_slice, now_utc, to_arrow, to_frame
 
 from .conftest import SAMPLE
 
@@ -65,3 +66,56 @@ def test_categoricals_and_empty_frames_are_accepted(rows):
     categorical = to_arrow(SAMPLE, frame.astype({"symbol": "category"}))
     assert categorical.equals(to_arrow(SAMPLE, frame))
     assert len(to_arrow(SAMPLE, pd.DataFrame(columns=frame.columns))) == 0
+
+
+# -- landing ----------------------------------------------------------------------------------------------------------
+
+
+def facts(registered, *, days=("2024-01-02",), content="0" * 32, **columns):
+    """A landing of one file that touches `days` of hourly bars; `columns` overwrite those of its registry row."""
+    moment = now_utc()
+    file = {
+        "file_hash": f"hash-{registered}", "landing_sequence": registered, "source_file": f"{registered}.dbn",
+        "file_bytes": 1, "dataset": "SIM.DEMO", "vendor_schema": "ohlcv-1h", "stype_in": "continuous",
+        "span_start": moment, "span_end": moment, "file_rows": 1, "kept_rows": 0, "rejected_rows": 1,
+        "outside_rows": 0, "landed_at": moment,
+    }  # fmt: skip
+    rejected = pd.DataFrame({"file_hash": [f"hash-{registered}"], "source_file": "f", "source_row": 1}).assign(
+        table_name="landing.ohlcv_1h", ts_event=moment, date=pd.Timestamp("2024-01-02"), symbol="ZL",
+        reason="no_price", detail="",
+    )  # fmt: skip
+    ledger = pd.DataFrame({"table_name": "landing.ohlcv_1h", "partition_key": list(days)}).assign(
+        content_hash=content, row_count=1, written_at=moment, written_run="landing", code_version="1",
+        input_fingerprint="", verified_at=moment, verified_run="landing",
+    )  # fmt: skip
+    rows = {ops.LANDED_FILES: pd.DataFrame([file | columns]), ops.QUARANTINE: rejected}
+    return LandingFacts(registered, rows, ledger)
+
+
+def stored(warehouse):
+    """Files, quarantined rows and content of landed dates."""
+    ledger = warehouse.ledger({"landing.ohlcv_1h"})
+    counts = [len(warehouse.read(table)) for table in (ops.LANDED_FILES, ops.QUARANTINE)]
+    return (*counts, dict(zip(ledger["partition_key"], ledger["content_hash"], strict=True)))
+
+
+def test_a_landing_appends_its_rows_and_replaces_its_ledger_rows(warehouse):
+    warehouse.take(facts(0, days=("2024-01-02", "2024-01-03")))
+    warehouse.take(facts(1, days=("2024-01-03",), content="1" * 32))
+    assert stored(warehouse) == (2, 2, {"2024-01-02": "0" * 32, "2024-01-03": "1" * 32})
+
+
+def test_a_landing_that_was_overtaken_takes_nothing(warehouse):
+    warehouse.take(facts(0))
+    for registered in (0, 2):
+        with pytest.raises(contract.RegistryMovedError, match=f"holds 1 files where {registered} were expected"):
+            warehouse.take(facts(registered, content="1" * 32))
+    assert stored(warehouse) == (1, 1, {"2024-01-02": "0" * 32})
+
+
+@pytest.mark.parametrize("fault", ["row", "ledger"])
+def test_a_landing_that_does_not_fit_takes_nothing(warehouse, fault):
+    broken = facts(0, source_file=None) if fault == "row" else facts(0, content=None)
+    with pytest.raises(contract.NullInRequiredError):
+        warehouse.take(broken)
+    assert stored(warehouse) == (0, 0, {})
