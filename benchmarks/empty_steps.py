@@ -18,8 +18,8 @@ from typing import Any
 import dagster as dg
 
 from cbi_dagster.home import Home
-from cbi_dagster.jobs import QUIET, RANGE_END_TAG, RANGE_START_TAG
-from cbi_dagster.partitions import MONTHS, TRADE_DATES
+from cbi_dagster.orchestration.jobs import QUIET, RANGE_END_TAG, RANGE_START_TAG
+from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES
 
 
 class _Nothing(dg.IOManager):

@@ -25,7 +25,7 @@ import dagster as dg
 from recording import markdown, megabytes, versions
 
 BUDGET_SECONDS, BUDGET_MEGABYTES = 1.5, 10.0
-_BATCHED = "event_log_storage:\n  module: cbi_dagster.event_log\n  class: BatchedSqliteEventLogStorage\n"
+_BATCHED = "event_log_storage:\n  module: cbi_dagster.orchestration.event_log\n  class: BatchedSqliteEventLogStorage\n"
 _PARTITIONS = dg.TimeWindowPartitionsDefinition(cron_schedule="0 0 * * 1-5", start="2010-06-07", fmt="%Y-%m-%d")
 
 

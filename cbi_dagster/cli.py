@@ -180,7 +180,7 @@ def _print_landing(report: LandingReport) -> None:
 @click.option("--select", "selected", multiple=True, help="Only these tables (repeatable; default: all).")
 def backfill(start: dt.datetime | None, stop: dt.datetime | None, selected: tuple[str, ...]) -> None:
     """Rebuild a range of trade dates, whether stale or not. Unchanged partitions are confirmed, not written."""
-    from cbi_dagster import runs
+    from cbi_dagster.orchestration import runs
 
     home = Home.from_environment()
     warehouse, _ = _open(home)
@@ -216,7 +216,7 @@ def plan(selected: tuple[str, ...], exact: bool, as_json: bool) -> None:
         current = _builder(home)
         stale = current.plan(wanted).tables
     if exact and stale:
-        from cbi_dagster import runs
+        from cbi_dagster.orchestration import runs
 
         with console.status("rebuilding in a scratch copy …"):
             changes = runs.exact_plan(home, wanted)
@@ -260,7 +260,7 @@ def refresh(selected: tuple[str, ...]) -> None:
         _print_plan(present.tables)
         _print_stale_inputs(current, wanted)
         if present.tables:
-            from cbi_dagster import runs
+            from cbi_dagster.orchestration import runs
 
             _execute(lambda report: runs.refresh(home, wanted, current, present, on_table=report))
             raise SystemExit(STALE)
@@ -354,7 +354,7 @@ def _print_exact(stale: Sequence[TablePlan], changes: Mapping[str, Sequence[str]
 
 def _execute(run: Callable[[Callable[[str, dict[str, Any], float], None]], bool]) -> None:
     """Run with one line per finished table; exit code 1 when a table failed."""
-    from cbi_dagster.runs import NeverCurrentError
+    from cbi_dagster.orchestration.runs import NeverCurrentError
 
     started = time.perf_counter()
 
@@ -562,8 +562,8 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
     """
     import tempfile
 
-    from cbi_dagster import runs
     from cbi_dagster.catalog import ASSET_TABLES
+    from cbi_dagster.orchestration import runs
     from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 
     if stop < start:
@@ -601,7 +601,7 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
 @click.option("--watch", help="Directory or fsspec URL that vendor files arrive in: land and refresh by themselves.")
 def ui(port: int, watch: str | None) -> None:
     """Open the Dagster UI: web server and daemon, until Ctrl-C."""
-    from cbi_dagster.runs import opened_instance
+    from cbi_dagster.orchestration.runs import opened_instance
 
     home = Home.from_environment()
     _open(home)

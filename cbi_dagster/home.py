@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DAGSTER_YAML = """\
 # `cbi` writes this file into its state directory when it is missing there, and never again.
 event_log_storage:
-  module: cbi_dagster.event_log
+  module: cbi_dagster.orchestration.event_log
   class: BatchedSqliteEventLogStorage
 telemetry:
   enabled: false
@@ -71,10 +71,13 @@ class Home:
         self.dagster.mkdir(parents=True, exist_ok=True)
         self.landing.mkdir(parents=True, exist_ok=True)
         config = self.dagster / "dagster.yaml"
-        if not config.exists():
+        wanted = config.read_text(encoding="utf-8") if config.exists() else DAGSTER_YAML
+        # Homes of earlier versions name the event log's module as it was called then.
+        wanted = wanted.replace("module: cbi_dagster.event_log\n", "module: cbi_dagster.orchestration.event_log\n")
+        if not config.exists() or config.read_text(encoding="utf-8") != wanted:
             # Whole or not there at all: another process may be reading it.
             partial = config.with_name(f"{uuid.uuid4().hex}.part")
-            partial.write_text(DAGSTER_YAML, encoding="utf-8")
+            partial.write_text(wanted, encoding="utf-8")
             partial.replace(config)
 
 

@@ -20,7 +20,7 @@ import pytest
 import cbi_dagster
 from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, MACRO_SOURCE
 from cbi_dagster.definitions import defs
-from cbi_dagster.partitions import MONTHS, TRADE_DATES
+from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES
 
 PACKAGE = Path(cbi_dagster.__file__).parent
 SNAPSHOT = Path(__file__).with_name("asset_graph.txt")
@@ -29,9 +29,11 @@ SNAPSHOT = Path(__file__).with_name("asset_graph.txt")
 STAGES = (
     ("config", "catalog"),
     ("market", "features", "matrix", "training"),
-    ("home", "partitions", "event_log", "warehouse", "vendors"),
-    ("assets", "jobs", "checks", "sensors"),
-    ("definitions", "runs", "cli"),
+    ("recipes", "warehouse", "vendors"),
+    ("home",),
+    ("orchestration", "reports"),
+    ("definitions",),
+    ("cli",),
 )
 #: Frames in, frames out: all that these parts may import besides the package itself.
 PURE = {
@@ -45,7 +47,8 @@ ALLOWED = dict.fromkeys(STAGES[1], PURE) | dict.fromkeys(STAGES[0], DECLARED)
 IMPURE = {"now", "today", "utcnow", "random", "default_rng", "environ", "getenv", "open", "read_parquet", "read_csv"}
 #: Where a library may be used at all.
 HOMES = {
-    "dagster": {"partitions", "event_log", "warehouse", "assets", "jobs", "checks", "sensors", "definitions", "runs"},
+    "dagster": {"orchestration", "definitions"},
+    "dagster_pandas": {"orchestration"},
     "duckdb": {"warehouse"},
     "databento": {"vendors"},
     "databento_dbn": {"vendors"},
@@ -124,9 +127,9 @@ def test_imports_run_one_way_and_pure_parts_stay_pure() -> None:
         ("cbi_dagster.training.x", "import pandas as pd\npd.Timestamp.now()"),
         ("cbi_dagster.training.x", "import numpy as np\nnp.random.default_rng()"),
         ("cbi_dagster.catalog.x", "from cbi_dagster.market import bars"),
-        ("cbi_dagster.warehouse.x", "import cbi_dagster.assets.features"),
+        ("cbi_dagster.warehouse.x", "import cbi_dagster.orchestration.assets"),
         ("cbi_dagster.vendors.x", "import duckdb"),
-        ("cbi_dagster.assets.x", "from cbi_dagster.definitions import defs"),
+        ("cbi_dagster.orchestration.x", "from cbi_dagster.definitions import defs"),
         ("cbi_dagster.cli", "from cbi_dagster_tests.vendors import small_files"),
         ("cbi_dagster.newcomer", "import numpy"),
     ],

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from cbi_dagster.event_log import BatchedSqliteEventLogStorage
 from cbi_dagster.home import DAGSTER_YAML, Home
+from cbi_dagster.orchestration.event_log import BatchedSqliteEventLogStorage
 
 
 def test_a_bare_dagster_dev_in_the_repository_has_the_configuration_that_cbi_writes():
@@ -32,3 +32,12 @@ def test_a_configuration_that_someone_edited_is_kept(tmp_path):
     config.write_text("telemetry:\n  enabled: true\n", encoding="utf-8")
     home.prepare()
     assert config.read_text(encoding="utf-8") == "telemetry:\n  enabled: true\n"
+
+
+def test_a_home_of_an_earlier_version_finds_the_event_log_where_it_is_now(tmp_path):
+    home = Home(tmp_path)
+    home.prepare()
+    config = home.dagster / "dagster.yaml"
+    config.write_text(DAGSTER_YAML.replace("cbi_dagster.orchestration.event_log", "cbi_dagster.event_log") + "# mine\n")
+    home.prepare()
+    assert config.read_text(encoding="utf-8") == DAGSTER_YAML + "# mine\n"

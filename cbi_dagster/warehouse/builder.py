@@ -19,6 +19,7 @@ import pyarrow as pa
 from cbi_dagster.catalog import LANDING_SOURCES, TABLES, Read, Table, Unpartitioned
 from cbi_dagster.catalog.checks import validate
 from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.recipes import TableOutput
 from cbi_dagster.warehouse.contract import Accounts, Provenance, ReplaceResult, Warehouse, now_utc, to_arrow
 from cbi_dagster.warehouse.plan import (
     Plan,
@@ -32,15 +33,6 @@ from cbi_dagster.warehouse.plan import (
 )
 
 ReadLanded = Callable[[str, list[tuple[np.datetime64, np.datetime64]]], pd.DataFrame]
-
-
-@dataclass(frozen=True)
-class Built:
-    """Rows of a table together with the rows that did not become part of it (see `Accounts`)."""
-
-    rows: pd.DataFrame
-    rejected: pd.DataFrame
-    held_back: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -129,11 +121,11 @@ class Builder:
         whole = isinstance(source.partitioning, Unpartitioned)
         return to_frame(source, self.warehouse.read(source, None if whole else intervals, read.columns, read.symbols))
 
-    def write(self, build: Build, rows: pd.DataFrame | pa.Table | Built) -> Written:
+    def write(self, build: Build, rows: pd.DataFrame | pa.Table | TableOutput) -> Written:
         """Check what a pure function returned and replace the build's partitions with the rows that belong to them."""
         table, partitions = build.table, build.partitions
         accounts = None
-        if isinstance(rows, Built):
+        if isinstance(rows, TableOutput):
             accounts = Accounts(_within(table, rows.rejected, partitions), _within(table, rows.held_back, partitions))
             rows = rows.rows
         if not len(partitions):

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbi_dagster.assets.table_asset import FUNCTIONS
 from cbi_dagster.catalog import TABLES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
-from cbi_dagster.checks import expected_sessions
 from cbi_dagster.config.universe import load_universe
+from cbi_dagster.orchestration.checks import expected_sessions
+from cbi_dagster.recipes import RECIPES
 from cbi_dagster.vendors.databento.landing import LandingReport
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import FIXTURES, REAL_DELIVERY
@@ -41,7 +41,7 @@ class Year:
         self.world = World(path)
         self.report: LandingReport = self.world.land(*FILES)
         for table in BUILT:
-            self.world.builder.rebuild(table, FUNCTIONS[table.id], "test")
+            self.world.builder.rebuild(table, RECIPES[table.id], "test")
 
     def rows(self, table_id: str) -> pd.DataFrame:
         return to_frame(TABLES[table_id], self.world.warehouse.read(TABLES[table_id]))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from cbi_dagster.assets import features  # noqa: F401 - fills FUNCTIONS
-from cbi_dagster.assets.table_asset import FUNCTIONS
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.features import BIOFUEL_DAILY, DAILY_ML_MATRIX, FX_CROSS_DAILY, FX_DAILY
 from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES
+from cbi_dagster.recipes import RECIPES
 
 from .test_biofuel import DAY, constant_market
 
@@ -30,7 +29,7 @@ def sugar_published(instant: str) -> pd.DataFrame:
 
 
 def built(series: pd.DataFrame) -> pd.Series:
-    return FUNCTIONS[BIOFUEL_DAILY.id](constant_market(DAY), series).iloc[0]
+    return RECIPES[BIOFUEL_DAILY.id](constant_market(DAY), series).iloc[0]
 
 
 def test_without_any_macro_file_only_the_columns_that_need_one_are_null() -> None:

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbi_dagster.assets.table_asset import FUNCTIONS
 from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H
 from cbi_dagster.catalog.versions import code_version
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import Home
-from cbi_dagster.runs import exact_plan
+from cbi_dagster.orchestration.runs import exact_plan
+from cbi_dagster.recipes import RECIPES
 from cbi_dagster.vendors.databento.landing import Landing
 from cbi_dagster.vendors.simulate import SIMULATED_DATASET, write_dbn
 from cbi_dagster.warehouse.builder import Builder
@@ -132,7 +132,7 @@ def test_a_code_version_makes_its_own_table_stale_and_what_may_follow(half_year,
     follow = [item for name, item in plan.items() if name != table]
     assert follow, "nothing is said to depend on the table"
     assert not any(part.certain for item in follow for part in item.ranges)
-    result = builder.rebuild(plan[table].table, FUNCTIONS[table], "next")
+    result = builder.rebuild(plan[table].table, RECIPES[table], "next")
     assert result.written == ()
     assert not builder.plan().tables, "equal content under a new code version makes nothing else stale"
 
@@ -146,6 +146,6 @@ def test_what_is_selected_settles_although_other_inputs_of_it_stay_stale(half_ye
     selected = [table for table in ASSET_TABLES if table.id not in left_out]
     assert "features.daily_ml_matrix" in {item.table.id for item in world.builder.plan(selected).tables}
     for table in selected:
-        world.builder.rebuild(table, FUNCTIONS[table.id], "test")
+        world.builder.rebuild(table, RECIPES[table.id], "test")
     assert not world.builder.plan(selected).tables
     assert {item.table.id for item in world.builder.plan().tables} >= left_out

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbi_dagster.assets.table_asset import FUNCTIONS
 from cbi_dagster.catalog import ASSET_TABLES, TABLES, Monthly, Table, Unpartitioned
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.features import volatility
+from cbi_dagster.recipes import RECIPES
 from cbi_dagster_tests.properties.conftest import CUT
 from cbi_dagster_tests.properties.worlds import World, computed, with_windows_halved
 
@@ -123,5 +123,5 @@ def test_empty_inputs_give_an_empty_table(table):
         inputs.append(to_frame(source, source.arrow_schema(stored=True).empty_table()))
     if not inputs:
         pytest.skip("made from configuration, reads nothing")
-    rows = FUNCTIONS[table.id](*inputs)
+    rows = RECIPES[table.id](*inputs)
     assert len(getattr(rows, "rows", rows)) == 0

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cbi_dagster.assets.table_asset import FUNCTIONS
 from cbi_dagster.catalog import ASSET_TABLES, TABLES, Table, Unpartitioned
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import builder
+from cbi_dagster.recipes import RECIPES, TableOutput
 from cbi_dagster.vendors.databento.landing import Landing, LandingReport
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
-from cbi_dagster.warehouse.builder import Build, Builder, Built
+from cbi_dagster.warehouse.builder import Build, Builder
 from cbi_dagster.warehouse.contract import check_slice, key_label, to_arrow
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster.warehouse.hashing import content_hashes
@@ -51,7 +51,7 @@ class World:
         """Rebuild what is stale; the partitions written, per table."""
         builder = self.builder
         with builder.warehouse.kept_open():
-            written = {table.id: builder.rebuild(table, FUNCTIONS[table.id], "test").written for table in ASSET_TABLES}
+            written = {table.id: builder.rebuild(table, RECIPES[table.id], "test").written for table in ASSET_TABLES}
         return {name: list(labels) for name, labels in written.items() if labels}
 
     def hashes(self) -> pd.Series:
@@ -88,8 +88,8 @@ def computed(
 ) -> dict[str, str]:
     """Content hashes of the partitions `asked` for (None: all), computed from stored inputs and not written."""
     build = begin(world, table, asked)
-    rows = (function or FUNCTIONS[table.id])(*build.inputs.values())
-    arrow = to_arrow(table, rows.rows if isinstance(rows, Built) else rows)
+    rows = (function or RECIPES[table.id])(*build.inputs.values())
+    arrow = to_arrow(table, rows.rows if isinstance(rows, TableOutput) else rows)
     if not isinstance(table.partitioning, Unpartitioned):
         dates = np.asarray(arrow[table.partitioning.column].to_numpy(), "datetime64[D]")
         arrow = arrow.filter(np.isin(table.partitioning.keys_of(dates), build.partitions))

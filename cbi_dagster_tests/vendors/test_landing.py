@@ -12,10 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from cbi_dagster.assets.table_asset import FUNCTIONS
 from cbi_dagster.catalog import TABLES, Table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H
+from cbi_dagster.recipes import RECIPES
 from cbi_dagster.vendors.databento.delivery import (
     CorruptFileError,
     DeliveryError,
@@ -65,7 +65,7 @@ def require_unchanged(world: World, before: dict[str, object]) -> None:
 
 def build(world: World, *tables: Table) -> None:
     for table in tables:
-        world.builder.rebuild(table, FUNCTIONS[table.id], "test")
+        world.builder.rebuild(table, RECIPES[table.id], "test")
 
 
 def bars(world: World) -> pa.Table:

@@ -16,12 +16,12 @@ from cbi_dagster.catalog import TABLES
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.definitions import build_defs
 from cbi_dagster.home import Home, builder
-from cbi_dagster.jobs import RANGE_END_TAG, RANGE_START_TAG
-from cbi_dagster.sensors import Seen, Watched, build_sensors, land_all, look
+from cbi_dagster.orchestration.io_manager import WarehouseIOManager
+from cbi_dagster.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG
+from cbi_dagster.orchestration.sensors import Seen, Watched, build_sensors, land_all, look
 from cbi_dagster.vendors.databento.landing import Landing
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
-from cbi_dagster.warehouse.io_manager import WarehouseIOManager
 
 START, MINUTES = dt.date(2023, 3, 1), dt.date(2023, 4, 24)
 

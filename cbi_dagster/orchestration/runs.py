@@ -15,17 +15,17 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
-from cbi_dagster.assets.table_asset import FUNCTIONS, asset_key
 from cbi_dagster.catalog import LANDING_SOURCES, Monthly, Table
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
-from cbi_dagster.definitions import build_defs
 from cbi_dagster.home import Home, builder
-from cbi_dagster.jobs import QUIET, claimed, end_orphans, next_run, record_failures, run_tags
-from cbi_dagster.partitions import MONTHS, TRADE_DATES
+from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED, asset_key
+from cbi_dagster.orchestration.io_manager import WarehouseIOManager
+from cbi_dagster.orchestration.jobs import QUIET, claimed, end_orphans, next_run, record_failures, run_tags
+from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES
+from cbi_dagster.recipes import RECIPES
 from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
-from cbi_dagster.warehouse.io_manager import WarehouseIOManager
 from cbi_dagster.warehouse.plan import Plan, expected_partitions, landed_trade_dates, newest_trade_date
 
 OnTable = Callable[[str, dict[str, Any], float], None]
@@ -95,7 +95,7 @@ def exact_plan(home: Home, tables: Sequence[Table]) -> dict[str, list[str]]:
         DuckDBWarehouse(home.warehouse).copy_to(copy)
         exact = builder(copy, home.landing)
         with exact.warehouse.kept_open():
-            results = {item.id: exact.rebuild(item, FUNCTIONS[item.id], "exact plan").written for item in tables}
+            results = {item.id: exact.rebuild(item, RECIPES[item.id], "exact plan").written for item in tables}
     return {name: list(written) for name, written in results.items() if written}
 
 
@@ -162,7 +162,11 @@ def _run(
         clock = now
 
     # Every write is validated; the asset checks, which read all of it again, belong to the UI's and the daemon's runs.
-    defs = build_defs(io_manager=WarehouseIOManager(current, written), checks=False)
+    defs = dg.Definitions(
+        assets=[*LANDED, *ASSETS],
+        resources={IO_MANAGER_KEY: WarehouseIOManager(current, written)},
+        executor=dg.in_process_executor,
+    )
     run_id = str(uuid.uuid4())
     with claimed(home.claims, run_id):
         result = defs.resolve_implicit_global_asset_job_def().execute_in_process(

@@ -18,16 +18,16 @@ from typing import Any
 import dagster as dg
 import fsspec
 
-from cbi_dagster.assets.table_asset import asset_key
 from cbi_dagster.catalog import TABLES
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import Home
-from cbi_dagster.jobs import QUIET, end_orphans, next_run, record_failures
+from cbi_dagster.orchestration.assets import asset_key
+from cbi_dagster.orchestration.io_manager import ONLY_STALE_TAG
+from cbi_dagster.orchestration.jobs import QUIET, end_orphans, next_run, record_failures
 from cbi_dagster.vendors.databento.delivery import DeliveryError, is_delivered_name
 from cbi_dagster.vendors.databento.landing import DatasetMismatchError, Landing, LandingReport
 from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
-from cbi_dagster.warehouse.io_manager import ONLY_STALE_TAG
 
 SETTLE_S = 30.0
 """How long a file must stay as it is before it is taken: a copy under way grows or is touched."""

@@ -9,15 +9,15 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from cbi_dagster.assets.table_asset import IO_MANAGER_KEY, asset_key
 from cbi_dagster.catalog import ASSET_TABLES, Table, Unpartitioned
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.config.universe import Universe, load_universe
-from cbi_dagster.jobs import RANGE_END_TAG, RANGE_START_TAG
 from cbi_dagster.matrix.quality import QualityReport, check_quality
-from cbi_dagster.partitions import keys_between
+from cbi_dagster.orchestration.assets import IO_MANAGER_KEY, asset_key
+from cbi_dagster.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG
+from cbi_dagster.orchestration.partitions import keys_between
 from cbi_dagster.warehouse.contract import WHOLE, ContractError, Warehouse, check_slice, parse_key
 from cbi_dagster.warehouse.hashing import content_hashes
 

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from cbi_dagster.assets.table_asset import table_asset
 from cbi_dagster.catalog.indicator_columns import FX_FIELDS
 from cbi_dagster.catalog.tables.features import (
     BIOFUEL_DAILY,
@@ -24,42 +23,43 @@ from cbi_dagster.features import biofuel, fibs, fx, pivots, technicals, volatili
 from cbi_dagster.market.sessions import decision_instants
 from cbi_dagster.matrix.regimes import RegimeCache
 from cbi_dagster.matrix.structs import consolidate
+from cbi_dagster.recipes.recipe import recipe
 from cbi_dagster.vendors import macro
 
 
-@table_asset(VOLATILITY_DAILY)
+@recipe(VOLATILITY_DAILY)
 def volatility_daily(futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
     return volatility.volatility_daily(futures_continuous_1d)
 
 
-@table_asset(PIVOT_MATH_DAILY)
+@recipe(PIVOT_MATH_DAILY)
 def pivot_math_daily(futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
     tolerances = {p.root: p.pivot_tolerance for p in load_universe().products if p.pivot_tolerance is not None}
     return pivots.pivot_math_daily(futures_continuous_1d, tolerances)
 
 
-@table_asset(FIB_LEVELS_DAILY)
+@recipe(FIB_LEVELS_DAILY)
 def fib_levels_daily(futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
     tolerances = {p.root: fibs.NearTolerance(p.near_618, p.near_1618) for p in load_universe().products}
     return fibs.fib_levels_daily(futures_continuous_1d, tolerances)
 
 
-@table_asset(TECHNICALS_DAILY)
+@recipe(TECHNICALS_DAILY)
 def technicals_daily(futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
     return technicals.technicals_daily(futures_continuous_1d)
 
 
-@table_asset(FX_DAILY)
+@recipe(FX_DAILY)
 def fx_daily(futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
     return fx.fx_daily(futures_continuous_1d, load_universe().quote_units)
 
 
-@table_asset(FX_CROSS_DAILY)
+@recipe(FX_CROSS_DAILY)
 def fx_cross_daily(futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
     return fx.fx_cross_daily(futures_continuous_1d, load_universe().quote_units)
 
 
-@table_asset(BIOFUEL_DAILY)
+@recipe(BIOFUEL_DAILY)
 def biofuel_daily(futures_continuous_1d: pd.DataFrame, macro_series: pd.DataFrame) -> pd.DataFrame:
     parameters = load_biofuel()
     dates = np.unique(futures_continuous_1d["date"].to_numpy().astype("datetime64[D]"))
@@ -68,7 +68,7 @@ def biofuel_daily(futures_continuous_1d: pd.DataFrame, macro_series: pd.DataFram
     return biofuel.biofuel_daily(futures_continuous_1d, known, parameters)
 
 
-@table_asset(DAILY_ML_MATRIX)
+@recipe(DAILY_ML_MATRIX)
 def daily_ml_matrix(
     futures_continuous_1d: pd.DataFrame,
     volatility_daily: pd.DataFrame,

@@ -13,8 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from cbi_dagster.assets import market_data
-from cbi_dagster.assets.table_asset import FUNCTIONS, IO_MANAGER_KEY, asset_key, table_asset
 from cbi_dagster.catalog import ASSET_TABLES, TABLES, Table, table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.features import VOLATILITY_DAILY
@@ -23,11 +21,13 @@ from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
 from cbi_dagster.catalog.tables.training import ZL_TRAINING
 from cbi_dagster.definitions import build_defs
 from cbi_dagster.home import Home, builder
-from cbi_dagster.jobs import QUIET, next_run, record_failures, run_tags
-from cbi_dagster.partitions import MONTHS, TRADE_DATES
+from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED, asset_key, asset_of
+from cbi_dagster.orchestration.io_manager import WarehouseIOManager
+from cbi_dagster.orchestration.jobs import QUIET, next_run, record_failures, run_tags
+from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES
+from cbi_dagster.recipes import RECIPES, recipe
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
-from cbi_dagster.warehouse.io_manager import WarehouseIOManager
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import restating_file
 
@@ -57,7 +57,7 @@ class Scene:
     def run(
         self, tables: Sequence[Table], tags: dict[str, str], defs: dg.Definitions | None = None
     ) -> dg.ExecuteInProcessResult:
-        defs = defs or build_defs(io_manager=self.io_manager, checks=False)
+        defs = defs or build_defs(io_manager=self.io_manager)
         job = defs.resolve_implicit_global_asset_job_def()
         return job.execute_in_process(
             instance=self.instance, asset_selection=[asset_key(item.id) for item in tables], tags=tags,
@@ -123,7 +123,7 @@ def test_a_run_writes_what_the_builder_alone_writes(scene: Scene, template: Path
             connection.execute(f"DELETE FROM {item.id}")
             connection.execute("DELETE FROM ops.partition_ledger WHERE table_name = ?", [item.id])
     for item in CHAIN:
-        assert world.builder.rebuild(item, FUNCTIONS[item.id], "test").written
+        assert world.builder.rebuild(item, RECIPES[item.id], "test").written
     truth = World(template).hashes()
     pd.testing.assert_series_equal(world.hashes(), truth)
     assert len(truth[VOLATILITY_DAILY.id]) == 10
@@ -266,19 +266,21 @@ def _bounded() -> str:
 )
 def test_a_failing_table_keeps_its_rows_and_its_ledger(
     scene: Scene,
-    monkeypatch: pytest.MonkeyPatch,
     fault: Callable[[pd.DataFrame], pd.DataFrame],
     said: str,
 ) -> None:
-    good = FUNCTIONS[VOLATILITY_DAILY.id]
-    monkeypatch.setitem(FUNCTIONS, VOLATILITY_DAILY.id, good)  # declaring the asset below replaces the entry
+    good = RECIPES[VOLATILITY_DAILY.id]
 
-    @table_asset(VOLATILITY_DAILY)
+    @recipe(VOLATILITY_DAILY)
     def volatility_daily(futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
         return fault(good(futures_continuous_1d))
 
     defs = dg.Definitions(
-        assets=[*market_data.LANDED, *dg.load_assets_from_modules([market_data]), volatility_daily],
+        assets=[
+            *LANDED,
+            *(item for item in ASSETS if item.key != asset_key(VOLATILITY_DAILY.id)),
+            asset_of(volatility_daily),
+        ],
         resources={IO_MANAGER_KEY: scene.io_manager},
         executor=dg.in_process_executor,
     )
@@ -331,7 +333,7 @@ def test_a_month_is_written_whole(scene: Scene) -> None:
     one_week = table("zl_training_prod_allhistory_1w")
     world = World(scene.home.path)
     for item in (*(item for item in ASSET_TABLES if "training_prod" not in item.name), one_week):
-        world.builder.rebuild(item, FUNCTIONS[item.id], "test")
+        world.builder.rebuild(item, RECIPES[item.id], "test")
     before = scene.ledger(one_week)
     assert list(before.index) == ["2023-06-01"]
     result = scene.run([one_week], run_tags([one_week], MONTHS, LAST, LAST, only_stale=False))

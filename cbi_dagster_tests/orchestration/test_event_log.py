@@ -35,7 +35,7 @@ from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage, S
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbi_dagster.event_log import BatchedSqliteEventLogStorage
+from cbi_dagster.orchestration.event_log import BatchedSqliteEventLogStorage
 
 RUN = "7d2f6a1e-0000-4000-8000-000000000000"
 ANOTHER_RUN = "7d2f6a1e-0000-4000-8000-000000000001"
@@ -264,7 +264,7 @@ def run_range(instance: DagsterInstance, count: int, *, run_id: str, with_broken
 BATCHED_YAML = """\
 telemetry: {enabled: false}
 event_log_storage:
-  module: cbi_dagster.event_log
+  module: cbi_dagster.orchestration.event_log
   class: BatchedSqliteEventLogStorage
 """
 
@@ -648,7 +648,7 @@ def test_base_dir_can_come_from_the_environment(tmp_path: Path, monkeypatch: pyt
 def test_opening_the_storage_turns_batches_on_unless_the_user_chose_a_size() -> None:
     def size_after_import(**chosen: str) -> subprocess.Popen[str]:
         environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_EVENT_BATCH_SIZE"}
-        code = "import os, cbi_dagster.event_log; print(os.environ['DAGSTER_EVENT_BATCH_SIZE'])"
+        code = "import os, cbi_dagster.orchestration.event_log; print(os.environ['DAGSTER_EVENT_BATCH_SIZE'])"
         return subprocess.Popen(
             [sys.executable, "-c", code], env=environment | chosen, stdout=subprocess.PIPE, text=True
         )

@@ -1,4 +1,4 @@
-"""From a table declaration and a pure function to a Dagster asset.
+"""From the recipes of the tables to Dagster assets, and the landed sources that they begin with.
 
 Everything Dagster shows of a table comes from its declaration: partitions, code version, column schema, lineage,
 group, owners and the window that each input is read in.
@@ -15,9 +15,10 @@ from typing import Any
 import dagster as dg
 from dagster_pandas import create_dagster_pandas_dataframe_type
 
-from cbi_dagster.catalog import TABLES, Column, Monthly, Table, Type, Unpartitioned
+from cbi_dagster.catalog import LANDING_SOURCES, MACRO_SOURCE, TABLES, Column, Monthly, Table, Type, Unpartitioned
 from cbi_dagster.catalog.versions import code_version
-from cbi_dagster.partitions import partitions_of
+from cbi_dagster.orchestration.partitions import TRADE_DATES, partitions_of
+from cbi_dagster.recipes import RECIPES, Recipe
 
 IO_MANAGER_KEY = "warehouse"
 
@@ -27,39 +28,21 @@ TRADING_WEEK = dg.FreshnessPolicy.cron(
     deadline_cron="0 12 * * 2-6", lower_bound_delta=dt.timedelta(hours=20), timezone="America/Chicago"
 )
 
-#: The function behind each table, by table id: what Dagster calls, for callers without Dagster (`cbi plan --exact`).
-FUNCTIONS: dict[str, Callable[..., Any]] = {}
-
 
 def asset_key(table_id: str) -> dg.AssetKey:
     """Dagster asset key `[dataset, table]` of a table or landing source."""
     return dg.AssetKey(table_id.split("."))
 
 
-def table_asset(table: Table, **stand_for: str) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Make an asset of a function whose parameters are the tables it reads, by name and in declared order.
-
-    `stand_for` names the table behind a parameter that is called otherwise, where one function serves several tables.
-    """
-
-    def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
-        parameters = list(inspect.signature(function).parameters)
-        sources = [read.source.partition(".")[2] for read in table.reads]
-        if [stand_for.get(name, name) for name in parameters] != sources:
-            raise TypeError(f"{table.id} reads {sources}, but {function.__name__} takes {parameters}")
-        FUNCTIONS[table.id] = function
-        partitions = partitions_of(table)
-        with warnings.catch_warnings():
-            # Single-run backfills and dagster-pandas types are marked beta; both are pinned with Dagster itself.
-            warnings.simplefilter("ignore", dg.BetaWarning)
-            return _asset(table, function, partitions)
-
-    return decorate
+def asset_of(recipe: Recipe) -> dg.AssetsDefinition:
+    """The Dagster asset that makes the recipe's table."""
+    with warnings.catch_warnings():
+        # Single-run backfills and dagster-pandas types are marked beta; both are pinned with Dagster itself.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return _asset(recipe.table, recipe, partitions_of(recipe.table))
 
 
-def _asset(
-    table: Table, function: Callable[..., Any], partitions: dg.TimeWindowPartitionsDefinition | None
-) -> dg.AssetsDefinition:
+def _asset(table: Table, recipe: Recipe, partitions: dg.TimeWindowPartitionsDefinition | None) -> dg.AssetsDefinition:
     return dg.asset(
         key=asset_key(table.id),
         ins={
@@ -69,7 +52,7 @@ def _asset(
                 input_manager_key=IO_MANAGER_KEY,
                 partition_mapping=_partition_mapping(table, read.source),
             )
-            for name, read in zip(inspect.signature(function).parameters, table.reads, strict=True)
+            for name, read in zip(recipe.parameters, table.reads, strict=True)
         },
         description=table.description,
         metadata=_definition_metadata(table),
@@ -81,8 +64,8 @@ def _asset(
         freshness_policy=TRADING_WEEK if partitions else None,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
         io_manager_key=IO_MANAGER_KEY,
-        dagster_type=_frame_type(table) if _returns_frame(function) else None,
-    )(function)
+        dagster_type=_frame_type(table) if _returns_frame(recipe.function) else None,
+    )(recipe.function)
 
 
 def _partition_mapping(table: Table, source: str) -> dg.PartitionMapping | None:
@@ -143,3 +126,24 @@ def _column_lineage(table: Table) -> dg.TableColumnLineage:
                         dg.TableColumnDep(asset_key=asset_key(read.source), column_name=carried.name)
                     )
     return dg.TableColumnLineage(deps_by_column=dependencies)
+
+
+LANDED = [
+    *(
+        dg.AssetSpec(
+            key=asset_key(source),
+            description=f"Vendor files of schema {schema}, taken by `cbi land` and kept by content hash.",
+            group_name="landing",
+            kinds={"databento"},
+            partitions_def=TRADE_DATES,
+        )
+        for source, schema in LANDING_SOURCES.items()
+    ),
+    dg.AssetSpec(
+        key=asset_key(MACRO_SOURCE),
+        description="Macro files (`*.macro.csv`, `*.macro.parquet`), taken by `cbi land` and kept by content hash.",
+        group_name="landing",
+        partitions_def=TRADE_DATES,
+    ),
+]
+ASSETS = [asset_of(recipe) for recipe in RECIPES.values()]

@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbi_dagster.assets.table_asset import FUNCTIONS
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.catalog.tables.ops import LANDED_FILES
-from cbi_dagster.checks import stored_as_written
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.definitions import defs
 from cbi_dagster.home import Home
-from cbi_dagster.jobs import end_orphans
-from cbi_dagster.runs import opened_instance
-from cbi_dagster.sensors import build_sensors
+from cbi_dagster.orchestration.checks import stored_as_written
+from cbi_dagster.orchestration.jobs import end_orphans
+from cbi_dagster.orchestration.runs import opened_instance
+from cbi_dagster.orchestration.sensors import build_sensors
+from cbi_dagster.recipes import RECIPES
 from cbi_dagster.vendors.databento.landing import Landing
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster_tests.properties.worlds import World
@@ -75,7 +75,7 @@ def require_consistent(home: World, scratch: World, *files: Path) -> None:
     for file in files[1:]:
         scratch.land(file)
     for table in CHAIN:
-        scratch.builder.rebuild(table, FUNCTIONS[table.id], "scratch")
+        scratch.builder.rebuild(table, RECIPES[table.id], "scratch")
     pd.testing.assert_series_equal(home.hashes(), scratch.hashes())
 
 
@@ -137,7 +137,7 @@ def test_a_run_is_under_way_as_long_as_its_process_lives(tmp_path: Path) -> None
     place = Home(tmp_path)
     code = (
         "import pathlib, sys\n"
-        "from cbi_dagster.jobs import claimed\n"
+        "from cbi_dagster.orchestration.jobs import claimed\n"
         "with claimed(pathlib.Path(sys.argv[1]), sys.argv[2]):\n"
         "    print('claimed', flush=True)\n"
         "    sys.stdin.readline()\n"
@@ -191,7 +191,7 @@ def test_processes_that_create_the_dagster_instance_together_all_find_it_whole(t
     code = (
         "import pathlib, sys\n"
         "from cbi_dagster.home import Home\n"
-        "from cbi_dagster.runs import opened_instance\n"
+        "from cbi_dagster.orchestration.runs import opened_instance\n"
         "print('ready', flush=True)\n"
         "input()\n"
         "with opened_instance(Home(pathlib.Path(sys.argv[1]))) as instance:\n"

@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
-import dagster as dg
 import pandas as pd
 
-from cbi_dagster.assets.table_asset import asset_key, table_asset
-from cbi_dagster.catalog import LANDING_SOURCES
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.market.bars import held_back_counts, quarantine_rows, session_bars
 from cbi_dagster.market.rolls import continuous
-from cbi_dagster.partitions import TRADE_DATES
-from cbi_dagster.warehouse.builder import Built
-
-LANDED = [
-    dg.AssetSpec(
-        key=asset_key(source),
-        description=f"Vendor files of schema {schema}, taken by `cbi land` and kept by content hash.",
-        group_name="landing",
-        kinds={"databento"},
-        partitions_def=TRADE_DATES,
-    )
-    for source, schema in LANDING_SOURCES.items()
-]
+from cbi_dagster.recipes.recipe import TableOutput, recipe
 
 
-@table_asset(OHLCV_1M)
+@recipe(OHLCV_1M)
 def databento_futures_ohlcv_1m(ohlcv_1m: pd.DataFrame) -> pd.DataFrame:
     return ohlcv_1m
 
 
-@table_asset(OHLCV_1H)
+@recipe(OHLCV_1H)
 def databento_futures_ohlcv_1h(ohlcv_1h: pd.DataFrame) -> pd.DataFrame:
     return ohlcv_1h
 
 
-@table_asset(OHLCV_UTC_1D)
+@recipe(OHLCV_UTC_1D)
 def databento_futures_ohlcv_utc_1d(ohlcv_1d: pd.DataFrame) -> pd.DataFrame:
     return ohlcv_1d
 
 
-@table_asset(OHLCV_1D)
+@recipe(OHLCV_1D)
 def databento_futures_ohlcv_1d(
     databento_futures_ohlcv_1m: pd.DataFrame,
     databento_futures_ohlcv_1h: pd.DataFrame,
     databento_futures_ohlcv_utc_1d: pd.DataFrame,
-) -> Built:
+) -> TableOutput:
     built = session_bars(
         {
             "ohlcv-1m": databento_futures_ohlcv_1m,
@@ -56,9 +41,9 @@ def databento_futures_ohlcv_1d(
         load_universe(),
     )
     rejected = quarantine_rows(built.rejected).assign(file_hash="")
-    return Built(built.sessions, rejected, held_back_counts(built.held_back))
+    return TableOutput(built.sessions, rejected, held_back_counts(built.held_back))
 
 
-@table_asset(FUTURES_CONTINUOUS_1D)
+@recipe(FUTURES_CONTINUOUS_1D)
 def futures_continuous_1d(databento_futures_ohlcv_1d: pd.DataFrame) -> pd.DataFrame:
     return continuous(databento_futures_ohlcv_1d, load_universe())

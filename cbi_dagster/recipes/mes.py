@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dagster as dg
 import pandas as pd
 
-from cbi_dagster.assets.table_asset import table_asset
 from cbi_dagster.catalog import Table
 from cbi_dagster.catalog.tables.mes import (
     GOLDEN_ZONE_1H,
@@ -21,15 +19,16 @@ from cbi_dagster.catalog.tables.mes import (
 from cbi_dagster.features import golden_zone
 from cbi_dagster.features.mes_horizons import mes_daily, mes_intraday
 from cbi_dagster.market.resample import resampled_bars
+from cbi_dagster.recipes.recipe import Recipe, recipe
 
 
-@table_asset(MES_1MIN)
+@recipe(MES_1MIN)
 def mes_1min(databento_futures_ohlcv_1m: pd.DataFrame, futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
     return _technicals({"ohlcv-1m": databento_futures_ohlcv_1m}, futures_continuous_1d, "1min")
 
 
-def _longer_bars(table: Table, horizon: str, made_of: str) -> dg.AssetsDefinition:
-    @table_asset(table, bars=f"mes_{made_of}")
+def _longer_bars(table: Table, horizon: str, made_of: str) -> Recipe:
+    @recipe(table, bars=f"mes_{made_of}")
     def mes_bars(bars: pd.DataFrame, futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
         return _technicals({made_of: bars}, futures_continuous_1d, horizon)
 
@@ -41,7 +40,7 @@ mes_15min = _longer_bars(MES_15MIN, "15min", "5min")
 mes_30min = _longer_bars(MES_30MIN, "30min", "15min")
 
 
-@table_asset(MES_1HR)
+@recipe(MES_1HR)
 def mes_1hr(
     databento_futures_ohlcv_1h: pd.DataFrame, mes_30min: pd.DataFrame, futures_continuous_1d: pd.DataFrame
 ) -> pd.DataFrame:
@@ -55,16 +54,16 @@ def _technicals(bars: dict[str, pd.DataFrame], continuous: pd.DataFrame, horizon
     return mes_intraday(resampled_bars(bars, continuous, [horizon])[horizon], horizon)
 
 
-@table_asset(MES_HORIZONS_DAILY)
+@recipe(MES_HORIZONS_DAILY)
 def mes_horizons_daily(futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
     return mes_daily(futures_continuous_1d)
 
 
-@table_asset(GOLDEN_ZONE_1H)
+@recipe(GOLDEN_ZONE_1H)
 def golden_zone_1h(mes_1hr: pd.DataFrame, futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
     return golden_zone.golden_zone_1h(resampled_bars({"1hr": mes_1hr}, futures_continuous_1d, ["1hr"])["1hr"])
 
 
-@table_asset(GOLDEN_ZONE_DAILY)
+@recipe(GOLDEN_ZONE_DAILY)
 def golden_zone_daily(golden_zone_1h: pd.DataFrame) -> pd.DataFrame:
     return golden_zone.golden_zone_daily(golden_zone_1h)

@@ -16,7 +16,7 @@ Named in dagster.yaml; without `base_dir` the file lives in the instance's own d
 also for the temporary instance of a `dagster dev` without DAGSTER_HOME:
 
     event_log_storage:
-      module: cbi_dagster.event_log
+      module: cbi_dagster.orchestration.event_log
       class: BatchedSqliteEventLogStorage
 """
 

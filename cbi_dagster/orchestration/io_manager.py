@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cbi_dagster.catalog import TABLES, Table, Unpartitioned
-from cbi_dagster.partitions import keys_between
-from cbi_dagster.warehouse.builder import Build, Builder, Built
+from cbi_dagster.orchestration.partitions import keys_between
+from cbi_dagster.recipes import TableOutput
+from cbi_dagster.warehouse.builder import Build, Builder
 from cbi_dagster.warehouse.contract import ReplaceResult, parse_key
 
 ONLY_STALE_TAG = "cbi/only_stale"
@@ -41,7 +42,7 @@ class WarehouseIOManager(dg.IOManager):
         # Handed over, not kept: the step alone holds its inputs while it computes.
         return build.inputs.pop(".".join(context.asset_key.path))
 
-    def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | pa.Table | Built) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | pa.Table | TableOutput) -> None:
         build = self._build(context, TABLES[".".join(context.asset_key.path)])
         written = self.builder.write(build, obj)
         result, accounts = written.result, written.accounts

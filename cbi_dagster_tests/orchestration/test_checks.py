@@ -11,17 +11,18 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from cbi_dagster.assets.table_asset import FUNCTIONS, asset_key
 from cbi_dagster.catalog import ASSET_TABLES, Table, table
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX, VOLATILITY_DAILY
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.catalog.tables.regimes import REGIME_WEIGHTS
-from cbi_dagster.checks import CHECKS, matrix_quality, stored_as_written
 from cbi_dagster.definitions import build_defs
 from cbi_dagster.home import Home, builder
-from cbi_dagster.jobs import QUIET, RANGE_END_TAG, RANGE_START_TAG
+from cbi_dagster.orchestration.assets import asset_key
+from cbi_dagster.orchestration.checks import CHECKS, matrix_quality, stored_as_written
+from cbi_dagster.orchestration.io_manager import WarehouseIOManager
+from cbi_dagster.orchestration.jobs import QUIET, RANGE_END_TAG, RANGE_START_TAG
+from cbi_dagster.recipes import RECIPES
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
-from cbi_dagster.warehouse.io_manager import WarehouseIOManager
 from cbi_dagster_tests.properties.worlds import World
 
 START, END = dt.date(2023, 6, 5), dt.date(2023, 6, 24)
@@ -41,7 +42,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     world = World(tmp_path_factory.mktemp("template"))
     world.land(delivery)
     for item in (*(item for item in ASSET_TABLES if "training_prod" not in item.name), ONE_WEEK):
-        world.builder.rebuild(item, FUNCTIONS[item.id], "test")
+        world.builder.rebuild(item, RECIPES[item.id], "test")
     return world.path
 
 

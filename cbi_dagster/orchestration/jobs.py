@@ -20,9 +20,9 @@ from dagster._core.storage.tags import EXTERNALLY_MANAGED_ASSETS_TAG
 
 from cbi_dagster.catalog import Monthly, Table, Unpartitioned
 from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
-from cbi_dagster.partitions import MONTHS, TRADE_DATES, keys_between, last_key, partitions_of
+from cbi_dagster.orchestration.io_manager import ONLY_STALE_TAG
+from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, keys_between, last_key, partitions_of
 from cbi_dagster.warehouse.contract import Warehouse
-from cbi_dagster.warehouse.io_manager import ONLY_STALE_TAG
 from cbi_dagster.warehouse.plan import Plan
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
