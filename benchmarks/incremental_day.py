@@ -22,14 +22,14 @@ import numpy as np
 import pandas as pd
 from recording import cbi, markdown, python, versions
 
-from cbi_dagster.catalog import ASSET_TABLES, TABLES, Monthly, Unpartitioned
+from cbi_dagster.catalog import ASSET_TABLES, TABLES
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.contract import now_utc
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse, insert
 from cbi_dagster.warehouse.plan import read_intervals
 
 _MINUTE_DAYS = 100
-_MONTHLY = [table for table in ASSET_TABLES if isinstance(table.partitioning, Monthly)]
+_MONTHLY = [table for table in ASSET_TABLES if table.layer == "training"]
 
 
 def written_since(home: Path, moment: pd.Timestamp) -> int:
@@ -43,7 +43,7 @@ def seconds_of_slices(home: Path, day: np.datetime64) -> tuple[int, float]:
     warehouse = DuckDBWarehouse(home / "warehouse.duckdb")
     slices = []
     for table in ASSET_TABLES:
-        if table.reads and not isinstance(table.partitioning, Unpartitioned):
+        if table.reads and table.partitioning.column:
             partition = table.partitioning.keys_of(np.array([day]))
             span = table.partitioning.span(partition[0])
             if len(rows := warehouse.read(table, [span])):
@@ -53,8 +53,7 @@ def seconds_of_slices(home: Path, day: np.datetime64) -> tuple[int, float]:
         for table, partition, span, rows in slices:
             for read in table.reads:
                 if source := TABLES.get(read.source):
-                    whole = isinstance(source.partitioning, Unpartitioned)
-                    intervals = None if whole else read_intervals(table, read, partition)
+                    intervals = read_intervals(table, read, partition)
                     warehouse.read(source, intervals, read.columns, read.symbols)
             with warehouse.transaction() as connection:
                 where = f'"{table.partitioning.column}" BETWEEN ? AND ?'

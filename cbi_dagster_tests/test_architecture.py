@@ -37,8 +37,8 @@ STAGES = (
 )
 #: Frames in, frames out: all that these parts may import besides the package itself.
 PURE = {
-    "__future__", "bisect", "calendar", "collections", "dataclasses", "datetime", "enum", "functools", "itertools",
-    "math", "numpy", "operator", "pandas", "pyarrow", "re", "talib", "types", "typing",
+    "__future__", "abc", "bisect", "calendar", "collections", "dataclasses", "datetime", "enum", "functools",
+    "itertools", "math", "numpy", "operator", "pandas", "pyarrow", "re", "talib", "types", "typing",
 }  # fmt: skip
 #: Declarations are read from files and made into schemas; nothing else.
 DECLARED = PURE | {"difflib", "hashlib", "importlib", "json", "pandera", "pathlib", "pydantic", "yaml"}

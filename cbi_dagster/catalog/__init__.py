@@ -2,16 +2,13 @@
 
 from cbi_dagster.catalog.model import (
     AUDIT_COLUMNS,
-    INCEPTION,
     Column,
-    Daily,
-    Monthly,
     Read,
     RowCheck,
     Table,
     Type,
-    Unpartitioned,
 )
+from cbi_dagster.catalog.partitioning import INCEPTION, Daily, Monthly, Partitioning, Unpartitioned
 from cbi_dagster.catalog.registry import (
     ASSET_TABLES,
     LANDING_SOURCES,
@@ -19,6 +16,7 @@ from cbi_dagster.catalog.registry import (
     OPS_TABLES,
     TABLES,
     asset_tables,
+    partitioning_of,
     table,
 )
 
@@ -33,11 +31,13 @@ __all__ = [
     "Column",
     "Daily",
     "Monthly",
+    "Partitioning",
     "Read",
     "RowCheck",
     "Table",
     "Type",
     "Unpartitioned",
     "asset_tables",
+    "partitioning_of",
     "table",
 ]

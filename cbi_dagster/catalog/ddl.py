@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cbi_dagster.catalog.model import Column, Daily, Monthly, Table, Type
+from cbi_dagster.catalog.model import Column, Table, Type
+from cbi_dagster.catalog.partitioning import Daily, Monthly
 
 _DUCKDB = {
     Type.STRING: "VARCHAR",
@@ -59,10 +60,11 @@ def bigquery_table(table: Table) -> str:
         for column in table.stored_columns
     )
     lines = [f"CREATE TABLE IF NOT EXISTS `{table.dataset}.{table.name}` (\n{columns}\n)"]
-    if isinstance(table.partitioning, Daily):
-        lines.append(f"PARTITION BY `{table.partitioning.column}`")
-    elif isinstance(table.partitioning, Monthly):
-        lines.append(f"PARTITION BY DATE_TRUNC(`{table.partitioning.column}`, MONTH)")
+    match table.partitioning:
+        case Daily(column):
+            lines.append(f"PARTITION BY `{column}`")
+        case Monthly(column):
+            lines.append(f"PARTITION BY DATE_TRUNC(`{column}`, MONTH)")
     if table.cluster:
         lines.append("CLUSTER BY " + ", ".join(f"`{name}`" for name in table.cluster))
     lines.append(f"OPTIONS(description={_quoted(table.description)});")

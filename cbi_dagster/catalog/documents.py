@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import groupby
 from pathlib import Path
 
-from cbi_dagster.catalog import TABLES, Column, Daily, Monthly, Table, Type
+from cbi_dagster.catalog import TABLES, Column, Table, Type
 from cbi_dagster.catalog.ddl import bigquery_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +40,7 @@ def _dictionary(tables: list[Table]) -> str:
     lines += [f"- [{table.id}](#{table.id.replace('.', '')})" for table in tables]
     for table in tables:
         lines += ["", f"## {table.id}", "", table.description, ""]
-        lines += [f"- Key: {', '.join(f'`{name}`' for name in table.key)}", f"- Partitions: {_partitioning(table)}"]
+        lines += [f"- Key: {', '.join(f'`{name}`' for name in table.key)}", f"- Partitions: {table.partitioning.words}"]
         if table.reads:
             lines += [f"- Reads: {'; '.join(f'`{read.source}` ({read.history})' for read in table.reads)}"]
         if table.row_checks:
@@ -63,14 +63,6 @@ def _row(column: Column, name: str, nullable: bool) -> str:
         meaning += f" One of {', '.join(column.isin)}."
     type_ = column.type.value if column.type is not Type.STRUCT else f"STRUCT of {len(column.fields)}"
     return f"| `{name}` | {type_} | {column.unit} | {'yes' if nullable else 'no'} | {meaning} |"
-
-
-def _partitioning(table: Table) -> str:
-    if isinstance(table.partitioning, Daily):
-        return f"one per trade date (`{table.partitioning.column}`)"
-    if isinstance(table.partitioning, Monthly):
-        return f"one per month of `{table.partitioning.column}`"
-    return "none"
 
 
 def main() -> None:

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
+
+from cbi_dagster.catalog.partitioning import INCEPTION, Inception, Partitioning
 
 #: The first trade date that has a partition: CME Globex history of the vendor begins on Sunday, 2010-06-06.
 FIRST_TRADE_DATE = dt.date(2010, 6, 7)
@@ -70,13 +71,6 @@ class Column:
         return _ARROW[self.type]
 
 
-class Inception(enum.Enum):
-    INCEPTION = "since inception"
-
-
-INCEPTION = Inception.INCEPTION
-
-
 @dataclass(frozen=True)
 class Read:
     """An input and the trade dates around D that D's partition may depend on.
@@ -109,46 +103,6 @@ class RowCheck:
     columns: tuple[str, ...]
     holds: Callable[[pd.DataFrame], pd.Series]
 
-
-@dataclass(frozen=True)
-class Daily:
-    """One partition per trade date: key `YYYY-MM-DD`, the value of `column`."""
-
-    column: str
-
-    def keys_of(self, dates: np.ndarray) -> np.ndarray:
-        """Partition keys (datetime64[D]) of an array of datetime64[D] dates."""
-        return dates.astype("datetime64[D]")
-
-    def span(self, key: np.datetime64) -> tuple[np.datetime64, np.datetime64]:
-        """First and last date of a partition, both inclusive."""
-        return key, key
-
-
-@dataclass(frozen=True)
-class Monthly:
-    """One partition per calendar month: key `YYYY-MM-01`, the month of `column`."""
-
-    column: str
-
-    def keys_of(self, dates: np.ndarray) -> np.ndarray:
-        """Partition keys (datetime64[D], first of the month) of an array of datetime64[D] dates."""
-        return dates.astype("datetime64[M]").astype("datetime64[D]")
-
-    def span(self, key: np.datetime64) -> tuple[np.datetime64, np.datetime64]:
-        """First and last date of a partition, both inclusive."""
-        month = key.astype("datetime64[M]")
-        return month.astype("datetime64[D]"), (month + 1).astype("datetime64[D]") - np.timedelta64(1, "D")
-
-
-@dataclass(frozen=True)
-class Unpartitioned:
-    """The whole table is one partition, key `all`."""
-
-    column: str = ""
-
-
-Partitioning = Daily | Monthly | Unpartitioned
 
 INGESTION_TS = Column(
     "ingestion_ts", Type.TIMESTAMP, "When the row was written (UTC); not part of the row's content.", ""
@@ -227,7 +181,7 @@ class Table:
     def intraday(self) -> bool:
         """Whether a row is a bar inside a session rather than one row per symbol and date."""
         inside = not {"ts_event", "bar_close_ts"}.isdisjoint(self.key)
-        return inside and not isinstance(self.partitioning, Unpartitioned)
+        return inside and bool(self.partitioning.column)
 
     def column(self, name: str) -> Column:
         return self._index[name]

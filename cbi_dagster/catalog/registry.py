@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 
 from cbi_dagster.catalog.model import Table
+from cbi_dagster.catalog.partitioning import Daily, Partitioning
 from cbi_dagster.catalog.tables import features, market_data, mes, ops, raw_intelligence, regimes, training
 
 
@@ -37,6 +38,12 @@ ASSET_TABLES: tuple[Table, ...] = tuple(
     )
 )
 TABLES: dict[str, Table] = {item.id: item for item in (*OPS_TABLES, *ASSET_TABLES)}
+_LANDED = Daily("date")
+
+
+def partitioning_of(source: str) -> Partitioning:
+    """How an input is cut; what was landed is known by trade date."""
+    return TABLES[source].partitioning if source in TABLES else _LANDED
 
 
 def table(name: str) -> Table:

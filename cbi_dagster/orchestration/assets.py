@@ -15,9 +15,9 @@ from typing import Any
 import dagster as dg
 from dagster_pandas import create_dagster_pandas_dataframe_type
 
-from cbi_dagster.catalog import LANDING_SOURCES, MACRO_SOURCE, TABLES, Column, Monthly, Table, Type, Unpartitioned
+from cbi_dagster.catalog import LANDING_SOURCES, MACRO_SOURCE, TABLES, Column, Table, Type
 from cbi_dagster.catalog.versions import code_version
-from cbi_dagster.orchestration.partitions import TRADE_DATES, partitions_of
+from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, partitions_of
 from cbi_dagster.recipes import RECIPES, Recipe
 
 IO_MANAGER_KEY = "warehouse"
@@ -70,7 +70,7 @@ def _asset(table: Table, recipe: Recipe, partitions: dg.TimeWindowPartitionsDefi
 
 def _partition_mapping(table: Table, source: str) -> dg.PartitionMapping | None:
     """A month reads the trade dates in it, of which the first month of the history lacks some."""
-    if not isinstance(table.partitioning, Monthly) or isinstance(TABLES[source].partitioning, Unpartitioned):
+    if partitions_of(table) is not MONTHS or partitions_of(TABLES[source]) is None:
         return None
     return dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
 

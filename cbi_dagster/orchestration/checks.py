@@ -9,7 +9,7 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from cbi_dagster.catalog import ASSET_TABLES, Table, Unpartitioned
+from cbi_dagster.catalog import ASSET_TABLES, Table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
@@ -17,8 +17,7 @@ from cbi_dagster.config.universe import Universe, load_universe
 from cbi_dagster.matrix.quality import QualityReport, check_quality
 from cbi_dagster.orchestration.assets import IO_MANAGER_KEY, asset_key
 from cbi_dagster.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG
-from cbi_dagster.orchestration.partitions import keys_between
-from cbi_dagster.warehouse.contract import WHOLE, ContractError, Warehouse, check_slice, parse_key
+from cbi_dagster.warehouse.contract import ContractError, Warehouse, check_slice
 from cbi_dagster.warehouse.hashing import content_hashes
 
 PARTITION_TAG = "dagster/partition"
@@ -28,14 +27,13 @@ _HIGHEST_NULL_RATES = 12
 
 def partitions_of_run(table: Table, tags: dict[str, str], ledger: pd.DataFrame) -> np.ndarray:
     """Partitions (datetime64[D]) with content that a run with these tags is about: its range, its day, or all."""
-    stored = np.array([parse_key(table, label) for label in ledger["partition_key"]], "datetime64[D]")
-    if isinstance(table.partitioning, Unpartitioned):
-        return stored
+    stored = np.array([table.partitioning.parse(label) for label in ledger["partition_key"]], "datetime64[D]")
     first = tags.get(RANGE_START_TAG) or tags.get(PARTITION_TAG)
     last = tags.get(RANGE_END_TAG) or tags.get(PARTITION_TAG)
     if first is None or last is None:
         return stored
-    return np.intersect1d(stored, keys_between(table, np.datetime64(first, "D"), np.datetime64(last, "D")))
+    asked = table.partitioning.keys_between(np.datetime64(first, "D"), np.datetime64(last, "D"))
+    return np.intersect1d(stored, asked)
 
 
 def stored_as_written(table: Table, warehouse: Warehouse, tags: dict[str, str]) -> dg.AssetCheckResult:
@@ -43,34 +41,25 @@ def stored_as_written(table: Table, warehouse: Warehouse, tags: dict[str, str]) 
     ledger = warehouse.ledger({table.id})
     partitions = partitions_of_run(table, tags, ledger)
     names = [column.name for column in table.columns]
-    intervals = None if isinstance(table.partitioning, Unpartitioned) else _hull(table, partitions)
+    intervals = table.partitioning.covering(partitions)
     rows = warehouse.read(table, intervals, names)
     looked_at = {"partitions": len(partitions), "rows": len(rows)}
-    every = np.array([WHOLE]) if intervals is None else keys_between(table, *intervals[0])
+    every = table.partitioning.keys_between(*intervals[0]) if intervals else partitions
     try:
         checked = check_slice(table, every, rows)
     except ContractError as error:
         return dg.AssetCheckResult(passed=False, metadata={**looked_at, "broken": str(error)})
     recorded = dict(zip(ledger["partition_key"], ledger["content_hash"], strict=True))
-    found = dict(zip(checked.partitions.astype(str), content_hashes(checked), strict=True))
-    labels = ["all"] if intervals is None else partitions.astype(str).tolist()
-    hashes = list(found.values()) if intervals is None else [found[label] for label in labels]
-    differing = [label for label, content in zip(labels, hashes, strict=True) if recorded[label] != content]
+    labels = table.partitioning.labels(checked.partitions)
+    found = dict(zip(labels, content_hashes(checked), strict=True))
+    differing = [label for label in table.partitioning.labels(partitions) if recorded[label] != found[label]]
     unknown = [label for label, count in zip(found, checked.row_counts, strict=True) if count and label not in recorded]
-    unknown = [] if intervals is None else unknown
     metadata: dict[str, str | int] = dict(looked_at)
     if differing:
         metadata["stored_differs_from_ledger"] = ", ".join(differing[:_EXAMPLES])
     if unknown:
         metadata["stored_without_ledger"] = ", ".join(unknown[:_EXAMPLES])
     return dg.AssetCheckResult(passed=not differing and not unknown, metadata=metadata)
-
-
-def _hull(table: Table, partitions: np.ndarray) -> list[tuple[np.datetime64, np.datetime64]]:
-    if not len(partitions):
-        return [(np.datetime64("1970-01-01", "D"), np.datetime64("1970-01-01", "D"))]
-    assert not isinstance(table.partitioning, Unpartitioned)
-    return [(partitions[0], table.partitioning.span(partitions[-1])[1])]
 
 
 def expected_sessions(universe: Universe, first: np.datetime64, last: np.datetime64) -> pd.DataFrame:
@@ -92,11 +81,12 @@ def expected_sessions(universe: Universe, first: np.datetime64, last: np.datetim
 def matrix_quality(warehouse: Warehouse, tags: dict[str, str]) -> dg.AssetCheckResult:
     """The quality report of the matrix rows of a run, with the exchange calendar's sessions to compare with."""
     partitions = partitions_of_run(DAILY_ML_MATRIX, tags, warehouse.ledger({DAILY_ML_MATRIX.id}))
-    intervals = _hull(DAILY_ML_MATRIX, partitions)
+    intervals = DAILY_ML_MATRIX.partitioning.covering(partitions)
     flat = to_frame(DAILY_ML_MATRIX, warehouse.read(DAILY_ML_MATRIX, intervals))
     sessions = to_frame(FUTURES_CONTINUOUS_1D, warehouse.read(FUTURES_CONTINUOUS_1D, intervals))
     universe = load_universe()
-    report = check_quality(flat, sessions, universe, expected=expected_sessions(universe, *intervals[0]))
+    expected = expected_sessions(universe, *intervals[0]) if intervals else None
+    report = check_quality(flat, sessions, universe, expected=expected)
     return dg.AssetCheckResult(
         passed=not report.findings,
         severity=dg.AssetCheckSeverity.ERROR if report.blocking else dg.AssetCheckSeverity.WARN,

@@ -14,11 +14,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cbi_dagster.catalog import TABLES, Table, Unpartitioned
-from cbi_dagster.orchestration.partitions import keys_between
+from cbi_dagster.catalog import TABLES, Table
+from cbi_dagster.orchestration.partitions import partitions_of
 from cbi_dagster.recipes import TableOutput
 from cbi_dagster.warehouse.builder import Build, Builder
-from cbi_dagster.warehouse.contract import ReplaceResult, parse_key
+from cbi_dagster.warehouse.contract import ReplaceResult
 
 ONLY_STALE_TAG = "cbi/only_stale"
 
@@ -68,7 +68,7 @@ class WarehouseIOManager(dg.IOManager):
         else:
             # Dagster would copy output metadata into the event of every partition of a range.
             step = context.step_context
-            partition = None if isinstance(build.table.partitioning, Unpartitioned) else step.partition_key_range.end
+            partition = None if partitions_of(build.table) is None else step.partition_key_range.end
             step.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=partition)
         if self._on_write is not None:
             self._on_write(build.table.id, metadata)
@@ -78,9 +78,9 @@ class WarehouseIOManager(dg.IOManager):
         identity = (step.run_id, table.id)
         if identity not in self._builds:
             asked = None
-            if not isinstance(table.partitioning, Unpartitioned):
+            if partitions_of(table) is not None:
                 keys = step.partition_key_range
-                asked = keys_between(table, np.datetime64(keys.start, "D"), np.datetime64(keys.end, "D"))
+                asked = table.partitioning.keys_between(np.datetime64(keys.start, "D"), np.datetime64(keys.end, "D"))
             self._builds[identity] = self.builder.begin(table, asked, step.run_id, only_stale=_only_stale(context))
         return self._builds[identity]
 
@@ -116,11 +116,11 @@ def _only_stale(context: dg.InputContext | dg.OutputContext) -> bool:
 def _log_written(context: dg.OutputContext, build: Build, result: ReplaceResult, metadata: dict[str, Any]) -> None:
     """One materialization per partition that changed, with the reason: a range run would claim the whole range."""
     for label in result.written:
-        facts = {"rebuilt_because": build.reasons[parse_key(build.table, label)]}
+        facts = {"rebuilt_because": build.reasons[build.table.partitioning.parse(label)]}
         context.log_event(
             dg.AssetMaterialization(
                 context.asset_key,
-                partition=None if isinstance(build.table.partitioning, Unpartitioned) else label,
+                partition=None if partitions_of(build.table) is None else label,
                 metadata=facts | metadata if label == result.written[-1] else facts,
             )
         )

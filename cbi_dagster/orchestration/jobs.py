@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 from dagster._core.storage.tags import EXTERNALLY_MANAGED_ASSETS_TAG
 
-from cbi_dagster.catalog import Monthly, Table, Unpartitioned
+from cbi_dagster.catalog import Table
 from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
 from cbi_dagster.orchestration.io_manager import ONLY_STALE_TAG
-from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, keys_between, last_key, partitions_of
+from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, last_key, partitions_of
 from cbi_dagster.warehouse.contract import Warehouse
 from cbi_dagster.warehouse.plan import Plan
 
@@ -34,7 +34,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 
 @dataclass(frozen=True)
 class RunNeeded:
-    """A run over the hull of the stale partitions of one partition definition; `first` and `last` are inclusive."""
+    """A run over the covering range, `first` to `last` (inclusive), of the stale partitions of one definition."""
 
     tables: tuple[Table, ...]
     partitions: dg.TimeWindowPartitionsDefinition
@@ -49,12 +49,12 @@ class RunNeeded:
 
 def next_run(plan: Plan) -> RunNeeded:
     """The first run of a plan: its tables by trade date and unpartitioned ones, else its tables by month."""
-    daily = [item for item in plan.tables if not isinstance(item.table.partitioning, Monthly)]
+    daily = [item for item in plan.tables if partitions_of(item.table) is not MONTHS]
     group = daily or plan.tables
-    keys = [item.partitions for item in group if not isinstance(item.table.partitioning, Unpartitioned)]
-    hull = np.concatenate(keys) if keys else np.array([last_key(TRADE_DATES)])
+    stale = [item.partitions for item in group if partitions_of(item.table) is not None]
+    keys = np.concatenate(stale) if stale else np.array([last_key(TRADE_DATES)])
     tables = tuple(item.table for item in group)
-    return RunNeeded(tables, TRADE_DATES if daily else MONTHS, hull.min(), hull.max())
+    return RunNeeded(tables, TRADE_DATES if daily else MONTHS, keys.min(), keys.max())
 
 
 def run_tags(
@@ -75,7 +75,7 @@ def run_tags(
     tags = {ONLY_STALE_TAG: "true", EXTERNALLY_MANAGED_ASSETS_TAG: "true"} if only_stale else {}
     partitioned = [item for item in tables if partitions_of(item) is not None]
     if partitioned:
-        keys = keys_between(partitioned[0], first, last)
+        keys = partitioned[0].partitioning.keys_between(first, last)
         keys = keys[keys <= last_key(partitions)]
         if not len(keys) or not all(partitions.has_partition_key(str(key)) for key in (keys[0], keys[-1])):
             raise ValueError(f"no partitions from {first} to {last}: Dagster would round the range in silence")

@@ -15,13 +15,13 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
-from cbi_dagster.catalog import LANDING_SOURCES, Monthly, Table
+from cbi_dagster.catalog import LANDING_SOURCES, Table
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.home import Home, builder
 from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED, asset_key
 from cbi_dagster.orchestration.io_manager import WarehouseIOManager
 from cbi_dagster.orchestration.jobs import QUIET, claimed, end_orphans, next_run, record_failures, run_tags
-from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES
+from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, partitions_of
 from cbi_dagster.recipes import RECIPES
 from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
@@ -69,8 +69,8 @@ def backfill(
     One run for tables by trade date and unpartitioned ones, then one for tables by month: Dagster accepts two
     partition definitions in one run and writes the wrong months. `on_table` is told of every finished table.
     """
-    daily = [item for item in tables if not isinstance(item.partitioning, Monthly)]
-    monthly = [item for item in tables if isinstance(item.partitioning, Monthly)]
+    daily = [item for item in tables if partitions_of(item) is not MONTHS]
+    monthly = [item for item in tables if partitions_of(item) is MONTHS]
     current = builder(home.warehouse, home.landing)
     with opened_instance(home) as instance:
         for group, partitions in ((daily, TRADE_DATES), (monthly, MONTHS)):
@@ -109,9 +109,9 @@ def refresh(
 ) -> bool:
     """Rebuild what is stale of `wanted`, layer by layer, until nothing is; False when a table failed.
 
-    Each round is one run over the hull of the stale partitions of one partition definition; inside it every table asks
-    again what is stale by then, so that a partition whose inputs came out equal is not rebuilt. `plan` is `current`'s
-    plan of `wanted`. Raises NeverCurrentError.
+    Each round is one run over the covering range of the stale partitions of one partition definition; inside it every
+    table asks again what is stale by then, so that a partition whose inputs came out equal is not rebuilt. `plan` is
+    `current`'s plan of `wanted`. Raises NeverCurrentError.
     """
     seen: set[str] = set()
     with opened_instance(home) as instance:

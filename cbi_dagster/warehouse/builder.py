@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from cbi_dagster.catalog import LANDING_SOURCES, TABLES, Read, Table, Unpartitioned
+from cbi_dagster.catalog import LANDING_SOURCES, TABLES, Read, Table
 from cbi_dagster.catalog.checks import validate
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.recipes import TableOutput
@@ -118,8 +118,7 @@ class Builder:
         if not intervals:
             empty = source.arrow_schema(stored=True).empty_table()
             return to_frame(source, empty.select(list(read.columns)) if read.columns else empty)
-        whole = isinstance(source.partitioning, Unpartitioned)
-        return to_frame(source, self.warehouse.read(source, None if whole else intervals, read.columns, read.symbols))
+        return to_frame(source, self.warehouse.read(source, intervals, read.columns, read.symbols))
 
     def write(self, build: Build, rows: pd.DataFrame | pa.Table | TableOutput) -> Written:
         """Check what a pure function returned and replace the build's partitions with the rows that belong to them."""
@@ -131,10 +130,8 @@ class Builder:
         if not len(partitions):
             return Written(table.arrow_schema().empty_table(), ReplaceResult((), (), 0, build.table_rows), accounts)
         arrow = to_arrow(table, rows)
-        if not isinstance(table.partitioning, Unpartitioned):
-            dates = arrow[table.partitioning.column].cast(pa.int32()).to_numpy(zero_copy_only=False)
-            own = np.isin(table.partitioning.keys_of(np.asarray(dates).astype("datetime64[D]")), partitions)
-            arrow = arrow if own.all() else arrow.filter(pa.array(own))
+        own = np.isin(table.partitioning.keys_in(arrow), partitions)
+        arrow = arrow if own.all() else arrow.filter(pa.array(own))
         validate(table, to_frame(table, arrow))
         result = self.warehouse.replace(table, partitions, arrow, build.provenance, accounts)
         return Written(arrow, result, accounts)
@@ -147,8 +144,6 @@ class Builder:
 
 
 def _within(table: Table, rows: pd.DataFrame, partitions: np.ndarray) -> pd.DataFrame:
-    """The rows whose trade date belongs to one of the partitions; an unpartitioned table accounts for none."""
-    if isinstance(table.partitioning, Unpartitioned):
-        return rows.iloc[:0]
+    """The rows whose trade date belongs to one of the partitions."""
     keys = table.partitioning.keys_of(rows["date"].to_numpy().astype("datetime64[D]"))
     return rows[np.isin(keys, partitions)].reset_index(drop=True)

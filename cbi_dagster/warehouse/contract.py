@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cbi_dagster.catalog.frames import to_array, to_frame
-from cbi_dagster.catalog.model import Table, Type, Unpartitioned
-from cbi_dagster.warehouse.ledger import WHOLE, Ledger, key_label, parse_key
+from cbi_dagster.catalog.model import Table, Type
+from cbi_dagster.warehouse.ledger import Ledger
 
 _EXAMPLES = 3
 
@@ -137,22 +137,18 @@ class Slice:
         return self.data.filter(pa.array(keep))
 
 
-def check_slice(table: Table, partitions: np.ndarray, data: pd.DataFrame | pa.Table) -> Slice:
+def check_slice(table: Table, partitions: np.ndarray | None, data: pd.DataFrame | pa.Table) -> Slice:
     """Check rows against the table's declaration and sort them; raises a ContractError subclass.
 
-    `partitions`: datetime64[D] partition keys that the write replaces.
+    `partitions`: datetime64[D] partition keys that the write replaces; None for whichever the rows belong to.
     """
     arrow = to_arrow(table, data)
     for name in sorted(table.required):
         if nulls := arrow[name].null_count:
             first = int(np.flatnonzero(arrow[name].is_null().to_numpy())[0])
             raise NullInRequiredError(table, f"column {name} is NULL in {nulls} rows, first at row {first}")
-    partitions = np.unique(partitions.astype("datetime64[D]"))
-    if isinstance(table.partitioning, Unpartitioned):
-        keys = np.full(len(arrow), WHOLE)
-    else:
-        dates = arrow[table.partitioning.column].cast(pa.int32()).to_numpy().astype("datetime64[D]")
-        keys = table.partitioning.keys_of(dates)
+    keys = table.partitioning.keys_in(arrow)
+    partitions = np.unique(keys if partitions is None else partitions.astype("datetime64[D]"))
     outside = ~np.isin(keys, partitions)
     if outside.any():
         examples = [str(key) for key in np.unique(keys[outside])[:_EXAMPLES]]
@@ -290,6 +286,7 @@ class Warehouse(abc.ABC):
     ) -> pa.Table:
         """Rows whose partition column lies in any of the inclusive date `intervals` (None: all), sorted by key.
 
+        A table in one piece is read whole, or not at all for no intervals.
         `columns` and `symbols`: only these (empty: all).
         """
 
@@ -335,8 +332,8 @@ def now_utc() -> pd.Timestamp:
 
 
 __all__ = [
-    "WHOLE", "Accounts", "ContractError", "DuplicateKeyError", "LandingFacts", "MissingColumnError",
+    "Accounts", "ContractError", "DuplicateKeyError", "LandingFacts", "MissingColumnError",
     "NotFiniteError", "NullInRequiredError", "OutsidePartitionError", "Provenance", "RegistryMovedError",
     "ReplaceResult", "SchemaDriftError", "Slice", "UnknownColumnError", "Warehouse", "WrongTypeError",
-    "check_slice", "key_label", "now_utc", "parse_key", "to_arrow", "to_frame",
+    "check_slice", "now_utc", "to_arrow", "to_frame",
 ]  # fmt: skip

@@ -25,7 +25,7 @@ import pandas as pd
 import pyarrow as pa
 
 from cbi_dagster.catalog.ddl import duckdb_table, duckdb_type
-from cbi_dagster.catalog.model import Daily, Monthly, Table, Unpartitioned
+from cbi_dagster.catalog.model import Table
 from cbi_dagster.catalog.tables.ops import HELD_BACK, INGESTION_RUNS, LANDED_FILES, PARTITION_LEDGER, QUARANTINE
 from cbi_dagster.warehouse.contract import (
     Accounts,
@@ -42,7 +42,7 @@ from cbi_dagster.warehouse.contract import (
     to_frame,
 )
 from cbi_dagster.warehouse.hashing import content_hashes
-from cbi_dagster.warehouse.ledger import NOTHING, WHOLE, Ledger, key_label
+from cbi_dagster.warehouse.ledger import NOTHING, Ledger
 
 _LOCK_WAIT_S = 120.0
 
@@ -221,7 +221,7 @@ class DuckDBWarehouse(Warehouse):
         order = ", ".join(f'"{name}"' for name in table.key)
         conditions: list[str] = []
         parameters: list[object] = []
-        if intervals is not None:
+        if intervals == [] or (intervals and table.partitioning.column):
             column = table.partitioning.column
             terms = [f'"{column}" BETWEEN ? AND ?'] * len(intervals)
             conditions.append(f"({' OR '.join(terms) or 'false'})")
@@ -245,7 +245,7 @@ class DuckDBWarehouse(Warehouse):
         accounts: Accounts | None = None,
     ) -> ReplaceResult:
         rows = check_slice(table, partitions, data)
-        labels = np.array([key_label(table, key) for key in rows.partitions], dtype=object)
+        labels = np.array(table.partitioning.labels(rows.partitions), dtype=object)
         moment = now_utc()
         entries = Ledger(
             keys=rows.partitions,
@@ -293,8 +293,8 @@ class DuckDBWarehouse(Warehouse):
         )
 
     def take(self, facts: LandingFacts) -> None:
-        checked = {table: check_slice(table, np.array([WHOLE]), rows).data for table, rows in facts.rows.items()}
-        ledger = check_slice(PARTITION_LEDGER, np.array([WHOLE]), facts.ledger).data
+        checked = {table: check_slice(table, None, rows).data for table, rows in facts.rows.items()}
+        ledger = check_slice(PARTITION_LEDGER, None, facts.ledger).data
         with self.transaction() as connection:
             ((registered,),) = connection.sql(f"SELECT count(*) FROM {LANDED_FILES.id}").fetchall()
             if registered != facts.registered:
@@ -395,7 +395,7 @@ def _run_row(
 
 
 def _record_runs(connection: duckdb.DuckDBPyConnection, rows: pd.DataFrame | pa.Table) -> None:
-    checked = check_slice(INGESTION_RUNS, np.array([WHOLE]), rows).data
+    checked = check_slice(INGESTION_RUNS, None, rows).data
     events = checked["event_id"].to_pylist()
     connection.execute("DELETE FROM ops.ingestion_runs WHERE event_id IN (SELECT unnest(?))", [events])
     insert(connection, INGESTION_RUNS, checked)
@@ -411,27 +411,25 @@ def insert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table) 
 
 def _delete(connection: duckdb.DuckDBPyConnection, table: Table, partitions: np.ndarray) -> None:
     name = f'"{table.dataset}"."{table.name}"'
-    if isinstance(table.partitioning, Unpartitioned):
+    column = table.partitioning.column
+    if not column:
         connection.execute(f"DELETE FROM {name}")
         return
-    connection.register("replaced", _spans(table.partitioning, partitions))
-    column = table.partitioning.column
+    connection.register("replaced", _spans(table, partitions))
     connection.execute(f'DELETE FROM {name} USING replaced WHERE "{column}" BETWEEN replaced.first AND replaced.last')
     connection.unregister("replaced")
 
 
-def _spans(partitioning: Daily | Monthly, partitions: np.ndarray) -> pa.Table:
+def _spans(table: Table, partitions: np.ndarray) -> pa.Table:
     """First and last date of each partition, both inclusive."""
-    spans = np.array([partitioning.span(key) for key in partitions], "datetime64[D]").reshape(-1, 2)
-    return pa.table({"first": pa.array(spans[:, 0]), "last": pa.array(spans[:, 1])})
+    first, last = table.partitioning.spans(partitions)
+    return pa.table({"first": pa.array(first), "last": pa.array(last)})
 
 
 def _write_accounts(
     connection: duckdb.DuckDBPyConnection, table: Table, partitions: np.ndarray, accounts: Accounts
 ) -> None:
-    if isinstance(table.partitioning, Unpartitioned):
-        return
-    connection.register("replaced", _spans(table.partitioning, partitions))
+    connection.register("replaced", _spans(table, partitions))
     for account, rows in ((QUARANTINE, accounts.rejected), (HELD_BACK, accounts.held_back)):
         connection.execute(
             f"DELETE FROM ops.{account.name} AS old USING replaced "
@@ -440,5 +438,5 @@ def _write_accounts(
         )
         if len(rows):
             rows = rows.assign(table_name=table.id).reindex(columns=[column.name for column in account.columns])
-            insert(connection, account, check_slice(account, np.array([WHOLE]), rows).data)
+            insert(connection, account, check_slice(account, None, rows).data)
     connection.unregister("replaced")

@@ -8,14 +8,10 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pandas.util import hash_array
 
-from cbi_dagster.catalog.model import Table, Unpartitioned
-
-#: The only partition of an unpartitioned table.
-WHOLE = np.datetime64("1970-01-01", "D")
-_WHOLE_LABEL = "all"
+from cbi_dagster.catalog.model import Table
+from cbi_dagster.catalog.partitioning import parse_labels
 
 #: Columns of `ops.partition_ledger` beside its key, by the field of `Ledger` that holds them.
 _COLUMNS = {
@@ -28,16 +24,6 @@ _COLUMNS = {
     "verified_at": "verified_at",
     "verified_runs": "verified_run",
 }
-
-
-def key_label(table: Table, key: np.datetime64) -> str:
-    """The Dagster partition key of an internal partition key: `YYYY-MM-DD`, or `all` for an unpartitioned table."""
-    return _WHOLE_LABEL if isinstance(table.partitioning, Unpartitioned) else str(key)
-
-
-def parse_key(table: Table, label: str) -> np.datetime64:
-    """The internal partition key (datetime64[D]) of a Dagster partition key."""
-    return WHOLE if isinstance(table.partitioning, Unpartitioned) else np.datetime64(label, "D")
 
 
 @dataclass(frozen=True)
@@ -61,7 +47,7 @@ class Ledger:
 
     def rows(self, table: Table) -> pa.Table:
         """The ledger of `table` as rows of `ops.partition_ledger`."""
-        labels = [key_label(table, key) for key in self.keys]
+        labels = table.partitioning.labels(self.keys)
         columns = {name: getattr(self, part) for part, name in _COLUMNS.items()}
         return pa.table({"table_name": [table.id] * len(labels), "partition_key": labels, **columns})
 
@@ -98,11 +84,10 @@ class Ledger:
 
 def _split(rows: pa.Table) -> Iterator[tuple[str, list[np.ndarray]]]:
     names = rows["table_name"].combine_chunks().dictionary_encode()
-    labels = rows["partition_key"]
-    days = pc.if_else(pc.equal(labels, _WHOLE_LABEL), str(WHOLE), labels).cast(pa.date32()).cast(pa.int32()).to_numpy()
+    keys = parse_labels(rows["partition_key"])
     codes = names.indices.to_numpy()
-    order = np.argsort((codes.astype(np.int64) << 32) + days, kind="stable")
-    columns = [days.astype("datetime64[D]")[order], *(_values(rows[name])[order] for name in _COLUMNS.values())]
+    order = np.argsort((codes.astype(np.int64) << 32) + keys.astype(np.int64), kind="stable")
+    columns = [keys[order], *(_values(rows[name])[order] for name in _COLUMNS.values())]
     bounds = np.append(0, np.cumsum(np.bincount(codes, minlength=len(names.dictionary))))
     for name, start, stop in zip(names.dictionary.to_pylist(), bounds[:-1], bounds[1:], strict=True):
         yield name, [column[start:stop] for column in columns]

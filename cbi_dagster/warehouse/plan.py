@@ -16,12 +16,11 @@ import numpy as np
 import pandas as pd
 from pandas.util import hash_array
 
-from cbi_dagster.catalog.model import FIRST_TRADE_DATE, INCEPTION, Monthly, Read, Table, Unpartitioned
-from cbi_dagster.catalog.registry import LANDING_SOURCES, TABLES
+from cbi_dagster.catalog.model import FIRST_TRADE_DATE, Read, Table
+from cbi_dagster.catalog.partitioning import Interval, merged
+from cbi_dagster.catalog.registry import LANDING_SOURCES, partitioning_of
 from cbi_dagster.warehouse.hashing import DIGEST_BYTES
-from cbi_dagster.warehouse.ledger import NOTHING, WHOLE, Ledger, key_label
-
-_BEGINNING = np.datetime64("0001-01-01", "D")
+from cbi_dagster.warehouse.ledger import NOTHING, Ledger
 
 
 def landed_trade_dates(ledgers: Mapping[str, Ledger]) -> np.ndarray:
@@ -44,38 +43,15 @@ def expected_partitions(table: Table, landed: np.ndarray, newest: np.datetime64)
 
     Trade dates before `FIRST_TRADE_DATE` or after `newest` have no partition.
     """
-    if isinstance(table.partitioning, Unpartitioned):
-        return np.array([WHOLE])
     inside = (landed >= np.datetime64(FIRST_TRADE_DATE, "D")) & (landed <= newest)
-    return np.unique(table.partitioning.keys_of(landed[inside]))
+    return table.partitioning.expected(landed[inside])
 
 
-def window(table: Table, read: Read, partitions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First and last trade date (both inclusive) that each partition reads of an input."""
-    if isinstance(table.partitioning, Unpartitioned):
-        return np.full(len(partitions), _BEGINNING), np.full(len(partitions), np.datetime64("9999-12-31", "D"))
-    first, last = partitions, partitions
-    if isinstance(table.partitioning, Monthly):
-        months = partitions.astype("datetime64[M]")
-        last = (months + 1).astype("datetime64[D]") - np.timedelta64(1, "D")
-    if read.forward:
-        last = np.busday_offset(last, read.forward, roll="backward")
-    if read.back is INCEPTION:
-        return np.full(len(partitions), _BEGINNING), last
-    assert isinstance(read.back, int)
-    return (np.busday_offset(first, -read.back, roll="forward") if read.back else first), last
-
-
-def read_intervals(table: Table, read: Read, partitions: np.ndarray) -> list[tuple[np.datetime64, np.datetime64]]:
+def read_intervals(table: Table, read: Read, partitions: np.ndarray) -> list[Interval]:
     """The inclusive date intervals that together cover the windows of `partitions`, merged where they touch."""
-    merged: list[tuple[np.datetime64, np.datetime64]] = []
-    for start, stop in zip(*window(table, read, np.sort(partitions)), strict=True):
-        # A gap of a week or less costs less to read than to skip.
-        if merged and start <= merged[-1][1] + np.timedelta64(7, "D"):
-            merged[-1] = (merged[-1][0], max(merged[-1][1], stop))
-        else:
-            merged.append((start, stop))
-    return merged
+    windows = table.partitioning.window(np.sort(partitions), read.back, read.forward)
+    # A gap of a week or less costs less to read than to skip.
+    return merged(zip(*windows, strict=True), gap_days=7)
 
 
 def fingerprints(table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger]) -> np.ndarray:
@@ -96,16 +72,10 @@ def fingerprints(table: Table, partitions: np.ndarray, ledgers: Mapping[str, Led
     return np.array([text[at : at + width] for at in range(0, len(text), width)], object)
 
 
-def _is_whole(source: str) -> bool:
-    return source in TABLES and isinstance(TABLES[source].partitioning, Unpartitioned)
-
-
 def _extent(table: Table, read: Read, partitions: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`keys[starts[i]:stops[i]]` are the partitions of an input that partition i of `table` reads."""
-    if _is_whole(read.source):
-        return np.zeros(len(partitions), np.int64), np.full(len(partitions), len(keys))
-    first, last = window(table, read, partitions)
-    return np.searchsorted(keys, first, side="left"), np.searchsorted(keys, last, side="right")
+    first, last = table.partitioning.window(partitions, read.back, read.forward)
+    return partitioning_of(read.source).reached(keys, first, last)
 
 
 @dataclass(frozen=True)
@@ -216,12 +186,10 @@ class _Cause:
             return "missing"
         if self.kind == "code":
             return f"code changed: {self.source}"
-        span = "" if self.first is None else f" {_span(str(self.first), str(self.last))}"
-        return f"{self.source}{span} {'changed' if self.kind == 'inputs' else 'may change'}"
-
-
-def _span(first: str, last: str) -> str:
-    return first if first == last else f"{first} … {last}"
+        words = [self.source]
+        if self.first is not None and self.last is not None:
+            words.append(partitioning_of(self.source).range_label(self.first, self.last))
+        return " ".join([*filter(None, words), "changed" if self.kind == "inputs" else "may change"])
 
 
 def _causes(
@@ -249,8 +217,6 @@ def _changed_input(
         starts, stops = _extent(table, read, partition, source.keys)
         later = np.flatnonzero(source.written_at[starts[0] : stops[0]] > verified_at) + starts[0]
         if len(later):
-            if _is_whole(read.source):
-                return _Cause("inputs", read.source)
             return _Cause("inputs", read.source, source.keys[later[0]], source.keys[later[-1]])
     # The declared windows or inputs themselves changed.
     return _Cause("inputs", "the set of inputs")
@@ -280,8 +246,8 @@ def _range(
     estimate = float(rows[group].sum())
     whole = _Cause(causes[0].kind, causes[0].source, min(dates, default=None), max(dates, default=None))
     return StaleRange(
-        first=key_label(table, expected[group[0]]),
-        last=key_label(table, expected[group[-1]]),
+        first=table.partitioning.label(expected[group[0]]),
+        last=table.partitioning.label(expected[group[-1]]),
         partitions=len(group),
         rows=None if np.isnan(estimate) else round(estimate),
         reason=whole.text,

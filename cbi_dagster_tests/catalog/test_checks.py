@@ -8,7 +8,8 @@ import pytest
 
 from cbi_dagster.catalog import checks
 from cbi_dagster.catalog.checks import ChecksFailedError, validate
-from cbi_dagster.catalog.model import Column, Daily, Table, Type, ordered, struct
+from cbi_dagster.catalog.model import Column, Table, Type, ordered, struct
+from cbi_dagster.catalog.partitioning import Daily
 
 SHARE = struct("share", "Shares.", (Column("of_all", Type.FLOAT64, "A share.", ge=0, le=1),))
 TABLE = Table(

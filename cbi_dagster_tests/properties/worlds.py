@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cbi_dagster.catalog import ASSET_TABLES, TABLES, Table, Unpartitioned
+from cbi_dagster.catalog import ASSET_TABLES, TABLES, Table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import builder
@@ -20,7 +20,7 @@ from cbi_dagster.recipes import RECIPES, TableOutput
 from cbi_dagster.vendors.databento.landing import Landing, LandingReport
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 from cbi_dagster.warehouse.builder import Build, Builder
-from cbi_dagster.warehouse.contract import check_slice, key_label, to_arrow
+from cbi_dagster.warehouse.contract import check_slice, to_arrow
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster.warehouse.hashing import content_hashes
 
@@ -90,11 +90,9 @@ def computed(
     build = begin(world, table, asked)
     rows = (function or RECIPES[table.id])(*build.inputs.values())
     arrow = to_arrow(table, rows.rows if isinstance(rows, TableOutput) else rows)
-    if not isinstance(table.partitioning, Unpartitioned):
-        dates = np.asarray(arrow[table.partitioning.column].to_numpy(), "datetime64[D]")
-        arrow = arrow.filter(np.isin(table.partitioning.keys_of(dates), build.partitions))
+    arrow = arrow.filter(np.isin(table.partitioning.keys_in(arrow), build.partitions))
     checked = check_slice(table, build.partitions, arrow)
-    labels = [key_label(table, key) for key in checked.partitions]
+    labels = table.partitioning.labels(checked.partitions)
     return dict(zip(labels, content_hashes(checked), strict=True))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from cbi_dagster.catalog.tables.regimes import REGIME_WEIGHTS
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
-from cbi_dagster.warehouse.ledger import NOTHING, WHOLE, Ledger
+from cbi_dagster.warehouse.ledger import NOTHING, Ledger
 
 from .conftest import SAMPLE
 
@@ -75,7 +75,7 @@ def test_rows_of_the_ledger_and_its_arrays_say_the_same():
     text = np.array(["a", "b"], object)
     instants = np.array(["2024-01-02T03:04:05.678901", "2024-02-02"], "datetime64[us]")
     daily = Ledger(DAYS[:2], text, np.array([3, 4]), instants, text[::-1], text, text, instants[::-1], text)
-    whole = replace(daily.only(np.array([True, False])), keys=np.array([WHOLE]))
+    whole = replace(daily.only(np.array([True, False])), keys=REGIME_WEIGHTS.partitioning.expected(DAYS))
     for table, ledger in ((SAMPLE, daily), (REGIME_WEIGHTS, whole)):
         (back,) = Ledger.by_table(ledger.rows(table)).items()
         assert (back[0], told(back[1])) == (table.id, told(ledger))

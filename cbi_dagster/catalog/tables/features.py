@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cbi_dagster.catalog.columns import DICTIONARY, pick
 from cbi_dagster.catalog.indicator_columns import BIOFUEL, FX, FX_CROSS, FX_FIELDS, TECHNICALS, names
-from cbi_dagster.catalog.model import INCEPTION, Daily, Inception, Read, Table, renamed, struct
+from cbi_dagster.catalog.model import Read, Table, renamed, struct
+from cbi_dagster.catalog.partitioning import INCEPTION, Daily, Inception
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.catalog.tables.mes import GOLDEN_ZONE_DAILY
 from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cbi_dagster.catalog.columns import pick
-from cbi_dagster.catalog.model import INCEPTION, Daily, Read, Table, ordered
+from cbi_dagster.catalog.model import Read, Table, ordered
+from cbi_dagster.catalog.partitioning import INCEPTION, Daily
 
 _OHLC = (ordered("low", "open", "high"), ordered("low", "close", "high"))
 

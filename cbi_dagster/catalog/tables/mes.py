@@ -11,7 +11,8 @@ from cbi_dagster.catalog.mes_columns import (
     GOLDEN_ZONE_SESSION,
     PERIOD_BARS,
 )
-from cbi_dagster.catalog.model import INCEPTION, Daily, Inception, Read, Table, ordered
+from cbi_dagster.catalog.model import Read, Table, ordered
+from cbi_dagster.catalog.partitioning import INCEPTION, Daily, Inception
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1H, OHLCV_1M
 from cbi_dagster.config.universe import load_universe
 

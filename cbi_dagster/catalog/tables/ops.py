@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cbi_dagster.catalog.columns import pick
-from cbi_dagster.catalog.model import Table, Unpartitioned
+from cbi_dagster.catalog.model import Table
+from cbi_dagster.catalog.partitioning import Unpartitioned
 
 
 def _ops(name: str, description: str, columns: str, key: tuple[str, ...], required: str = "") -> Table:

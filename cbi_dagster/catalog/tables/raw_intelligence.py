@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cbi_dagster.catalog.columns import pick
-from cbi_dagster.catalog.model import Daily, Read, Table
+from cbi_dagster.catalog.model import Read, Table
+from cbi_dagster.catalog.partitioning import Daily
 
 MACRO_SERIES = Table(
     dataset="raw_intelligence",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cbi_dagster.catalog.columns import pick
-from cbi_dagster.catalog.model import Daily, Table, Unpartitioned
+from cbi_dagster.catalog.model import Table
+from cbi_dagster.catalog.partitioning import Daily, Unpartitioned
 
 REGIME_CALENDAR = Table(
     dataset="training",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cbi_dagster.catalog.columns import pick
-from cbi_dagster.catalog.model import Column, Monthly, Read, Table, Type, renamed
+from cbi_dagster.catalog.model import Column, Read, Table, Type, renamed
+from cbi_dagster.catalog.partitioning import Monthly
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX, MATRIX_STRUCTS
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.catalog.tables.mes import MES_HORIZONS_DAILY, MES_INTRADAY

@@ -46,7 +46,7 @@ from cbi_dagster.vendors.databento.delivery import (
     open_delivery,
     verify,
 )
-from cbi_dagster.warehouse.contract import WHOLE, check_slice, now_utc, to_frame
+from cbi_dagster.warehouse.contract import check_slice, now_utc, to_frame
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse, insert
 from cbi_dagster.warehouse.hashing import content_hashes
 
@@ -236,7 +236,7 @@ class Landing:
                     (ops.CORRECTIONS, corrected),
                     (ops.INGESTION_RUNS, _run_rows(new_files, started)),
                 ):
-                    insert(connection, table, check_slice(table, np.array([WHOLE]), frame).data)
+                    insert(connection, table, check_slice(table, None, frame).data)
                 self._warehouse.write_ledger(ledger)
             progress("hashing trade dates", 1, 1)
         self._decoded.clear()
