@@ -139,7 +139,7 @@ class Biofuel(Strict):
 
     @property
     def max_staleness_days(self) -> dict[str, int]:
-        """How old the values of each series may be, by its series_id: what `macro.daily_frame` asks for."""
+        """How old the values of each series may be, by its series_id: what `series_at_decision` asks for."""
         return {one.series_id: one.max_staleness_days for one in (self.series.sugar, self.series.clean_energy)}
 
 

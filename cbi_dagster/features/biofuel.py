@@ -14,9 +14,11 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from cbi_dagster.catalog.spans import span_limit
 from cbi_dagster.config.biofuel import Biofuel, MacroSeries
+from cbi_dagster.market.decision import STALE_TRADE_DATES, prices_at_decision
 
-from .windows import Floats, Integers, Sessions, span_limit
+from .windows import Floats, Integers, Sessions
 
 VERSION = "1"
 
@@ -37,8 +39,6 @@ MEAN_SESSIONS = 30
 VOLATILITY_SESSIONS = 20
 MOMENTUM_SESSIONS = (7, 30)
 
-STALE_TRADE_DATES = span_limit(2)
-"""How many trade dates old another market's last session may be when it has none on the row's date."""
 BACK_TRADE_DATES = span_limit(MEAN_SESSIONS) + STALE_TRADE_DATES
 """How far before D a row may look: the 30 sessions of a mean, and the last session of another market behind the
 first of them. The 30 sessions of a momentum are nearer. `macro` is needed for the same dates; each of its values may
@@ -86,7 +86,7 @@ def biofuel_daily(continuous: pd.DataFrame, macro: pd.DataFrame, parameters: Bio
             symbols are not read. ZL counts with its `close`. Every other market counts with its `close_decision` of the
             same trade date or, where that is NULL or missing, with the `close` of its session before, which must lie at
             most STALE_TRADE_DATES back.
-        macro: values as known at the decision time of each trade date, as `macro.daily_frame` gives them: `series_id`,
+        macro: values as known at the decision time of each trade date, as `series_at_decision` gives them: `series_id`,
             `date`, `value`, `unit`. It needs the trade dates that `continuous` covers.
         parameters: yields, costs and credits, each as of the row's date.
 
@@ -198,22 +198,18 @@ def _economics(
 
 def _at_decision(markets: Sessions, root: str, ordinals: Integers) -> Floats:
     """The price of `root` as it stood at the decision time of each trade date; NaN where it is unknown or too old."""
-    if root not in markets.symbols:
-        return np.full(len(ordinals), np.nan)
-    own = markets.symbol_codes == markets.symbols.index(root)
-    dated, decided, closed = markets.ordinals[own], markets.column("close_decision")[own], markets.column("close")[own]
-    before = np.searchsorted(dated, ordinals) - 1
-    same = np.minimum(before + 1, len(dated) - 1)
-    today = np.where(dated[same] == ordinals, decided[same], np.nan)
-    recent = (before >= 0) & (ordinals - dated[before] <= STALE_TRADE_DATES)
-    return np.where(np.isnan(today), np.where(recent, closed[before], np.nan), today)
+    own = markets.rows(root)
+    decided, closes = markets.column("close_decision")[own], markets.column("close")[own]
+    return prices_at_decision(
+        ordinals, sessions=markets.ordinals[own], closes=closes, decided=decided, traded=~np.isnan(decided)
+    )
 
 
 def _series(macro: pd.DataFrame, series: MacroSeries, oil: Sessions) -> Floats:
     missing = [name for name in ("series_id", "date", "value", "unit") if name not in macro.columns]
     if missing:
         raise BiofuelInputError(
-            f"the macro values lack the column(s) {', '.join(missing)}; give a frame as macro.daily_frame makes it"
+            f"the macro values lack the column(s) {', '.join(missing)}; give a frame as series_at_decision makes it"
         )
     own = macro[macro["series_id"] == series.series_id]
     values = own["value"].to_numpy(dtype=np.float64, na_value=np.nan)

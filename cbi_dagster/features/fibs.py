@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cbi_dagster.catalog.spans import span_limit
+
 from .pivots import ATR_SESSIONS, average_true_range
 from .windows import (
     Booleans,
@@ -23,7 +25,6 @@ from .windows import (
     Sessions,
     nullable_booleans,
     nullable_integers,
-    span_limit,
     to_price_resolution,
 )
 

@@ -17,9 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cbi_dagster.catalog.spans import span_limit
+from cbi_dagster.market.decision import STALE_TRADE_DATES, prices_at_decision
+
 from . import technicals
 from .pivots import average_true_range
-from .windows import Floats, Sessions, span_limit
+from .windows import Floats, Sessions
 
 VERSION = "1"
 
@@ -39,8 +42,6 @@ REGIMES = ("low", "normal", "high", "crisis")
 AT_LEAST = 4
 """Currencies whose return must be known for a statement about currencies as a whole: most of seven."""
 
-STALE_TRADE_DATES = span_limit(2)
-"""How old a currency's last price may be at the decision time."""
 CROSS_BACK_TRADE_DATES = span_limit(2) + span_limit(DISPERSION_SESSIONS) + span_limit(2) + STALE_TRADE_DATES
 """How far before D a row of `fx_cross_daily` may look: the session before D, the returns whose spread it knows, the
 session before the first of them and a stale price there. The 90 correlated returns, ending at D, are nearer."""
@@ -221,17 +222,12 @@ def _is_inverted(root: str, quote_units: Mapping[str, str]) -> bool:
 
 def _at_decision(markets: Sessions, root: str, prefix: str, target: Sessions) -> Floats:
     """The root's price at the decision time of each of the target's trade dates."""
-    if root not in markets.symbols:
-        return np.full(len(target), np.nan)
-    rows = np.flatnonzero(markets.symbol_codes == markets.symbols.index(root))
-    dates = markets.ordinals[rows]
-    closes, decided = (markets.column(f"{prefix}{name}")[rows] for name in ("close", "close_decision"))
-    traded = ~np.isnan(markets.column("close_decision")[rows])
-    before = np.searchsorted(dates, target.ordinals) - 1
-    fresh = (before >= 0) & (target.ordinals - dates[before] <= STALE_TRADE_DATES)
-    same = np.minimum(before + 1, len(dates) - 1)
-    today = (dates[same] == target.ordinals) & traded[same]
-    return np.where(today, decided[same], np.where(fresh, closes[before], np.nan))
+    own = markets.rows(root)
+    decided, closes = (markets.column(f"{prefix}{name}")[own] for name in ("close_decision", "close"))
+    traded = ~np.isnan(markets.column("close_decision")[own])
+    return prices_at_decision(
+        target.ordinals, sessions=markets.ordinals[own], closes=closes, decided=decided, traded=traded
+    )
 
 
 def _mean_of_known(values: Floats) -> Floats:

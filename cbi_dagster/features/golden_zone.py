@@ -38,7 +38,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cbi_dagster.market.resample import SESSION_STARTS_AT
-from cbi_dagster.market.sessions import chicago_instants, utc_instants
+from cbi_dagster.market.sessions import HOUR_NS, chicago_instants, utc_instants
 
 from .indicators import atr as average_true_range
 from .mes_horizons import contiguous_starts
@@ -57,8 +57,6 @@ MEAN_BARS = 24
 SPIKE = 1.5
 ZONE_BARS = 3
 """Bars before a trigger among which one must have been in the zone."""
-
-_HOUR_NS = 3_600_000_000_000
 
 
 class InvalidHourBarsError(ValueError):
@@ -262,7 +260,7 @@ def _hours_of_session(bars: pd.DataFrame) -> Integers:
     """Number of each bar's hour in its session, 0 for the one that starts at 17:00 America/Chicago."""
     days, inverse = np.unique(bars["date"].to_numpy("datetime64[D]"), return_inverse=True)
     starts = chicago_instants(days, SESSION_STARTS_AT).astype(np.int64)
-    hours: Integers = (utc_instants(bars["bar_close_ts"]).astype(np.int64) - starts[inverse]) // _HOUR_NS - 1
+    hours: Integers = (utc_instants(bars["bar_close_ts"]).astype(np.int64) - starts[inverse]) // HOUR_NS - 1
     return hours
 
 

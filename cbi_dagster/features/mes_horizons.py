@@ -20,8 +20,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cbi_dagster.catalog.spans import span_limit
+from cbi_dagster.market.sessions import trade_date_ordinals, week_numbers
+
 from . import indicators
-from .windows import Booleans, Floats, Integers, Sessions, span_limit, to_price_resolution, trade_date_ordinals
+from .windows import Booleans, Floats, Integers, Sessions, to_price_resolution
 
 _Number = TypeVar("_Number", np.float64, np.int64)
 
@@ -286,7 +289,7 @@ def _period_bounds(sessions: Sessions, name: str) -> tuple[Integers, Integers, B
 def _period_numbers(ordinals: Integers, name: str) -> Integers:
     """Running number of the calendar week, quarter, half-year or year of each trade date."""
     if name == "7d":
-        return (ordinals + 3) // 5  # ordinal 0 is a Thursday
+        return week_numbers(ordinals)
     days = np.busday_offset(np.datetime64("1970-01-01"), ordinals)
     return np.asarray(days.astype("datetime64[M]").astype(np.int64) // _MONTHS[name])
 

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cbi_dagster.market.sessions import week_numbers
+
 from .windows import (
     Booleans,
     Floats,
@@ -79,7 +81,7 @@ def pivot_math_daily(continuous: pd.DataFrame, tolerances: Mapping[str, float]) 
     close = sessions.column("close")
     factor = sessions.column("adj_factor")
     adjusted = [sessions.column(f"adj_{price}") for price in ("high", "low", "close")]
-    week, month = _week_numbers(sessions.ordinals), _month_numbers(sessions.dates)
+    week, month = week_numbers(sessions.ordinals), _month_numbers(sessions.dates)
     day_levels = _levels(*(sessions.previous(price) for price in adjusted))
     adjusted_levels = {
         **{name: day_levels[name] for name in _DAILY},
@@ -150,11 +152,6 @@ def _mid_points(levels: dict[str, Floats]) -> dict[str, Floats]:
     resistances, supports = ("P", "R1", "R2", "R3", "R4"), ("P", "S1", "S2", "S3", "S4")
     pairs = [*itertools.pairwise(resistances), *itertools.pairwise(supports)]
     return {f"M{n}": (levels[near] + levels[far]) / 2 for n, (near, far) in enumerate(pairs, start=1)}
-
-
-def _week_numbers(ordinals: Integers) -> Integers:
-    # Ordinal 0 is a Thursday: three weekdays later a new ISO week begins.
-    return (ordinals + 3) // 5
 
 
 def _month_numbers(dates: npt.NDArray[np.datetime64]) -> Integers:

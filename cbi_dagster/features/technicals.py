@@ -11,8 +11,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from cbi_dagster.catalog.spans import span_limit
+
 from . import indicators
-from .windows import Floats, Integers, Sessions, span_limit
+from .windows import Floats, Integers, Sessions
 
 VERSION = "1"
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .windows import Floats, Sessions, span_limit
+from cbi_dagster.catalog.spans import span_limit
+
+from .windows import Floats, Sessions
 
 VERSION = "1"
 

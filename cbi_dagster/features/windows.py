@@ -20,6 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cbi_dagster.catalog.spans import span_limit
+from cbi_dagster.market.sessions import trade_date_ordinals
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 Integers: TypeAlias = npt.NDArray[np.int64]
 Booleans: TypeAlias = npt.NDArray[np.bool_]
@@ -33,21 +36,6 @@ it by rounding noise."""
 
 class InvalidSessionsError(ValueError):
     """The frame given to a feature family is not a table of sessions: one row per (symbol, weekday)."""
-
-
-def span_limit(sessions: int) -> int:
-    """How many trade dates may lie between the first and the last of `sessions` consecutive sessions.
-
-    An eighth of the sessions may be missing, at least four: holidays take about 12 in 252, and no more than
-    four at once.
-    """
-    return sessions - 1 + max(4, sessions // 8)
-
-
-def trade_date_ordinals(dates: npt.ArrayLike) -> Integers:
-    """Weekdays since 1970-01-01 (a Thursday, ordinal 0); differences count trade dates, holidays included."""
-    days = np.asarray(dates, dtype="datetime64[D]")
-    return np.busday_count(np.datetime64("1970-01-01"), days).astype(np.int64)
 
 
 def to_price_resolution(prices: Floats) -> Floats:
@@ -118,6 +106,13 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self.ordinals)
+
+    def rows(self, symbol: str) -> slice:
+        """The rows of one symbol; none for a symbol that has no session."""
+        if symbol not in self.symbols:
+            return slice(0, 0)
+        code = self.symbols.index(symbol)
+        return slice(int(self._bounds[code]), int(self._bounds[code + 1]))
 
     def column(self, name: str) -> Floats:
         """A numeric column as contiguous float64; `InvalidSessionsError` if the frame has none of that name."""

@@ -8,13 +8,10 @@ import numpy as np
 import pandas as pd
 
 from cbi_dagster.config.universe import Universe
-from cbi_dagster.market.sessions import decision_instants, session_bounds, utc_instants
+from cbi_dagster.market.decision import closes_at_decision
+from cbi_dagster.market.sessions import BAR_NS, HOUR_NS, session_bounds, utc_instants
 
 VERSION = "1"
-
-_HOUR_NS = 3_600_000_000_000
-_BAR_NS = {"ohlcv-1m": 60_000_000_000, "ohlcv-1h": _HOUR_NS}
-_FINEST_FIRST = ("ohlcv-1m", "ohlcv-1h", "ohlcv-1d")
 
 SESSION_COLUMNS = (
     "date", "root", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "volume",
@@ -54,7 +51,7 @@ def session_bars(bars: dict[str, pd.DataFrame], universe: Universe) -> SessionBa
     sessions, rejected, held_back = [], [], []
     used = superseded = 0
     taken = pd.MultiIndex.from_arrays([[], []], names=["symbol", "date"])
-    for schema in _FINEST_FIRST:
+    for schema in BAR_NS:
         frame = bars.get(schema)
         if frame is None or frame.empty:
             continue
@@ -149,13 +146,14 @@ def _aggregate(frame: pd.DataFrame, rejects: pd.DataFrame, schema: str, universe
         typical = (frame["high"].to_numpy() + frame["low"].to_numpy() + frame["close"].to_numpy()) / 3.0
         built["vwap"] = np.add.reduceat(typical * volume, starts) / built["volume"].to_numpy()
         built["realized_vol_1h"] = _realized_vol_1h(frame, starts, ends)
-        built["close_decision"] = _close_decision(frame, date, starts, schema, universe)
+        ends_at = utc_instants(frame["ts_event"]) + np.timedelta64(BAR_NS[schema], "ns")
+        built["close_decision"] = closes_at_decision(frame["close"].to_numpy(), ends_at, date, starts, universe)
     return built.merge(_boundary(frame, first, rejects), how="left", on=["vendor_symbol", "date"])
 
 
 def _realized_vol_1h(frame: pd.DataFrame, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Root of the summed squared hourly log returns of each session; the first return starts at the session's open."""
-    hour = utc_instants(frame["ts_event"]).astype(np.int64) // _HOUR_NS
+    hour = utc_instants(frame["ts_event"]).astype(np.int64) // HOUR_NS
     last_of_hour = np.ones(len(frame), bool)
     last_of_hour[:-1] = hour[1:] != hour[:-1]
     last_of_hour[ends] = True
@@ -169,17 +167,6 @@ def _realized_vol_1h(frame: pd.DataFrame, starts: np.ndarray, ends: np.ndarray) 
     previous[hour_starts] = log_open
     result = np.sqrt(np.add.reduceat((log_close - previous) ** 2, hour_starts))
     return np.where(np.isfinite(result), result, np.nan)
-
-
-def _close_decision(
-    frame: pd.DataFrame, date: np.ndarray, starts: np.ndarray, schema: str, universe: Universe
-) -> np.ndarray:
-    """Close of each session's last bar that ended by the decision time of its trade date."""
-    ends_at = utc_instants(frame["ts_event"]) + np.timedelta64(_BAR_NS[schema], "ns")
-    dates, inverse = np.unique(date, return_inverse=True)
-    completed = ends_at <= decision_instants(dates, universe)[inverse]
-    position = np.maximum.reduceat(np.where(completed, np.arange(len(frame)), -1), starts)
-    return np.where(position >= 0, frame["close"].to_numpy()[position], np.nan)
 
 
 def _boundary(frame: pd.DataFrame, first: pd.DataFrame, rejects: pd.DataFrame) -> pd.DataFrame:

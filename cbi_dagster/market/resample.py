@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cbi_dagster.market.sessions import chicago_instants, utc_instants
+from cbi_dagster.market.sessions import BAR_NS, MINUTE_NS, chicago_instants, utc_instants
 
 VERSION = "1"
 
@@ -30,10 +30,8 @@ BAR_COLUMNS = (
 )  # fmt: skip
 
 _VALUES = ("open", "high", "low", "close", "volume")
-_SCHEMA_MINUTES = {"ohlcv-1m": 1, "ohlcv-1h": 60}
 SESSION_STARTS_AT = -7 * 60
 """17:00 of the day before, in minutes from midnight of the trade date."""
-_MINUTE_NS = 60_000_000_000
 _DAY_MINUTES = 1440
 
 _Arrays = dict[str, npt.NDArray[np.generic]]
@@ -79,8 +77,8 @@ def resampled_bars(
     lengths = {horizon: minutes for horizon, minutes in HORIZON_MINUTES.items() if horizon in horizons}
     parts: dict[str, list[_Arrays]] = {horizon: [] for horizon in lengths}
     for source, frame in bars.items():
-        if source in _SCHEMA_MINUTES:
-            minutes = _SCHEMA_MINUTES[source]
+        if source in BAR_NS:
+            minutes = BAR_NS[source] // MINUTE_NS
             level = _session_blocks(frame, sessions[(sessions["bar_source"] == source).to_numpy(bool)], source)
         else:
             minutes = HORIZON_MINUTES[source]
@@ -141,7 +139,7 @@ def _minutes_at(
 ) -> npt.NDArray[np.int64]:
     """The key `at` of instants in the sessions `session_days[place]` of the trade dates `days`."""
     starts = chicago_instants(session_days, SESSION_STARTS_AT).astype(np.int64)
-    offset = (utc_instants(instants).astype("datetime64[ns]").astype(np.int64) - starts[place]) // _MINUTE_NS
+    offset = (utc_instants(instants).astype("datetime64[ns]").astype(np.int64) - starts[place]) // MINUTE_NS
     at: npt.NDArray[np.int64] = days.astype(np.int64) * _DAY_MINUTES + offset
     return at
 
@@ -180,7 +178,7 @@ def _frame(parts: list[_Arrays], sessions: pd.DataFrame, minutes: int) -> pd.Dat
     place = np.searchsorted(session_days, (at // _DAY_MINUTES).astype("datetime64[D]"))
     starts = chicago_instants(session_days, SESSION_STARTS_AT).astype(np.int64)
     block_end = (at % _DAY_MINUTES // minutes + 1) * minutes
-    closes = (starts[place] + block_end * _MINUTE_NS).view("datetime64[ns]")
+    closes = (starts[place] + block_end * MINUTE_NS).view("datetime64[ns]")
     symbols = [str(name) for name in sessions["symbol"].unique()]
     return pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""Trade dates and session times.
+"""Trade dates, session times, and the arithmetic of both.
 
 The trade date of an instant is the date of its America/Chicago wall clock plus seven hours, so that the session that
 opens at 17:00 on Sunday belongs to Monday. 17:00 is on the hour all year: hourly bars never straddle two dates.
@@ -7,12 +7,15 @@ opens at 17:00 on Sunday belongs to Monday. 17:00 is on the hour all year: hourl
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from cbi_dagster.config.universe import Universe, clock_minutes
 
 CHICAGO = "America/Chicago"
-_NS_PER_HOUR = 3_600_000_000_000
+MINUTE_NS, HOUR_NS, DAY_NS = 60_000_000_000, 3_600_000_000_000, 86_400_000_000_000
+BAR_NS = {"ohlcv-1m": MINUTE_NS, "ohlcv-1h": HOUR_NS, "ohlcv-1d": DAY_NS}
+"""Length of a bar in nanoseconds, per vendor schema, the finest first."""
 _TRADE_DATE_SHIFT = pd.Timedelta(hours=7)
 
 
@@ -29,9 +32,9 @@ def trade_dates(instants: np.ndarray) -> np.ndarray:
     """
     if not len(instants):
         return np.empty(0, "datetime64[D]")
-    hours = instants.astype("datetime64[ns]").astype(np.int64) // _NS_PER_HOUR
+    hours = instants.astype("datetime64[ns]").astype(np.int64) // HOUR_NS
     first = hours.min()
-    table = pd.to_datetime(np.arange(first, hours.max() + 1) * _NS_PER_HOUR, utc=True).tz_convert(CHICAGO)
+    table = pd.to_datetime(np.arange(first, hours.max() + 1) * HOUR_NS, utc=True).tz_convert(CHICAGO)
     dates = (table.tz_localize(None) + _TRADE_DATE_SHIFT).to_numpy().astype("datetime64[D]")
     by_instant: np.ndarray = dates[hours - first]
     return by_instant
@@ -62,11 +65,23 @@ def session_bounds(root: str, dates: np.ndarray, universe: Universe) -> tuple[np
     return chicago_instants(dates, opens[era]), chicago_instants(dates, closes[era])
 
 
-def decision_instants(dates: np.ndarray, universe: Universe) -> np.ndarray:
-    """UTC instants (datetime64[ns]) up to which other markets and texts count for a row of each trade date."""
-    return chicago_instants(dates, clock_minutes(universe.decision_time))
-
-
 def is_weekend(dates: np.ndarray) -> np.ndarray:
     """Whether each datetime64[D] date is a Saturday or Sunday, on which no session is dated."""
     return ~np.is_busday(dates)
+
+
+def weekdays(dates: np.ndarray) -> np.ndarray:
+    """Day of the week of each date: 0 is Monday, 6 is Sunday."""
+    numbers: np.ndarray = (dates.astype("datetime64[D]").astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
+    return numbers
+
+
+def trade_date_ordinals(dates: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Trade dates since 1970-01-01, which has ordinal 0; differences count weekdays, holidays included."""
+    days = np.asarray(dates, dtype="datetime64[D]")
+    return np.busday_count(np.datetime64("1970-01-01"), days).astype(np.int64)
+
+
+def week_numbers(ordinals: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Running number of the ISO week of each trade date, given by its ordinal."""
+    return (ordinals + 3) // 5  # ordinal 0 is a Thursday

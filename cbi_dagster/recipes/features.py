@@ -20,11 +20,10 @@ from cbi_dagster.catalog.tables.features import (
 from cbi_dagster.config.biofuel import load_biofuel
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.features import biofuel, fibs, fx, pivots, technicals, volatility
-from cbi_dagster.market.sessions import decision_instants
+from cbi_dagster.market.decision import series_at_decision
 from cbi_dagster.matrix.regimes import RegimeCache
 from cbi_dagster.matrix.structs import consolidate
 from cbi_dagster.recipes.recipe import recipe
-from cbi_dagster.vendors import macro
 
 
 @recipe(VOLATILITY_DAILY)
@@ -63,8 +62,7 @@ def fx_cross_daily(futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
 def biofuel_daily(futures_continuous_1d: pd.DataFrame, macro_series: pd.DataFrame) -> pd.DataFrame:
     parameters = load_biofuel()
     dates = np.unique(futures_continuous_1d["date"].to_numpy().astype("datetime64[D]"))
-    instants = decision_instants(dates, load_universe())
-    known = macro.daily_frame(macro_series, dates, instants, parameters.max_staleness_days)
+    known = series_at_decision(macro_series, dates, parameters.max_staleness_days, load_universe())
     return biofuel.biofuel_daily(futures_continuous_1d, known, parameters)
 
 

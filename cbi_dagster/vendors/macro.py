@@ -1,4 +1,4 @@
-"""Macro series: from a file to vintages, and from vintages to what was known at an instant.
+"""Macro series: from a file to vintages. What was known of them when is for `market/decision.py` to say.
 
 A file is named `<anything>.macro.csv` or `<anything>.macro.parquet` and has one row per vintage of a value, with the
 columns (others are not read):
@@ -19,8 +19,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +27,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cbi_dagster.config.universe import Universe, clock_minutes
-from cbi_dagster.market.sessions import CHICAGO, utc_instants
+from cbi_dagster.config.universe import Universe
+from cbi_dagster.market.decision import trade_date_available
 from cbi_dagster.vendors.databento.delivery import (
     CorruptFileError,
     DeliveryError,
@@ -169,7 +167,7 @@ def _read_parquet(path: Path, data: bytes) -> pd.DataFrame:
 
 
 def _texts(path: Path, column: pd.Series) -> pd.Series:
-    texts = _or_none(column)
+    texts = column.astype(object).where(column.notna(), None)
     _refuse(path, column, ~texts.map(lambda text: text is None or isinstance(text, str)).astype(bool), "is no text")
     return texts.where(texts != "", None)
 
@@ -250,18 +248,6 @@ def screen_macro(rows: pd.DataFrame, universe: Universe) -> ScreenedMacro:
     return ScreenedMacro(kept[[*SERIES_COLUMNS, "source_row"]], rejected)
 
 
-def trade_date_available(available_at: pd.Series, universe: Universe) -> np.ndarray:
-    """The first trade date (datetime64[ns]) at whose decision time a value of that `available_at` is known.
-
-    A value that becomes public at the decision time itself is known.
-    """
-    local = pd.DatetimeIndex(available_at).tz_convert(CHICAGO).tz_localize(None)
-    too_late = local - local.normalize() > pd.Timedelta(minutes=clock_minutes(universe.decision_time))
-    days = local.to_numpy().astype("datetime64[D]") + too_late.astype("timedelta64[D]")
-    known_from: np.ndarray = np.busday_offset(days, 0, roll="forward").astype("datetime64[ns]")
-    return known_from
-
-
 def merge_macro(stored: pd.DataFrame, arriving: pd.DataFrame) -> pd.DataFrame:
     """The vintages of both frames (SERIES_COLUMNS; further columns pass through), sorted by KEY.
 
@@ -284,43 +270,6 @@ def merge_macro(stored: pd.DataFrame, arriving: pd.DataFrame) -> pd.DataFrame:
     return merged.sort_values(list(KEY), ignore_index=True)
 
 
-# -- as known at an instant -------------------------------------------------------------------------------------------
-
-
-def as_of(series: pd.DataFrame, instants: pd.DatetimeIndex) -> pd.DataFrame:
-    """The value of each series as known at each instant (UTC), sorted by series, in the order of the instants.
-
-    Known is what was `available_at` <= the instant; of that, the latest vintage of the latest reference date counts.
-    `series` holds vintages (SERIES_COLUMNS), in any order. Columns: `series_id`, `instant`, `value`, `unit`,
-    `reference_date`, `available_at`; all but the first two NULL where nothing was known.
-    """
-    wanted = instants.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[ns]")
-    ordered = series.sort_values(["series_id", "available_at"], ignore_index=True)
-    public = utc_instants(ordered["available_at"])
-    reference = ordered["reference_date"].to_numpy(dtype="datetime64[ns]").astype(np.int64)
-    codes, names = pd.factorize(ordered["series_id"], sort=True)
-    bounds = np.searchsorted(codes, np.arange(len(names) + 1))
-    found = np.full((len(names), len(wanted)), -1)
-    for code, (start, stop) in enumerate(itertools.pairwise(bounds)):
-        own = reference[start:stop]
-        # A row is news if no later reference date is known yet; until the next news it is the answer.
-        news = np.flatnonzero(own == np.maximum.accumulate(own)) + start
-        at = np.searchsorted(public[news], wanted, side="right") - 1
-        found[code] = np.where(at >= 0, news[at], -1)
-    position = found.ravel()
-    taken = ordered.reindex(position).reset_index(drop=True)  # -1 is no row, hence all NULL
-    return pd.DataFrame(
-        {
-            "series_id": np.repeat(np.asarray(names, dtype=object), len(wanted)),
-            "instant": pd.DatetimeIndex(np.tile(wanted, len(names))).tz_localize("UTC"),
-            "value": taken["value"].astype("float64"),
-            "unit": _or_none(taken["unit"]),
-            "reference_date": taken["reference_date"].astype("datetime64[ns]"),
-            "available_at": taken["available_at"].astype("datetime64[ns, UTC]"),
-        }
-    )
-
-
 def quarantine_rows(rejected: pd.DataFrame, universe: Universe, landed_at: pd.Timestamp) -> pd.DataFrame:
     """Rejected rows as rows for `ops.quarantine`: `symbol` is the series, `ts_event` when the value became public.
 
@@ -341,49 +290,3 @@ def quarantine_rows(rejected: pd.DataFrame, universe: Universe, landed_at: pd.Ti
             ],
         }
     )
-
-
-def daily_frame(
-    series: pd.DataFrame,
-    trade_dates: np.ndarray,
-    decision_instants: np.ndarray,
-    max_staleness_days: Mapping[str, int],
-) -> pd.DataFrame:
-    """What a row of each trade date may use of each series, sorted by (series_id, date).
-
-    Args:
-        series: vintages (SERIES_COLUMNS), in any order.
-        trade_dates: datetime64, ascending and distinct.
-        decision_instants: the decision time of each of them (UTC, plain datetime64).
-        max_staleness_days: the series wanted, and how many calendar days the reference date of each may lie before the
-            trade date; older values are not used. A day needs the vintages of `trade_dates_within` that many days.
-
-    Returns:
-        One row per wanted series and trade date, also where nothing is known: `series_id`, `date` (trade date), then
-        `value`, `unit`, `reference_date` and `available_at`, NULL together.
-    """
-    dates = np.asarray(trade_dates, dtype="datetime64[ns]")
-    instants = pd.DatetimeIndex(np.asarray(decision_instants, dtype="datetime64[ns]")).tz_localize("UTC")
-    names = sorted(max_staleness_days)
-    known = as_of(series[series["series_id"].isin(names)], instants)
-    known["date"] = np.tile(dates, len(known) // max(len(dates), 1))
-    limit = pd.to_timedelta(known["series_id"].map(dict(max_staleness_days)).astype("int64"), unit="D")
-    fresh = known[known["date"] - known["reference_date"] <= limit]  # false where nothing is known
-    series_ids = np.repeat(np.array(names, dtype=object), len(dates))
-    wanted = pd.DataFrame({"series_id": series_ids, "date": np.tile(dates, len(names))})
-    frame = wanted.merge(fresh.drop(columns="instant"), on=["series_id", "date"], how="left", validate="one_to_one")
-    frame["unit"] = _or_none(frame["unit"])
-    return frame[["series_id", "date", "value", "unit", "reference_date", "available_at"]]
-
-
-def _or_none(texts: pd.Series) -> pd.Series:
-    nullable: pd.Series = texts.astype(object).where(texts.notna(), None)
-    return nullable
-
-
-def trade_dates_within(calendar_days: int) -> int:
-    """How many trade dates before a trade date the partitions reach that can hold a value at most `calendar_days` old.
-
-    A value is never available before its reference date, so its partition is no older than that date.
-    """
-    return calendar_days // 7 * 5 + min(calendar_days % 7, 4)

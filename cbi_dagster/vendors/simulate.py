@@ -25,8 +25,8 @@ from databento_dbn.metadata import MappingInterval
 
 from cbi_dagster.config.biofuel import load_biofuel
 from cbi_dagster.config.universe import Product, Universe, load_universe
-from cbi_dagster.market.sessions import CHICAGO, session_bounds, utc_instants
-from cbi_dagster.vendors.databento.delivery import BAR_NS, MAPPING_COLUMNS, PRICES
+from cbi_dagster.market.sessions import BAR_NS, CHICAGO, session_bounds, utc_instants, weekdays
+from cbi_dagster.vendors.databento.delivery import MAPPING_COLUMNS, PRICES
 
 SIMULATED_DATASET = "SIM.DEMO"
 DEFAULT_MINUTE_DAYS = 92
@@ -288,7 +288,7 @@ def _contracts(product: Product, market: _Market, seed: int, start: dt.date, end
     first = delivery.astype("datetime64[D]")
     weekday = {"third_friday_week": 4, "third_wednesday_week": 2}.get(product.force_roll)
     if weekday is not None:
-        third = first + (weekday - (first.astype(np.int64) + 3) % 7) % 7 + 14
+        third = first + (weekday - weekdays(first)) % 7 + 14
         leave = np.busday_offset(third, -5, roll="backward")
         spread = 1
     elif product.root == "CL":

@@ -6,6 +6,7 @@ import pandas as pd
 
 from cbi_dagster.catalog import INCEPTION, Table
 from cbi_dagster.catalog.indicator_columns import BIOFUEL
+from cbi_dagster.catalog.spans import trade_dates_within
 from cbi_dagster.catalog.tables.features import (
     BIOFUEL_DAILY,
     FIB_LEVELS_DAILY,
@@ -18,7 +19,6 @@ from cbi_dagster.catalog.tables.features import (
 from cbi_dagster.catalog.tables.mes import GOLDEN_ZONE_1H, GOLDEN_ZONE_DAILY, MES_HORIZONS_DAILY, MES_INTRADAY
 from cbi_dagster.config.biofuel import load_biofuel
 from cbi_dagster.features import biofuel, fibs, fx, golden_zone, mes_horizons, pivots, volatility
-from cbi_dagster.vendors.macro import trade_dates_within
 
 
 def backs(table: Table) -> list[object]:

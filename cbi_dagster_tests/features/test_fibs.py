@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cbi_dagster.catalog.spans import span_limit
 from cbi_dagster.features.fibs import (
     BACK_TRADE_DATES,
     EXTENSIONS,
@@ -21,7 +22,6 @@ from cbi_dagster.features.fibs import (
     fib_levels_daily,
     last_legs,
 )
-from cbi_dagster.features.windows import span_limit
 
 from .continuous_frames import (
     assert_the_past_stands,

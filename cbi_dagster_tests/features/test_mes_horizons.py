@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cbi_dagster.catalog.spans import span_limit
 from cbi_dagster.features import mes_horizons as module
 from cbi_dagster.features.mes_horizons import (
     BACK_TRADE_DATES,
@@ -20,8 +21,9 @@ from cbi_dagster.features.mes_horizons import (
     mes_daily,
     mes_intraday,
 )
-from cbi_dagster.features.windows import InvalidSessionsError, span_limit, trade_date_ordinals
+from cbi_dagster.features.windows import InvalidSessionsError
 from cbi_dagster.market.resample import HORIZON_MINUTES, resampled_bars
+from cbi_dagster.market.sessions import trade_date_ordinals
 
 from ..market.intraday_frames import intraday_market
 from .continuous_frames import assert_the_past_stands, assert_windows_suffice, random_sessions

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cbi_dagster.catalog.spans import span_limit
 from cbi_dagster.features.pivots import BACK_TRADE_DATES, pivot_math_daily
-from cbi_dagster.features.windows import span_limit
 
 from .continuous_frames import (
     assert_the_past_stands,

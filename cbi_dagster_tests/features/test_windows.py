@@ -6,13 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbi_dagster.features.windows import (
-    InvalidSessionsError,
-    Sessions,
-    span_limit,
-    to_price_resolution,
-    trade_date_ordinals,
-)
+from cbi_dagster.catalog.spans import span_limit
+from cbi_dagster.features.windows import InvalidSessionsError, Sessions, to_price_resolution
 
 from .continuous_frames import random_market
 
@@ -31,18 +26,6 @@ def windows_one_at_a_time(sessions: Sessions, values: np.ndarray, count: int) ->
         age = [np.busday_count(day.date(), row.date.date()) for day in own["date"]]
         windows.append(list(own["value"][np.array(age) <= span_limit(count)]))
     return windows
-
-
-@pytest.mark.parametrize(("count", "limit"), [(2, 5), (4, 7), (15, 18), (21, 24), (126, 140), (252, 282)])
-def test_an_eighth_of_the_sessions_may_be_missing_but_at_least_four(count: int, limit: int) -> None:
-    assert span_limit(count) == limit
-
-
-def test_trade_date_ordinals_count_weekdays_over_weekends_and_holidays() -> None:
-    friday, monday, after_christmas = np.array(["2024-12-20", "2024-12-23", "2024-12-26"], dtype="datetime64[D]")
-    ordinals = trade_date_ordinals([friday, monday, after_christmas])
-    assert list(np.diff(ordinals)) == [1, 3]
-    assert list(trade_date_ordinals(["1970-01-01", "1970-01-02", "1970-01-05"])) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 21, 60])

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbi_dagster.config.universe import load_universe
-from cbi_dagster.market.sessions import decision_instants, session_bounds, trade_dates
+from cbi_dagster.market.sessions import (
+    session_bounds,
+    trade_date_ordinals,
+    trade_dates,
+    week_numbers,
+    weekdays,
+)
 
 
 def _utc(*chicago: str) -> np.ndarray:
@@ -57,6 +63,17 @@ def test_every_session_lies_within_its_own_trade_date():
         assert (opens < closes).all()
 
 
-def test_the_decision_time_is_1320_in_chicago_in_winter_and_summer():
-    dates = np.array(["2024-01-15", "2024-07-15"], dtype="datetime64[D]")
-    assert (decision_instants(dates, load_universe()) == _utc("2024-01-15 13:20", "2024-07-15 13:20")).all()
+def test_trade_date_ordinals_count_weekdays_over_weekends_and_holidays() -> None:
+    friday, monday, after_christmas = np.array(["2024-12-20", "2024-12-23", "2024-12-26"], dtype="datetime64[D]")
+    ordinals = trade_date_ordinals([friday, monday, after_christmas])
+    assert list(np.diff(ordinals)) == [1, 3]
+    assert list(trade_date_ordinals(["1970-01-01", "1970-01-02", "1970-01-05"])) == [0, 1, 2]
+
+
+def test_weeks_begin_on_monday() -> None:
+    days = np.arange("1969-12-22", "2031-01-01", dtype="datetime64[D]")
+    assert (weekdays(days) == pd.DatetimeIndex(days).dayofweek).all()
+    days = days[np.is_busday(days)]
+    iso = pd.DatetimeIndex(days).isocalendar()
+    changes = (iso["week"].diff().fillna(0) != 0).to_numpy()
+    assert (np.diff(week_numbers(trade_date_ordinals(days)), prepend=-1) == changes).all()

@@ -1,21 +1,15 @@
-"""Macro series: files, vintages, and what was known when."""
+"""Macro series: files and vintages."""
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from cbi_dagster.config.universe import load_universe
-from cbi_dagster.features.windows import trade_date_ordinals
-from cbi_dagster.market.sessions import decision_instants
 from cbi_dagster.vendors.databento.delivery import (
     CorruptFileError,
     DeliveryError,
@@ -29,14 +23,11 @@ from cbi_dagster.vendors.macro import (
     SERIES_COLUMNS,
     SeriesUnitChangedError,
     UnitConflictError,
-    as_of,
-    daily_frame,
     merge_macro,
     screen_macro,
-    trade_date_available,
-    trade_dates_within,
     verify_macro,
 )
+from cbi_dagster_tests.market.vintages import utc, vintages
 
 REAL_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 UNIVERSE = load_universe()
@@ -54,30 +45,6 @@ def csv(tmp_path: Path) -> Write:
         return path
 
     return write
-
-
-def vintages(*rows: tuple[str, str, float, str], unit: str = "percent") -> pd.DataFrame:
-    """Screened vintages: (series_id, reference date, value, available_at)."""
-    frame = pd.DataFrame(
-        {
-            "series_id": pd.Series([row[0] for row in rows], dtype=object),
-            "reference_date": pd.to_datetime(pd.Series([row[1] for row in rows], dtype=object)).astype(
-                "datetime64[ns]"
-            ),
-            "value": np.array([row[2] for row in rows], dtype=np.float64),
-            "available_at": pd.to_datetime(pd.Series([row[3] for row in rows], dtype=object), utc=True).astype(
-                "datetime64[ns, UTC]"
-            ),
-            "unit": pd.Series([unit] * len(rows), dtype=object),
-            "series_source": pd.Series(["S"] * len(rows), dtype=object),
-            "source_row": np.arange(len(rows)),
-        }
-    )
-    return screen_macro(frame, UNIVERSE).series
-
-
-def utc(*instants: str) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(list(instants), tz="UTC")
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
@@ -207,42 +174,6 @@ def test_a_file_of_rejected_rows_only_leaves_an_empty_series(csv: Write) -> None
     assert screened.series.dtypes["trade_date_available"] == np.dtype("datetime64[ns]")
 
 
-# -- the trade date on which a value is known --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("available_at", "expected"),
-    [
-        ("2024-03-05 19:20:00", "2024-03-05"),  # 13:20 in winter
-        ("2024-03-05 19:20:00.000000001", "2024-03-06"),
-        ("2024-07-02 18:20:00", "2024-07-02"),  # 13:20 in summer
-        ("2024-07-02 18:21:00", "2024-07-03"),
-        ("2024-03-08 19:21:00", "2024-03-11"),  # Friday afternoon
-        ("2024-03-09 12:00:00", "2024-03-11"),  # Saturday
-        ("2024-03-11 00:00:00", "2024-03-11"),  # Sunday evening in Chicago
-    ],
-)
-def test_a_value_is_known_from_the_first_decision_time_that_is_not_before_it(available_at: str, expected: str) -> None:
-    found = trade_date_available(pd.Series(utc(available_at)).astype("datetime64[ns, UTC]"), UNIVERSE)
-    assert found.tolist() == np.array([expected], "datetime64[ns]").tolist()
-
-
-instants = st.datetimes(dt.datetime(2010, 1, 1), dt.datetime(2026, 12, 31)).map(
-    lambda moment: moment.replace(microsecond=0)
-)
-
-
-@given(st.lists(instants, min_size=1, max_size=20))
-@settings(max_examples=100, deadline=None)
-def test_that_decision_time_follows_and_the_one_before_does_not(moments: list[dt.datetime]) -> None:
-    public = pd.Series(pd.DatetimeIndex(moments, tz="UTC").astype("datetime64[ns, UTC]"))
-    dates = trade_date_available(public, UNIVERSE).astype("datetime64[D]")
-    assert np.is_busday(dates).all()
-    now = public.dt.tz_localize(None).to_numpy()
-    assert (decision_instants(dates, UNIVERSE) >= now).all()
-    assert (decision_instants(np.busday_offset(dates, -1), UNIVERSE) < now).all()
-
-
 # -- merging ----------------------------------------------------------------------------------------------------------
 
 
@@ -268,153 +199,3 @@ def test_a_series_does_not_change_its_unit() -> None:
     stored = vintages(("A", "2024-01-01", 1.0, "2024-02-01"))
     with pytest.raises(SeriesUnitChangedError, match="A is stored in percent and arrives in fraction"):
         merge_macro(stored, vintages(("A", "2024-02-01", 0.01, "2024-03-01"), unit="fraction"))
-
-
-# -- as known at an instant -------------------------------------------------------------------------------------------
-
-
-def test_a_value_is_known_from_the_moment_it_is_public() -> None:
-    series = vintages(("CPI", "2024-01-01", 3.1, "2024-02-13 13:30:00"))
-    known = as_of(series, utc("2024-02-13 13:29:59.999", "2024-02-13 13:30:00", "2030-01-01"))
-    assert known["value"].fillna(-1).tolist() == [-1, 3.1, 3.1]
-    assert known["unit"].tolist() == [None, "percent", "percent"]
-    assert known["available_at"].isna().tolist() == [True, False, False]
-
-
-def test_a_revision_counts_from_its_own_publication_on() -> None:
-    series = vintages(
-        ("GDP", "2023-10-01", 3.3, "2024-01-25"),
-        ("GDP", "2023-10-01", 3.2, "2024-02-28"),
-        ("GDP", "2024-01-01", 1.6, "2024-04-25"),
-        ("GDP", "2023-10-01", 3.4, "2024-06-01"),  # the past is revised after the next quarter is known
-    )
-    known = as_of(series, utc("2024-02-01", "2024-03-01", "2024-05-01", "2024-07-01"))
-    assert known["value"].tolist() == [3.3, 3.2, 1.6, 1.6]
-    assert known["reference_date"].dt.strftime("%Y-%m").tolist() == ["2023-10", "2023-10", "2024-01", "2024-01"]
-
-
-def test_values_published_together_give_the_latest_reference_date() -> None:
-    series = vintages(("X", "2024-01-03", 3.0, "2024-02-01"), ("X", "2024-01-02", 2.0, "2024-02-01"))
-    assert as_of(series, utc("2024-02-01"))["value"].tolist() == [3.0]
-
-
-def test_nothing_is_known_of_no_series() -> None:
-    empty = vintages(("X", "2024-01-03", 3.0, "2024-02-01")).iloc[:0]
-    assert len(as_of(empty, utc("2024-01-01"))) == 0
-    frame = daily_frame(empty, *_trade_dates("2024-01-01", "2024-01-05"), {"X": 7})
-    assert frame["series_id"].tolist() == ["X"] * 5
-    assert frame[["value", "unit", "reference_date", "available_at"]].isna().all().all()
-    full = daily_frame(
-        vintages(("X", "2024-01-01", 3.0, "2024-01-01")), *_trade_dates("2024-01-01", "2024-01-05"), {"X": 7}
-    )
-    assert (frame.dtypes == full.dtypes).all()
-    assert len(daily_frame(empty, *_trade_dates("2024-01-06", "2024-01-07"), {"X": 7})) == 0
-    assert len(daily_frame(empty, *_trade_dates("2024-01-01", "2024-01-05"), {})) == 0
-
-
-def _trade_dates(first: str, last: str) -> tuple[np.ndarray, np.ndarray]:
-    dates = pd.bdate_range(first, last).to_numpy().astype("datetime64[D]")
-    return dates, decision_instants(dates, UNIVERSE)
-
-
-day = st.integers(0, 30)
-random_vintages = st.lists(st.tuples(st.sampled_from("AB"), day, st.integers(0, 96)), min_size=1, max_size=40)
-
-
-def made_of(drawn: list[tuple[str, int, int]]) -> pd.DataFrame:
-    """Vintages whose value is unique: (series, reference day, publication delay in quarter days)."""
-    start = pd.Timestamp("2024-02-26")
-    rows = []
-    for number, (name, reference, delay) in enumerate(drawn):
-        date = start + pd.Timedelta(days=reference)
-        rows.append((name, str(date.date()), float(number), str(date + pd.Timedelta(hours=6 * delay))))
-    return vintages(*rows)
-
-
-@given(random_vintages)
-@settings(max_examples=60, deadline=None)
-def test_as_of_is_what_a_person_would_look_up(drawn: list[tuple[str, int, int]]) -> None:
-    series = made_of(drawn)
-    instants = pd.date_range("2024-02-20", "2024-05-01", freq="9h", tz="UTC")
-    known = as_of(series.sample(frac=1, random_state=0), instants)
-    names = sorted(series["series_id"].unique())
-    assert known["series_id"].tolist() == [name for name in names for _ in instants]
-    rows = list(series.itertuples())
-    for found in known.iloc[::7].itertuples():
-        public = [row for row in rows if row.series_id == found.series_id and row.available_at <= found.instant]
-        if public:
-            latest = max(public, key=lambda row: (row.reference_date, row.available_at))
-            assert (found.value, found.reference_date) == (latest.value, latest.reference_date)
-            assert found.available_at == latest.available_at
-        else:
-            assert np.isnan(found.value)
-            assert found.reference_date is pd.NaT
-
-
-@given(random_vintages, st.integers(1, 20))
-@settings(max_examples=40, deadline=None)
-def test_a_day_needs_only_the_partitions_of_its_staleness(drawn: list[tuple[str, int, int]], staleness: int) -> None:
-    series = made_of(drawn)
-    dates, decisions = _trade_dates("2024-03-01", "2024-04-15")
-    limits = {"A": staleness, "B": 3}
-    full = daily_frame(series, dates, decisions, limits)
-    partitions = trade_date_ordinals(series["trade_date_available"])
-    for number in range(0, len(dates), 4):
-        today = trade_date_ordinals(dates[number : number + 1])[0]
-        back = max(trade_dates_within(limit) for limit in limits.values())
-        seen = series[(partitions >= today - back) & (partitions <= today)]
-        alone = daily_frame(seen, dates[number : number + 1], decisions[number : number + 1], limits)
-        expected = full[full["date"] == dates[number]].reset_index(drop=True)
-        pd.testing.assert_frame_equal(alone, expected, check_exact=True)
-
-
-@pytest.mark.parametrize("staleness", range(1, 23))
-def test_the_partitions_of_a_staleness_are_those_and_no_more(staleness: int) -> None:
-    trade_dates = pd.bdate_range("2024-03-01", periods=5)
-    oldest = pd.Series(trade_dates - pd.Timedelta(days=staleness)).dt.tz_localize("UTC").astype("datetime64[ns, UTC]")
-    partitions = trade_date_available(oldest, UNIVERSE)
-    reach = trade_date_ordinals(trade_dates) - trade_date_ordinals(partitions)
-    assert reach.max() == trade_dates_within(staleness)
-
-
-def test_a_stale_value_is_not_used() -> None:
-    series = vintages(("SB", "2024-03-01", 21.0, "2024-03-01 23:30"))  # a Friday, after the decision time
-    frame = daily_frame(series, *_trade_dates("2024-03-01", "2024-03-12"), {"SB": 7})
-    assert frame["date"].dt.day.tolist() == [1, 4, 5, 6, 7, 8, 11, 12]
-    assert frame["value"].notna().tolist() == [False, True, True, True, True, True, False, False]
-    assert frame["unit"].tolist() == [None, *["percent"] * 5, None, None]
-
-
-def test_a_late_revision_of_an_old_value_is_no_fresh_value() -> None:
-    series = vintages(("X", "2024-01-01", 1.0, "2024-01-01"), ("X", "2024-01-01", 2.0, "2024-03-01"))
-    frame = daily_frame(series, *_trade_dates("2024-03-01", "2024-03-05"), {"X": 30})
-    assert frame["value"].isna().all()
-
-
-def test_series_that_are_not_asked_for_are_left_out() -> None:
-    series = vintages(("A", "2024-03-01", 1.0, "2024-03-01"), ("B", "2024-03-01", 2.0, "2024-03-01"))
-    frame = daily_frame(series, *_trade_dates("2024-03-01", "2024-03-01"), {"B": 7, "C": 7})
-    assert frame["series_id"].tolist() == ["B", "C"]
-    assert frame["value"].fillna(-1).tolist() == [2.0, -1.0]
-
-
-# -- real series ------------------------------------------------------------------------------------------------------
-
-
-def test_real_daily_series_arrive_the_next_trade_date(tmp_path: Path) -> None:
-    path = REAL_DATA / "inputs" / "vix_daily.parquet"
-    if not path.exists():
-        pytest.skip(f"no real data at {path}")
-    table = pq.read_table(path).to_pandas(ignore_metadata=True)
-    dates = pd.to_datetime(table["date"])
-    published = (dates + pd.Timedelta(hours=15, minutes=15)).dt.tz_localize("America/Chicago")
-    frame = pd.DataFrame({"series_id": "VIXCLS", "date": dates, "value": table["close"], "available_at": published})
-    frame.assign(unit="index points", source="CBOE").to_parquet(tmp_path / "vix.macro.parquet")
-    screened = screen_macro(verify_macro(tmp_path / "vix.macro.parquet").rows, UNIVERSE)
-    assert len(screened.rejected) == 0
-    series = merge_macro(screened.series.iloc[:0], screened.series)
-    known = daily_frame(series, *_trade_dates("2015-08-24", "2015-08-28"), {"VIXCLS": 5})
-    closes = frame.set_index("date")["value"]
-    assert (
-        known["value"].tolist() == closes.reindex(pd.DatetimeIndex(known["date"]) - pd.offsets.BusinessDay()).tolist()
-    )

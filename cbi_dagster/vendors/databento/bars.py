@@ -14,8 +14,8 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from cbi_dagster.config.universe import Universe
-from cbi_dagster.market.sessions import is_weekend, trade_dates, utc_instants
-from cbi_dagster.vendors.databento.delivery import BAR_NS, MAPPING_COLUMNS, PRICES
+from cbi_dagster.market.sessions import BAR_NS, is_weekend, trade_dates, utc_instants, weekdays
+from cbi_dagster.vendors.databento.delivery import MAPPING_COLUMNS, PRICES
 
 REASONS = (
     "undefined_price",
@@ -104,7 +104,7 @@ def _bar_dates(instants: np.ndarray, schema: str) -> np.ndarray:
     if schema != "ohlcv-1d":
         return trade_dates(instants)
     days = instants.astype("datetime64[D]")
-    sunday = (days.astype(np.int64) + 3) % 7 == 6
+    sunday = weekdays(days) == 6
     dates: np.ndarray = days + sunday.astype("timedelta64[D]")
     return dates
 

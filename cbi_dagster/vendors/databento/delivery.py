@@ -42,8 +42,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-BAR_NS = {"ohlcv-1m": 60_000_000_000, "ohlcv-1h": 3_600_000_000_000, "ohlcv-1d": 86_400_000_000_000}
-"""Length of a bar in nanoseconds, per supported schema."""
+from cbi_dagster.market.sessions import BAR_NS, DAY_NS
 
 BARS_COLUMNS = (
     "ts_event", "symbol", "instrument_id", "publisher_id", "open", "high", "low", "close", "volume", "source_row",
@@ -59,7 +58,6 @@ MAX_ZIP_MEMBERS = 100_000
 _RTYPES = {"ohlcv-1m": 0x21, "ohlcv-1h": 0x22, "ohlcv-1d": 0x23}
 _STYPES = ("continuous", "parent", "raw_symbol")
 _OHLCV_WORDS = 14  # a record states its own length in units of four bytes
-_DAY_NS = BAR_NS["ohlcv-1d"]
 _EARLIEST, _LATEST = dt.date(1970, 1, 1), dt.date(2200, 1, 1)  # nanoseconds count to 2262
 _LATEST_NS = pd.Timestamp(_LATEST).value
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -428,7 +426,7 @@ def _stated_mapping(path: Path, header: databento_dbn.Metadata) -> pd.DataFrame:
 
 
 def _bars(path: Path, records: np.ndarray, stamps: np.ndarray, mapping: pd.DataFrame) -> pd.DataFrame:
-    rows, codes, symbols = _symbols_of(records["instrument_id"].astype(np.int64), stamps // _DAY_NS, mapping)
+    rows, codes, symbols = _symbols_of(records["instrument_id"].astype(np.int64), stamps // DAY_NS, mapping)
     unmapped = np.ones(len(records), bool)
     unmapped[rows] = False
     if unmapped.any():

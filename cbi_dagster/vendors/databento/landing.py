@@ -26,7 +26,7 @@ from cbi_dagster.catalog.tables.market_data import OHLCV_1H, OHLCV_1M, OHLCV_UTC
 from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.bars import quarantine_rows
-from cbi_dagster.market.sessions import session_bounds, trade_dates, utc_instants
+from cbi_dagster.market.sessions import session_bounds, trade_dates, utc_instants, weekdays
 from cbi_dagster.vendors import macro
 from cbi_dagster.vendors.databento.bars import (
     classify_symbols,
@@ -399,7 +399,7 @@ class Landing:
     def _session_spans(self, roots: np.ndarray, dates: np.ndarray, schema: str) -> tuple[np.ndarray, np.ndarray]:
         """What must be landed for a session to be complete: its hours, or its UTC days for vendor day bars."""
         if schema == "ohlcv-1d":
-            monday = (dates.astype(np.int64) + 3) % 7 == 0
+            monday = weekdays(dates) == 0
             return (dates - monday.astype("timedelta64[D]")).astype("datetime64[ns]"), (dates + 1).astype(
                 "datetime64[ns]"
             )
