@@ -463,6 +463,8 @@ def features(names: tuple[str, ...]) -> None:
     Symbols that never have a feature do not count in its share of NULLs.
     """
     from cbi_dagster.catalog import ASSET_TABLES
+    from cbi_dagster.catalog.versions import formula_modules
+    from cbi_dagster.recipes import RECIPES
 
     known = [table for table in ASSET_TABLES if table.layer == "features"]
     tables = [_table_or_fail(name) for name in names] or known
@@ -471,7 +473,7 @@ def features(names: tuple[str, ...]) -> None:
     warehouse, _ = _open(Home.from_environment())
     for table in tables:
         console.print(f"\n{table.id}: {table.description}", highlight=False)
-        sources = [name.replace(".", "/") + ".py" for name in table.code if name.startswith("cbi_dagster.")]
+        sources = formula_modules(RECIPES[table.id].function)
         console.print(f"formulas in {', '.join(sources)}", highlight=False)
         console.print(f"reads {'; '.join(f'{read.source} ({read.history})' for read in table.reads)}", highlight=False)
         leaves = dict(table.leaves())

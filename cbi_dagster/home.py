@@ -86,13 +86,12 @@ def builder(warehouse_file: Path, landed_files: Path) -> Builder:
 
     Without Dagster, whose import takes longer than a plan.
     """
-    from cbi_dagster.catalog import ASSET_TABLES
-    from cbi_dagster.catalog.versions import code_version
     from cbi_dagster.config.universe import load_universe
+    from cbi_dagster.recipes import code_versions
     from cbi_dagster.vendors.databento.landing import Landing
     from cbi_dagster.warehouse.builder import Builder
     from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
     warehouse = DuckDBWarehouse(warehouse_file)
     landing = Landing(warehouse, landed_files, load_universe())
-    return Builder(warehouse, landing.read, {table.id: code_version(table) for table in ASSET_TABLES})
+    return Builder(warehouse, landing.read, code_versions())

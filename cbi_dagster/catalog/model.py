@@ -119,9 +119,7 @@ class Table:
     """The one declaration of a table.
 
     `columns` are the declared columns in storage order; `ingestion_ts` and `run_id` follow in every table.
-    `required` names the columns that are never NULL (the key always is). `version` changes when the meaning of the
-    content changes; together with the versions of the pure functions and configs behind it (`code`) it becomes the
-    asset's code version.
+    `required` names the columns that are never NULL (the key always is).
     """
 
     dataset: str
@@ -135,8 +133,6 @@ class Table:
     cluster: tuple[str, ...] = ()
     reads: tuple[Read, ...] = ()
     row_checks: tuple[RowCheck, ...] = ()
-    version: str = "1"
-    code: tuple[str, ...] = ()
     owners: tuple[str, ...] = ("team:features",)
     _index: dict[str, Column] = field(default_factory=dict, init=False, repr=False, compare=False, hash=False)
 

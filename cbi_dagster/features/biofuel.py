@@ -20,8 +20,6 @@ from cbi_dagster.market.decision import STALE_TRADE_DATES, prices_at_decision
 
 from .windows import Floats, Integers, Sessions
 
-VERSION = "1"
-
 SYMBOL = "ZL"
 FUTURES_UNITS = {
     "ZL": "USc/lb",

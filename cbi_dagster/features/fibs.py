@@ -28,8 +28,6 @@ from .windows import (
     to_price_resolution,
 )
 
-VERSION = "1"
-
 WINDOW_SESSIONS = 126
 WINDOW_AT_LEAST = 40
 THRESHOLD_TRUE_RANGES = 3.0

@@ -24,8 +24,6 @@ from . import technicals
 from .pivots import average_true_range
 from .windows import Floats, Sessions
 
-VERSION = "1"
-
 CURRENCIES = {"6A": "aud", "6B": "gbp", "6C": "cad", "6E": "eur", "6J": "jpy", "6L": "brl", "CNH": "cny"}
 """Roots of the currency futures and the currency of each. CNH, the offshore yuan, stands for CNY."""
 TARGET = "ZL"

@@ -46,7 +46,6 @@ from .windows import Booleans, Floats, Integers, nullable_booleans, nullable_int
 
 _Element = TypeVar("_Element", bound=np.generic)
 
-VERSION = "1"
 
 ATR_BARS = 14
 REVERSAL_ATR = 3.0

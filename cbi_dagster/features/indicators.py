@@ -24,8 +24,6 @@ import talib
 
 from .windows import Floats
 
-VERSION = "1"
-
 _NO_VARIATION = 1e-9
 """A standard deviation below this share of the mean is rounding noise: no correlation is taken with it."""
 

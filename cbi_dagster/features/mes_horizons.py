@@ -28,7 +28,6 @@ from .windows import Booleans, Floats, Integers, Sessions, to_price_resolution
 
 _Number = TypeVar("_Number", np.float64, np.int64)
 
-VERSION = "1"
 
 WARM_UP_MONTHS = {"1min": 1, "5min": 1, "15min": 1, "30min": 3, "1hr": 3, "4hr": 12}
 """Whole calendar months before the quarter of a bar from which its computation starts."""

@@ -26,8 +26,6 @@ from .windows import (
     to_price_resolution,
 )
 
-VERSION = "1"
-
 ATR_SESSIONS = 14
 CONFLUENCE_ATR = 0.25
 """Half-width of a confluence zone around the close, in ATRs of 14 sessions."""

@@ -16,8 +16,6 @@ from cbi_dagster.catalog.spans import span_limit
 from . import indicators
 from .windows import Floats, Integers, Sessions
 
-VERSION = "1"
-
 RETURN_SESSIONS = (1, 5, 21)
 AVERAGE_SESSIONS = (5, 10, 20, 50, 100, 200)
 RSI_SESSIONS = (7, 14, 21)

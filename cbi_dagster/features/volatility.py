@@ -13,8 +13,6 @@ from cbi_dagster.catalog.spans import span_limit
 
 from .windows import Floats, Sessions
 
-VERSION = "1"
-
 SESSIONS_PER_YEAR = 252
 RANK_SESSIONS = 252
 """Trailing sessions, D included, among which today's volatility is ranked."""

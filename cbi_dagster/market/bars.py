@@ -11,8 +11,6 @@ from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.decision import closes_at_decision
 from cbi_dagster.market.sessions import BAR_NS, HOUR_NS, session_bounds, utc_instants
 
-VERSION = "1"
-
 SESSION_COLUMNS = (
     "date", "root", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "volume",
     "open_interest", "vwap", "realized_vol_1h", "close_decision", "bar_source", "bar_count", "session_close_ts",

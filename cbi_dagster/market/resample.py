@@ -20,8 +20,6 @@ import pandas as pd
 
 from cbi_dagster.market.sessions import BAR_NS, MINUTE_NS, chicago_instants, utc_instants
 
-VERSION = "1"
-
 HORIZON_MINUTES = {"1min": 1, "5min": 5, "15min": 15, "30min": 30, "1hr": 60, "4hr": 240}
 """Length of each horizon's blocks; each is a multiple of the one before it, so bars are built from bars."""
 

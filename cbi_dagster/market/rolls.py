@@ -11,8 +11,6 @@ import pandas as pd
 
 from cbi_dagster.config.universe import Product, Universe
 
-VERSION = "1"
-
 MONTH_CODES = "FGHJKMNQUVXZ"
 _OUTRIGHT = re.compile(r"^(?P<root>[A-Z0-9]+?)(?P<month>[FGHJKMNQUVXZ])(?P<year>\d{1,2})$")
 _ADJUSTED = ("open", "high", "low", "close", "close_decision")

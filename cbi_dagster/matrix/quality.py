@@ -18,8 +18,6 @@ import pandas as pd
 
 from cbi_dagster.config.universe import Product, Universe
 
-VERSION = "1"
-
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Severity = Literal["blocking", "warning"]

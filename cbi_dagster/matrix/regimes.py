@@ -10,8 +10,6 @@ import pandas as pd
 
 from cbi_dagster.config.regimes import RegimeRegistry
 
-VERSION = "1"
-
 _NAMED = 5
 
 

@@ -14,7 +14,6 @@ from cbi_dagster.config.universe import Universe
 from cbi_dagster.matrix.quality import require_quality
 from cbi_dagster.matrix.regimes import RegimeCache
 
-VERSION = "1"
 FEATURE_VERSION = "1"
 
 #: Declared STRUCT fields that come from the row's regime, not from a family.

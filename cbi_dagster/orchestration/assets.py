@@ -16,9 +16,8 @@ import dagster as dg
 from dagster_pandas import create_dagster_pandas_dataframe_type
 
 from cbi_dagster.catalog import LANDING_SOURCES, MACRO_SOURCE, TABLES, Column, Table, Type
-from cbi_dagster.catalog.versions import code_version
 from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, partitions_of
-from cbi_dagster.recipes import RECIPES, Recipe
+from cbi_dagster.recipes import RECIPES, Recipe, code_versions
 
 IO_MANAGER_KEY = "warehouse"
 
@@ -59,7 +58,7 @@ def _asset(table: Table, recipe: Recipe, partitions: dg.TimeWindowPartitionsDefi
         group_name=table.layer,
         owners=list(table.owners),
         kinds={"pandas", "duckdb"},
-        code_version=code_version(table),
+        code_version=code_versions()[table.id].digest,
         partitions_def=partitions,
         freshness_policy=TRADING_WEEK if partitions else None,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,

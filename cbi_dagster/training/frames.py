@@ -11,8 +11,6 @@ from cbi_dagster.config.horizons import Horizon, Splits
 from cbi_dagster.training.labels import labels
 from cbi_dagster.training.splits import split_of
 
-VERSION = "1"
-
 
 class UnmatchedRowsError(ValueError):
     """Matrix rows have no counterpart in a table that has one row per session: labels or features would be lost."""

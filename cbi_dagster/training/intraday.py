@@ -18,8 +18,6 @@ from cbi_dagster.matrix.regimes import RegimeCache
 from cbi_dagster.training.frames import TrainingFrame
 from cbi_dagster.training.splits import split_of
 
-VERSION = "1"
-
 SESSION_END, GAP, NO_PRICE = "session_end", "gap", "no_price"
 """Why a bar has no label: it is the last of its session; the block after it has no bar; a price is not positive."""
 

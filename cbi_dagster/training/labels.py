@@ -7,8 +7,6 @@ import pandas as pd
 
 from cbi_dagster.config.horizons import Horizon
 
-VERSION = "1"
-
 
 def labels(continuous: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
     """Labels of one horizon for every session of `futures_continuous_1d`, sorted by symbol and date.

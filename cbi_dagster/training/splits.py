@@ -8,8 +8,6 @@ import pandas as pd
 
 from cbi_dagster.config.horizons import Splits
 
-VERSION = "1"
-
 
 def split_of(dates: pd.Series, target_dates: pd.Series, splits: Splits) -> npt.NDArray[np.object_]:
     """The split of each row: `train`, `val`, `test`, or `purged`.

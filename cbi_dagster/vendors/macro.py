@@ -38,8 +38,6 @@ from cbi_dagster.vendors.databento.delivery import (
     is_macro_file,
 )
 
-VERSION = "1"
-
 FILE_COLUMNS = ("series_id", "date", "value", "available_at", "unit", "source")
 SERIES_COLUMNS = (
     "series_id", "reference_date", "value", "available_at", "unit", "series_source", "trade_date_available",

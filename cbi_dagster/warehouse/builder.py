@@ -19,6 +19,7 @@ import pyarrow as pa
 from cbi_dagster.catalog import LANDING_SOURCES, TABLES, Read, Table
 from cbi_dagster.catalog.checks import validate
 from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.versions import CodeVersion
 from cbi_dagster.recipes import TableOutput
 from cbi_dagster.warehouse.contract import Accounts, Provenance, ReplaceResult, Warehouse, now_utc, to_arrow
 from cbi_dagster.warehouse.plan import (
@@ -64,13 +65,14 @@ class Written:
 class Builder:
     """Builds tables of one warehouse.
 
-    `read_landed(source id, intervals)` reads landed vendor data; `code_versions` maps table ids to their code version.
+    `read_landed(source id, intervals)` reads landed vendor data; `code` maps table ids to their present
+    code version.
     """
 
-    def __init__(self, warehouse: Warehouse, read_landed: ReadLanded, code_versions: Mapping[str, str]) -> None:
+    def __init__(self, warehouse: Warehouse, read_landed: ReadLanded, code: Mapping[str, CodeVersion]) -> None:
         self._warehouse = warehouse
         self._read_landed = read_landed
-        self._code_versions = code_versions
+        self._code = code
 
     @cached_property
     def warehouse(self) -> Warehouse:
@@ -81,15 +83,15 @@ class Builder:
     def plan(self, wanted: Collection[Table] | None = None) -> Plan:
         """Everything that is stale now, in all tables, or in those `wanted` given what the others hold now."""
         ledgers = self.warehouse.ledgers()
-        tables = [TABLES[name] for name in self._code_versions]
+        tables = [TABLES[name] for name in self._code]
         if wanted is not None:
             tables = [table for table in tables if table in wanted]
-        return make_plan(ledgers, self._code_versions, newest_trade_date(now_utc()), tables)
+        return make_plan(ledgers, self._code, newest_trade_date(now_utc()), tables, self._earlier_code)
 
     def begin(self, table: Table, asked: np.ndarray | None, run_id: str, *, only_stale: bool) -> Build:
         """Fix what is rebuilt of the partitions `asked` for (None: all), and read its inputs."""
         started_at = now_utc()
-        code_version = self._code_versions[table.id]
+        code = self._code[table.id]
         relevant = {table.id, *LANDING_SOURCES, *(read.source for read in table.reads)}
         with self.warehouse.snapshot():
             ledgers = self.warehouse.ledgers(relevant)
@@ -100,14 +102,18 @@ class Builder:
                 not_landed = len(asked) - len(wanted)
             reasons: dict[np.datetime64, str] = {}
             if only_stale:
-                reasons = stale_partitions(table, wanted, ledgers, code_version)
+                reasons = stale_partitions(table, wanted, ledgers, code, self._earlier_code)
                 wanted = np.array(sorted(reasons), "datetime64[D]")
             inputs = {read.source: self._read(table, read, wanted) for read in table.reads}
         prints = dict(zip(wanted, fingerprints(table, wanted, ledgers), strict=True))
         rows_in = sum(len(rows) for rows in inputs.values())
-        provenance = Provenance(run_id, code_version, prints, started_at, rows_in)
+        provenance = Provenance(run_id, code.digest, prints, started_at, rows_in)
         table_rows = int(ledgers[table.id].row_counts.sum()) if table.id in ledgers else 0
         return Build(table, wanted, not_landed, provenance, table_rows, inputs, reasons)
+
+    def _earlier_code(self, digest: str) -> Mapping[str, str] | None:
+        """The parts of an earlier code version, if an account of them was kept."""
+        return None
 
     def _read(self, table: Table, read: Read, partitions: np.ndarray) -> pd.DataFrame:
         """Rows of an input in the union of the windows of `partitions`."""

@@ -9,7 +9,8 @@ change really reaches depends on values.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from pandas.util import hash_array
 from cbi_dagster.catalog.model import FIRST_TRADE_DATE, Read, Table
 from cbi_dagster.catalog.partitioning import Interval, merged
 from cbi_dagster.catalog.registry import LANDING_SOURCES, partitioning_of
+from cbi_dagster.catalog.versions import CodeVersion
 from cbi_dagster.warehouse.hashing import DIGEST_BYTES
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
 
@@ -128,19 +130,27 @@ def _together(estimates: Sequence[int | None]) -> int | None:
     return sum(known) if len(known) == len(estimates) else None
 
 
+#: The parts of an earlier code version by its digest; None where no account of them was kept.
+EarlierCode = Callable[[str], Mapping[str, str] | None]
+
+
 def make_plan(
-    ledgers: Mapping[str, Ledger], code_versions: Mapping[str, str], newest: np.datetime64, tables: Iterable[Table]
+    ledgers: Mapping[str, Ledger],
+    code: Mapping[str, CodeVersion],
+    newest: np.datetime64,
+    tables: Iterable[Table],
+    earlier: EarlierCode,
 ) -> Plan:
     """The stale partitions of `tables` (inputs first), those that may become stale through them included.
 
-    `code_versions` maps table ids to their present code version; `newest` as in `expected_partitions`.
+    `code` maps table ids to the present version of their code; `newest` as in `expected_partitions`.
     """
     landed = landed_trade_dates(ledgers)
     stale: dict[str, np.ndarray] = {}
     plans = []
     for table in tables:
         expected = expected_partitions(table, landed, newest)
-        causes = _causes(table, expected, ledgers, code_versions[table.id])
+        causes = _causes(table, expected, ledgers, code[table.id], earlier)
         for read in table.reads:
             upstream = stale.get(read.source)
             if upstream is not None:
@@ -154,26 +164,26 @@ def make_plan(
             plans.append(TablePlan(table, stale[table.id], ranges))
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for item in plans:
-        digest.update(f"{item.table.id} {code_versions[item.table.id]}".encode() + item.partitions.tobytes())
+        digest.update(f"{item.table.id} {code[item.table.id].digest}".encode() + item.partitions.tobytes())
     for name in sorted(ledgers):
         digest.update(name.encode() + ledgers[name].sums[-1].tobytes())
     return Plan(tuple(plans), digest.hexdigest())
 
 
 def stale_partitions(
-    table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger], code_version: str
+    table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger], code: CodeVersion, earlier: EarlierCode
 ) -> dict[np.datetime64, str]:
     """Those of `partitions` that are stale now, with the reason.
 
     Looks at what the inputs hold now; that an input is itself stale is the caller's business.
     """
-    causes = _causes(table, partitions, ledgers, code_version)
+    causes = _causes(table, partitions, ledgers, code, earlier)
     return {partitions[i]: cause.text for i, cause in causes.items()}
 
 
 @dataclass(frozen=True)
 class _Cause:
-    """Why a partition is stale: `missing`, `code`, `inputs` (of `source`, changed in first..last) or `through`."""
+    """Why a partition is stale: `missing`, `code` (what of it), `inputs` (of `source`, in first..last) or `through`."""
 
     kind: str
     source: str = ""
@@ -185,7 +195,7 @@ class _Cause:
         if self.kind == "missing":
             return "missing"
         if self.kind == "code":
-            return f"code changed: {self.source}"
+            return self.source
         words = [self.source]
         if self.first is not None and self.last is not None:
             words.append(partitioning_of(self.source).range_label(self.first, self.last))
@@ -193,19 +203,39 @@ class _Cause:
 
 
 def _causes(
-    table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger], code_version: str
+    table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger], code: CodeVersion, earlier: EarlierCode
 ) -> dict[int, _Cause]:
     ledger = ledgers.get(table.id, NOTHING)
     at = ledger.at(partitions)
     causes = {int(i): _Cause("missing") for i in np.flatnonzero(at < 0)}
     known = np.flatnonzero(at >= 0)
-    same_code = ledger.code_versions[at[known]] == code_version
+    same_code = ledger.code_versions[at[known]] == code.digest
+    told: dict[str, _Cause] = {}
     for i in known[~same_code]:
-        causes[int(i)] = _Cause("code", f"{ledger.code_versions[at[i]]} → {code_version}")
+        digest = ledger.code_versions[at[i]]
+        if digest not in told:
+            told[digest] = _Cause("code", _change_of_code(code, earlier(digest)))
+        causes[int(i)] = told[digest]
     known = known[same_code]
     for i in known[ledger.fingerprints[at[known]] != fingerprints(table, partitions[known], ledgers)]:
         causes[int(i)] = _changed_input(table, partitions[i : i + 1], ledgers, ledger.verified_at[at[i]])
     return causes
+
+
+#: Changed parts of a table's code that a reason names.
+_PARTS_NAMED = 3
+
+
+def _change_of_code(code: CodeVersion, earlier: Mapping[str, str] | None) -> str:
+    """What of a table's code is not as it was, e.g. `setting changed: horizons.splits.train_to`."""
+    if earlier is None:
+        return "code changed: an earlier version of cbi, which kept no account of its code, built it"
+    parts = code.changes_since(earlier)
+    words = []
+    for kind, of_kind in itertools.groupby(parts[:_PARTS_NAMED], key=lambda part: part.partition(" ")[0]):
+        words.append(f"{kind} changed: {', '.join(part.partition(' ')[2] for part in of_kind)}")
+    more = len(parts) - _PARTS_NAMED
+    return "; ".join(words) + (f" and {more} more" if more > 0 else "")
 
 
 def _changed_input(

@@ -13,11 +13,11 @@ import pytest
 from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H
-from cbi_dagster.catalog.versions import code_version
+from cbi_dagster.catalog.versions import CodeVersion
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import Home
 from cbi_dagster.orchestration.runs import exact_plan
-from cbi_dagster.recipes import RECIPES
+from cbi_dagster.recipes import RECIPES, code_versions
 from cbi_dagster.vendors.databento.landing import Landing
 from cbi_dagster.vendors.simulate import SIMULATED_DATASET, write_dbn
 from cbi_dagster.warehouse.builder import Builder
@@ -124,8 +124,7 @@ def test_a_code_version_makes_its_own_table_stale_and_what_may_follow(half_year,
     shutil.copytree(half_year[0].path, world.path)
     table = "features.volatility_daily"
     landing = Landing(world.warehouse, world.path / "landing", load_universe())
-    versions = {item.id: code_version(item) for item in ASSET_TABLES}
-    builder = Builder(world.warehouse, landing.read, versions | {table: "next"})
+    builder = Builder(world.warehouse, landing.read, {**code_versions(), table: CodeVersion("next", {})})
     plan = {item.table.id: item for item in builder.plan().tables}
     assert plan[table].ranges[0].reason.startswith("code changed: ")
     assert plan[table].ranges[0].certain

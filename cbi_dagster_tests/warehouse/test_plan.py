@@ -11,6 +11,7 @@ import pytest
 
 from cbi_dagster.catalog import INCEPTION, TABLES, Daily, Monthly, Read, Table
 from cbi_dagster.catalog.columns import pick
+from cbi_dagster.catalog.versions import CodeVersion
 from cbi_dagster.warehouse.ledger import Ledger
 from cbi_dagster.warehouse.plan import (
     Plan,
@@ -40,7 +41,15 @@ WEEK = _table("plan_week", Read(BARS.id, back=5))
 EVER = _table("plan_ever", Read(BARS.id, back=INCEPTION))
 LABELS = _table("plan_labels", Read(WEEK.id), Read(BARS.id, forward=3), months=True)
 CHAIN = (BARS, WEEK, EVER, LABELS)
-VERSIONS = {table.id: "1" for table in CHAIN}
+VERSION_1 = CodeVersion("1", {"setting horizons.splits.train_to": "a", "code features.week.mean": "b"})
+VERSION_2 = CodeVersion(
+    "2",
+    {"setting horizons.splits.train_to": "c", "code features.week.mean": "d"}
+    | {f"code features.week.{name}": "e" for name in ("total", "trailing")},
+)
+EARLIER = {"1": VERSION_1.parts}
+CODE = (VERSION_1, EARLIER.get)
+VERSIONS = dict.fromkeys((table.id for table in CHAIN), VERSION_1)
 
 
 @pytest.fixture(autouse=True)
@@ -72,8 +81,8 @@ def built(contents: dict[np.datetime64, str] | None = None) -> dict[str, Ledger]
     return ledgers
 
 
-def plan(ledgers: dict[str, Ledger], versions: dict[str, str] | None = None) -> Plan:
-    return make_plan(ledgers, versions or VERSIONS, NEWEST, CHAIN)
+def plan(ledgers: dict[str, Ledger], versions: dict[str, CodeVersion] | None = None) -> Plan:
+    return make_plan(ledgers, versions or VERSIONS, NEWEST, CHAIN, EARLIER.get)
 
 
 def changed(ledgers: dict[str, Ledger], source: str, day: np.datetime64, content: str = "corrected") -> None:
@@ -108,7 +117,7 @@ def test_a_change_reaches_exactly_the_declared_windows_and_says_which_day_did_it
 def test_a_label_that_looks_into_the_next_month_is_stale_with_it():
     ledgers = built()
     changed(ledgers, BARS.id, np.datetime64("2024-02-05"))
-    causes = stale_partitions(LABELS, ledgers[LABELS.id].keys, ledgers, "1")
+    causes = stale_partitions(LABELS, ledgers[LABELS.id].keys, ledgers, *CODE)
     # 2024-01-31 reads three trade dates ahead, up to 2024-02-05.
     assert {str(key): reason for key, reason in causes.items()} == {
         "2024-01-01": "features.plan_bars 2024-02-05 changed",
@@ -116,7 +125,7 @@ def test_a_label_that_looks_into_the_next_month_is_stale_with_it():
     }
     ledgers = built()
     changed(ledgers, BARS.id, np.datetime64("2024-02-06"))
-    assert [str(key) for key in stale_partitions(LABELS, ledgers[LABELS.id].keys, ledgers, "1")] == ["2024-02-01"]
+    assert [str(key) for key in stale_partitions(LABELS, ledgers[LABELS.id].keys, ledgers, *CODE)] == ["2024-02-01"]
 
 
 def test_content_that_comes_out_equal_makes_nothing_stale():
@@ -129,12 +138,14 @@ def test_contents_that_change_places_are_a_change():
     one, other = DAY, np.datetime64("2024-01-18")
     before, after = built(), built({one: f"bars {other}", other: f"bars {one}"})
     assert (fingerprints(EVER, DAYS[-1:], before) == fingerprints(EVER, DAYS[-1:], after)).all()  # BARS is the same
-    assert stale_partitions(BARS, np.array([one, other]), before | {LANDED: after[LANDED]}, "1").keys() == {one, other}
+    assert stale_partitions(
+        BARS, np.array([one, other]), before | {LANDED: after[LANDED]}, VERSION_1, EARLIER.get
+    ).keys() == {one, other}
     swapped = before[BARS.id].hashes.copy()
     at = before[BARS.id].at(np.array([one, other]))
     swapped[at] = swapped[at[::-1]]
     ledgers = before | {BARS.id: replace(before[BARS.id], hashes=swapped)}
-    assert stale_partitions(EVER, DAYS[-1:], ledgers, "1"), "the window's sum forgets which day held what"
+    assert stale_partitions(EVER, DAYS[-1:], ledgers, *CODE), "the window's sum forgets which day held what"
 
 
 def test_an_empty_input_partition_and_none_at_all_are_different_facts():
@@ -154,11 +165,18 @@ def test_equal_inputs_have_different_fingerprints_in_different_tables_and_places
 
 
 def test_a_new_code_version_makes_every_partition_of_its_table_stale_for_certain_and_says_which():
-    stale = {item.table.name: item for item in plan(built(), VERSIONS | {WEEK.id: "2"}).tables}
+    stale = {item.table.name: item for item in plan(built(), VERSIONS | {WEEK.id: VERSION_2}).tables}
     assert set(stale) == {"plan_week", "plan_labels"}
     (week,) = stale["plan_week"].ranges
-    assert (week.partitions, week.reason, week.certain) == (len(DAYS), "code changed: 1 → 2", True)
+    said = "setting changed: horizons.splits.train_to; code changed: features.week.mean, features.week.total and 1 more"
+    assert (week.partitions, week.reason, week.certain) == (len(DAYS), said, True)
     assert not any(part.certain for part in stale["plan_labels"].ranges)
+
+
+def test_code_of_which_no_account_was_kept_is_said_to_have_changed():
+    ledgers = built()
+    reasons = set(stale_partitions(WEEK, ledgers[WEEK.id].keys, ledgers, VERSION_2, {}.get).values())
+    assert reasons == {"code changed: an earlier version of cbi, which kept no account of its code, built it"}
 
 
 def test_landed_dates_without_content_are_missing():

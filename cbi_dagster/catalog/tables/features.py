@@ -17,9 +17,7 @@ BIOFUEL_BACK_TRADE_DATES, MACRO_STALE_TRADE_DATES = 38, 5
 CROSS_BACK_TRADE_DATES = 115
 
 
-def _family(
-    name: str, description: str, columns: str, modules: tuple[str, ...], back: int | Inception, prices: str = ""
-) -> Table:
+def _family(name: str, description: str, columns: str, back: int | Inception, prices: str = "") -> Table:
     """A feature family over the continuous series, one row per symbol and trade date.
 
     `prices`: the columns that it reads of a long history (empty: all).
@@ -34,7 +32,6 @@ def _family(
         layer="features",
         cluster=("symbol",),
         reads=(Read(FUTURES_CONTINUOUS_1D.id, back=back, columns=tuple(prices.split())),),
-        code=(*(f"cbi_dagster.features.{module}" for module in modules), "universe"),
     )
 
 
@@ -43,7 +40,6 @@ VOLATILITY_DAILY = _family(
     "Realized volatilities of the adjusted series and where today's stands in its own past.",
     "realized_vol_1h realized_vol_5d realized_vol_10d realized_vol_21d realized_vol_63d parkinson_vol_21d "
     "vol_percentile k_vol",
-    ("volatility",),
     back=311,
 )
 PIVOT_MATH_DAILY = _family(
@@ -57,7 +53,6 @@ PIVOT_MATH_DAILY = _family(
     "monthly_pivot_distance_signed pivot_confluence_count pivot_confluence_count_fixed pivot_zone_strength "
     "pivot_confluence_3_or_higher price_rejected_R1_twice price_bouncing_off_S1 price_stuck_between_R1_S1_for_3_days "
     "weekly_pivot_flip",
-    ("pivots",),
     back=44,
 )
 FIB_LEVELS_DAILY = _family(
@@ -67,14 +62,12 @@ FIB_LEVELS_DAILY = _family(
     "swing_low_price swing_high_price retrace_236 retrace_382 retrace_50 retrace_618 retrace_786 ext_100 ext_1236 "
     "ext_1382 ext_1618 ext_200 ext_2618 current_price swing_position_pct price_near_618_retrace price_near_1618_ext "
     "price_near_any_major",
-    ("fibs",),
     back=162,
 )
 TECHNICALS_DAILY = _family(
     "technicals_daily",
     "Technical indicators of every market on adjusted prices, quoted in the price of the row's contract.",
     names(TECHNICALS),
-    ("technicals", "indicators"),
     back=INCEPTION,
     prices="date symbol volume adj_factor adj_high adj_low adj_close",
 )
@@ -82,7 +75,6 @@ FX_DAILY = _family(
     "fx_daily",
     "Technicals of the currency markets in dollars per unit of the currency, known at their close.",
     names(FX),
-    ("fx", "technicals", "indicators"),
     back=INCEPTION,
     prices="date symbol low high close close_decision adj_factor adj_low adj_high adj_close adj_close_decision",
 )
@@ -90,7 +82,6 @@ FX_CROSS_DAILY = _family(
     "fx_cross_daily",
     "The currencies together, and with ZL, as they stood at ZL's decision time (13:20 Chicago).",
     names(FX_CROSS),
-    ("fx", "technicals"),
     back=CROSS_BACK_TRADE_DATES,
 )
 
@@ -108,7 +99,6 @@ BIOFUEL_DAILY = Table(
         Read(FUTURES_CONTINUOUS_1D.id, back=BIOFUEL_BACK_TRADE_DATES),
         Read(MACRO_SERIES.id, back=BIOFUEL_BACK_TRADE_DATES + MACRO_STALE_TRADE_DATES),
     ),
-    code=("cbi_dagster.features.biofuel", "cbi_dagster.vendors.macro", "biofuel", "universe"),
 )
 
 MATRIX_STRUCTS = (
@@ -188,5 +178,4 @@ DAILY_ML_MATRIX = Table(
         Read(REGIME_CALENDAR.id),
         Read(REGIME_WEIGHTS.id),
     ),
-    code=("cbi_dagster.matrix.structs", "cbi_dagster.matrix.quality", "universe"),
 )

@@ -65,7 +65,6 @@ OHLCV_1D = Table(
     cluster=("symbol",),
     reads=(Read(OHLCV_1M.id), Read(OHLCV_1H.id), Read(OHLCV_UTC_1D.id)),
     row_checks=_OHLC,
-    code=("cbi_dagster.market.bars", "universe"),
     owners=("team:market-data",),
 )
 
@@ -92,6 +91,5 @@ FUTURES_CONTINUOUS_1D = Table(
     cluster=("symbol",),
     reads=(Read(OHLCV_1D.id, back=INCEPTION, columns=tuple(_SESSION_COLUMNS.split())),),
     row_checks=_OHLC,
-    code=("cbi_dagster.market.rolls", "universe"),
     owners=("team:market-data",),
 )

@@ -50,12 +50,6 @@ def _intraday(horizon: str, made_of: str, back: int, *bars: Read) -> Table:
         cluster=("symbol",),
         reads=(*bars, _sessions(back)),
         row_checks=(ordered("low", "open", "high"), ordered("low", "close", "high")),
-        code=(
-            "cbi_dagster.market.resample",
-            "cbi_dagster.features.mes_horizons",
-            "cbi_dagster.features.indicators",
-            "universe",
-        ),
     )
 
 
@@ -97,10 +91,7 @@ MES_HORIZONS_DAILY = Table(
     layer="features",
     cluster=("symbol",),
     reads=(Read(FUTURES_CONTINUOUS_1D.id, back=529, symbols=(MES,)),),
-    code=("cbi_dagster.features.mes_horizons", "universe"),
 )
-
-_ZONE_CODE = ("cbi_dagster.features.golden_zone", "cbi_dagster.features.indicators")
 
 GOLDEN_ZONE_1H = Table(
     dataset="features",
@@ -112,7 +103,6 @@ GOLDEN_ZONE_1H = Table(
     layer="features",
     cluster=("symbol",),
     reads=(_bars(MES_1HR, INCEPTION), _sessions(INCEPTION)),
-    code=("cbi_dagster.market.resample", *_ZONE_CODE),
 )
 GOLDEN_ZONE_DAILY = Table(
     dataset="features",
@@ -124,5 +114,4 @@ GOLDEN_ZONE_DAILY = Table(
     layer="features",
     cluster=("symbol",),
     reads=(Read(GOLDEN_ZONE_1H.id),),
-    code=("cbi_dagster.features.golden_zone",),
 )

@@ -18,6 +18,5 @@ MACRO_SERIES = Table(
     required=frozenset({"value", "unit", "series_source"}),
     cluster=("series_id",),
     reads=(Read("landing.macro"),),
-    code=("cbi_dagster.vendors.macro",),
     owners=("team:market-data",),
 )

@@ -15,7 +15,6 @@ REGIME_CALENDAR = Table(
     partitioning=Daily("date"),
     layer="regimes",
     required=frozenset({"regime", "is_fallback"}),
-    code=("cbi_dagster.matrix.regimes", "regimes"),
 )
 
 REGIME_WEIGHTS = Table(
@@ -27,5 +26,4 @@ REGIME_WEIGHTS = Table(
     partitioning=Unpartitioned(),
     layer="regimes",
     required=frozenset({"weight"}),
-    code=("cbi_dagster.matrix.regimes", "regimes"),
 )

@@ -63,7 +63,6 @@ def _daily_table(horizon: Horizon, resampled: Table | None = None) -> Table:
                 symbols=(horizon.symbol,),
             ),
         ),
-        code=("cbi_dagster.training.labels", "cbi_dagster.training.splits", "cbi_dagster.training.frames", "horizons"),
         owners=("team:models",),
     )
 
@@ -87,7 +86,6 @@ def _intraday_table(horizon: IntradayHorizon, bars: Table) -> Table:
         required=frozenset({"regime", "training_weight", f"target_{label}", "target_ts", "split", "as_of"}),
         cluster=("regime",),
         reads=(Read(bars.id), Read(REGIME_CALENDAR.id), Read(REGIME_WEIGHTS.id)),
-        code=("cbi_dagster.training.intraday", "cbi_dagster.training.splits", "horizons"),
         owners=("team:models",),
     )
 
