@@ -123,3 +123,36 @@ def test_nothing_landed_gives_no_sessions():
     built = session_bars({}, UNIVERSE)
     assert built.sessions.empty
     assert "date" in built.sessions
+
+
+def test_a_bar_that_ends_exactly_at_1320_counts_for_the_decision_close(landed):
+    minutes = [
+        ("2024-06-18 13:18", "MES.v.0", 2, 2, 100.0, 100.0, 100.0, 100.0, 1),
+        ("2024-06-18 13:19", "MES.v.0", 2, 2, 101.0, 101.0, 101.0, 101.0, 1),
+        ("2024-06-18 13:20", "MES.v.0", 2, 2, 102.0, 102.0, 102.0, 102.0, 1),
+    ]
+    assert session_bars({"ohlcv-1m": landed(minutes)}, UNIVERSE).sessions["close_decision"].tolist() == [101.0]
+
+
+def test_a_session_without_a_bar_that_ended_by_1320_has_no_decision_close(landed):
+    late = [("2024-06-18 13:20", "MES.v.0", 2, 2, 102.0, 102.0, 102.0, 102.0, 1)]
+    early = [("2024-06-18 13:19", "ES.v.0", 5, 5, 7.0, 7.0, 7.0, 7.0, 1)]
+    sessions = session_bars({"ohlcv-1m": landed([*early, *late])}, UNIVERSE).sessions.set_index("symbol")
+    assert sessions.loc["ES", "close_decision"] == 7.0
+    assert np.isnan(sessions.loc["MES", "close_decision"])
+
+
+def test_the_order_of_the_landed_bars_does_not_matter(landed):
+    bars = landed(
+        [
+            *ROLL_SESSION,
+            ("2024-06-18 17:00", "MES.v.0", 2, 2, 112.0, 113.0, 110.0, 110.5, 7),
+            ("2024-06-19 09:00", "MES.v.0", 2, 2, 110.5, 111.0, 105.0, 106.0, 9),
+            ("2024-06-17 17:00", "ES.v.0", 5, 5, 10.0, 12.0, 9.0, 11.0, 3),
+            ("2024-06-18 09:00", "ES.v.0", 5, 5, 11.0, 12.0, 10.5, 10.0, 4),
+        ]
+    )
+    in_order = session_bars({"ohlcv-1h": bars}, UNIVERSE).sessions
+    for shuffled in (bars[::-1], bars.sample(frac=1.0, random_state=3)):
+        found = session_bars({"ohlcv-1h": shuffled.reset_index(drop=True)}, UNIVERSE).sessions
+        pd.testing.assert_frame_equal(found, in_order, check_exact=True)
