@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: setup demo test proofs lint types generate ui clean
+.PHONY: setup demo test proofs mutants lint types generate ui clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -23,6 +23,13 @@ test: setup
 
 proofs: setup
 	$(BIN)/python -m pytest -n 2 -m slow $(PYTEST_ARGS)
+
+MUTANTS ?= 200
+SEED ?= 1
+# yattag comes as pure source only; all else as wheels.
+mutants: setup
+	$(BIN)/python -m pip install --quiet --only-binary :all: --no-binary cbi-dagster,yattag --constraint constraints.txt --editable '.[dev,mutation]'
+	$(BIN)/python mutation/mutants.py --mutants $(MUTANTS) --seed $(SEED)
 
 lint: setup
 	$(BIN)/ruff check .

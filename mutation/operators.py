@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import cosmic_ray.plugins
+from cosmic_ray.mutating import mutate_code
 from cosmic_ray.operators.operator import Example, Operator
 
 #: Methods that give back what they were called on in another order, number or form.
@@ -101,6 +102,10 @@ class RemoveStep(Operator):
 
 
 def register() -> None:
-    """Make the operators of this module known to Cosmic Ray under `cbi/`."""
+    """Make the operators of this module known to Cosmic Ray under `cbi/`; each makes of its examples what they say."""
     own = (RemoveStatement, RemoveKeywordArgument, RemoveStep)
+    for operator in own:
+        for example in operator.examples():
+            made = mutate_code(example.pre_mutation_code, operator(), 0)
+            assert made == example.post_mutation_code, f"{operator.__name__}: {example} became {made!r}"
     cosmic_ray.plugins.OPERATOR_PROVIDERS["cbi"] = {operator.__name__: operator for operator in own}
