@@ -34,7 +34,7 @@ _MONTHLY = [table for table in ASSET_TABLES if table.layer == "training"]
 
 def written_since(home: Path, moment: pd.Timestamp) -> int:
     """Partitions of all tables whose content was written after an instant."""
-    ledger = DuckDBWarehouse(home / "warehouse.duckdb").ledger([table.id for table in ASSET_TABLES])
+    ledger = DuckDBWarehouse(home / "warehouse.duckdb").ledger_rows([table.id for table in ASSET_TABLES])
     return int((ledger["written_at"] > moment).sum())
 
 
@@ -49,7 +49,7 @@ def seconds_of_slices(home: Path, day: np.datetime64) -> tuple[int, float]:
             if len(rows := warehouse.read(table, [span])):
                 slices.append((table, partition, span, rows))
     started = time.perf_counter()
-    with warehouse.kept_open():
+    with warehouse.shared_connection():
         for table, partition, span, rows in slices:
             for read in table.reads:
                 if source := TABLES.get(read.source):

@@ -188,7 +188,7 @@ def measure_here(scratch: Path, count: int) -> tuple[list[str], str]:
     cbi(fresh, "land", str(delivery), str(correction))
     cbi(fresh, "backfill")
     paths = [home / "warehouse.duckdb" for home in (refreshed, fresh)]
-    ledger = warehouse.ledger([table.id for table in ASSET_TABLES])
+    ledger = warehouse.ledger_rows([table.id for table in ASSET_TABLES])
     written = int((ledger["written_at"] > landed).sum())
     facts = f"cbi planned at most {planned:,} partitions, exactly {exact:,}, and wrote {written:,}."
     affected = rows_apart(before, paths[1], ASSET_TABLES) // 2

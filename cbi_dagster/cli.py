@@ -253,7 +253,7 @@ def refresh(selected: tuple[str, ...]) -> None:
     current = _builder(home)
     with contextlib.ExitStack() as open_warehouse:
         with _drift_told():
-            open_warehouse.enter_context(current.warehouse.kept_open())
+            open_warehouse.enter_context(current.warehouse.shared_connection())
             present = current.plan(wanted)
         if present.rows is None or present.rows > _SMALL_REFRESH_ROWS:
             open_warehouse.close()
@@ -393,7 +393,7 @@ def _print_status(home: Home, warehouse: DuckDBWarehouse) -> None:
     from cbi_dagster.catalog.tables import ops
     from cbi_dagster.warehouse.contract import to_frame
 
-    ledger = warehouse.ledger()
+    ledger = warehouse.ledger_rows()
     files = to_frame(ops.LANDED_FILES, warehouse.read(ops.LANDED_FILES))
     console.print(
         f"{home.path}: {len(files)} files landed" + (f" ({', '.join(files['dataset'].unique())})" if len(files) else "")

@@ -239,12 +239,12 @@ def test_a_table_that_no_asset_makes_cannot_be_selected(scene: Scene, command: s
 def test_a_broken_file_is_refused_by_name(scene: Scene, tmp_path: Path, content: bytes | None, said: str) -> None:
     file = zl_file(tmp_path / "[zl].ohlcv-1h.dbn.zst", dataset=SIMULATED_DATASET)
     file.write_bytes(file.read_bytes()[:-9] if content is None else content)
-    ledger = scene.warehouse.ledger()
+    ledger = scene.warehouse.ledger_rows()
     result = cbi(scene.path, "land", file)
     assert result.exit_code == 1
     assert f"{file}: {said}" in result.stderr
     assert result.stderr.endswith("; nothing was landed\n")
-    pd.testing.assert_frame_equal(scene.warehouse.ledger(), ledger)
+    pd.testing.assert_frame_equal(scene.warehouse.ledger_rows(), ledger)
 
 
 def test_several_broken_files_are_all_named(scene: Scene, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def partitions_of_run(table: Table, tags: dict[str, str], ledger: pd.DataFrame) 
 
 def stored_as_written(table: Table, warehouse: Warehouse, tags: dict[str, str]) -> dg.AssetCheckResult:
     """Whether the stored partitions of a run have the declared form and the content that the ledger recorded."""
-    ledger = warehouse.ledger({table.id})
+    ledger = warehouse.ledger_rows({table.id})
     partitions = partitions_of_run(table, tags, ledger)
     names = [column.name for column in table.columns]
     intervals = table.partitioning.covering(partitions)
@@ -80,7 +80,7 @@ def expected_sessions(universe: Universe, first: np.datetime64, last: np.datetim
 
 def matrix_quality(warehouse: Warehouse, tags: dict[str, str]) -> dg.AssetCheckResult:
     """The quality report of the matrix rows of a run, with the exchange calendar's sessions to compare with."""
-    partitions = partitions_of_run(DAILY_ML_MATRIX, tags, warehouse.ledger({DAILY_ML_MATRIX.id}))
+    partitions = partitions_of_run(DAILY_ML_MATRIX, tags, warehouse.ledger_rows({DAILY_ML_MATRIX.id}))
     intervals = DAILY_ML_MATRIX.partitioning.covering(partitions)
     flat = to_frame(DAILY_ML_MATRIX, warehouse.read(DAILY_ML_MATRIX, intervals))
     sessions = to_frame(FUTURES_CONTINUOUS_1D, warehouse.read(FUTURES_CONTINUOUS_1D, intervals))

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from cbi_dagster.catalog import TABLES, Table
 from cbi_dagster.orchestration.partitions import partitions_of
 from cbi_dagster.recipes import TableOutput
-from cbi_dagster.warehouse.builder import Build, Builder
+from cbi_dagster.warehouse.builder import Builder, PreparedBuild
 from cbi_dagster.warehouse.contract import ReplaceResult
 
 ONLY_STALE_TAG = "cbi/only_stale"
@@ -34,7 +34,7 @@ class WarehouseIOManager(dg.IOManager):
     def __init__(self, builder: Builder, on_write: OnWrite | None = None) -> None:
         self.builder = builder
         self._on_write = on_write
-        self._builds: dict[tuple[str, str], Build] = {}
+        self._builds: dict[tuple[str, str], PreparedBuild] = {}
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:
         metadata = context.definition_metadata
@@ -45,7 +45,7 @@ class WarehouseIOManager(dg.IOManager):
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | pa.Table | TableOutput) -> None:
         build = self._build(context, TABLES[".".join(context.asset_key.path)])
         written = self.builder.write(build, obj)
-        result, accounts = written.result, written.accounts
+        result, left_out = written.result, written.left_out
         del self._builds[context.run_id, build.table.id]
         metadata: dict[str, Any] = {
             "dagster/row_count": result.table_rows,
@@ -56,9 +56,9 @@ class WarehouseIOManager(dg.IOManager):
         }
         if build.not_landed:
             metadata["partitions_not_landed"] = build.not_landed
-        if accounts is not None:
-            metadata["rows_rejected"] = len(accounts.rejected)
-            metadata["rows_held_back"] = int(accounts.held_back["bar_rows"].sum())
+        if left_out is not None:
+            metadata["rows_rejected"] = len(left_out.rejected)
+            metadata["rows_held_back"] = int(left_out.held_back["bar_rows"].sum())
         context.log.info(
             f"{build.table.id}: {len(result.written)} partitions written ({result.rows_written} rows), "
             f"{len(result.unchanged)} unchanged, {build.not_landed} without landed data"
@@ -73,7 +73,7 @@ class WarehouseIOManager(dg.IOManager):
         if self._on_write is not None:
             self._on_write(build.table.id, metadata)
 
-    def _build(self, context: dg.InputContext | dg.OutputContext, table: Table) -> Build:
+    def _build(self, context: dg.InputContext | dg.OutputContext, table: Table) -> PreparedBuild:
         step = context.step_context
         identity = (step.run_id, table.id)
         if identity not in self._builds:
@@ -81,7 +81,7 @@ class WarehouseIOManager(dg.IOManager):
             if partitions_of(table) is not None:
                 keys = step.partition_key_range
                 asked = table.partitioning.keys_between(np.datetime64(keys.start, "D"), np.datetime64(keys.end, "D"))
-            self._builds[identity] = self.builder.begin(table, asked, step.run_id, only_stale=_only_stale(context))
+            self._builds[identity] = self.builder.prepare(table, asked, step.run_id, only_stale=_only_stale(context))
         return self._builds[identity]
 
 
@@ -113,7 +113,9 @@ def _only_stale(context: dg.InputContext | dg.OutputContext) -> bool:
     return context.step_context.dagster_run.tags.get(ONLY_STALE_TAG) == "true"
 
 
-def _log_written(context: dg.OutputContext, build: Build, result: ReplaceResult, metadata: dict[str, Any]) -> None:
+def _log_written(
+    context: dg.OutputContext, build: PreparedBuild, result: ReplaceResult, metadata: dict[str, Any]
+) -> None:
     """One materialization per partition that changed, with the reason: a range run would claim the whole range."""
     for label in result.written:
         facts = {"rebuilt_because": build.reasons[build.table.partitioning.parse(label)]}

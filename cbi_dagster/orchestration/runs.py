@@ -42,7 +42,7 @@ def landed_span(
 
     Trade dates whose partition does not exist yet (a Sunday evening's) wait. Raises NothingLandedError.
     """
-    landed = landed_trade_dates(warehouse.ledgers(LANDING_SOURCES))
+    landed = landed_trade_dates(warehouse.ledger_by_table(LANDING_SOURCES))
     dates = expected_partitions(FUTURES_CONTINUOUS_1D, landed, newest_trade_date(now_utc()))
     span = f"{dates[0]} … {dates[-1]}" if len(dates) else "nothing"
     if first is not None:
@@ -94,7 +94,7 @@ def exact_plan(home: Home, tables: Sequence[Table]) -> dict[str, list[str]]:
         copy = Path(scratch) / "warehouse.duckdb"
         DuckDBWarehouse(home.warehouse).copy_to(copy)
         exact = builder(copy, home.landing)
-        with exact.warehouse.kept_open():
+        with exact.warehouse.shared_connection():
             results = {item.id: exact.rebuild(item, RECIPES[item.id], "exact plan").written for item in tables}
     return {name: list(written) for name, written in results.items() if written}
 

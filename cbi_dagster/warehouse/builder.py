@@ -21,7 +21,7 @@ from cbi_dagster.catalog.checks import validate
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.versions import CodeVersion
 from cbi_dagster.recipes import TableOutput
-from cbi_dagster.warehouse.contract import Accounts, Provenance, ReplaceResult, Warehouse, now_utc, to_arrow
+from cbi_dagster.warehouse.contract import LeftOutRows, Provenance, ReplaceResult, Warehouse, now_utc, to_arrow
 from cbi_dagster.warehouse.plan import (
     Plan,
     expected_partitions,
@@ -37,8 +37,8 @@ ReadLanded = Callable[[str, list[tuple[np.datetime64, np.datetime64]]], pd.DataF
 
 
 @dataclass(frozen=True)
-class Build:
-    """What is rebuilt of a table, fixed when the build begins.
+class PreparedBuild:
+    """What is rebuilt of a table, fixed when it is prepared.
 
     `inputs` (by source id, in the order of the table's reads), their fingerprints and `table_rows`, the rows of the
     whole table, are of one moment. `reasons`: why each partition is rebuilt, where that was asked.
@@ -54,12 +54,12 @@ class Build:
 
 
 @dataclass(frozen=True)
-class Written:
+class WriteOutcome:
     """What a build put in its partitions: the `rows` of all of them, which of them changed, and what was left out."""
 
     rows: pa.Table
     result: ReplaceResult
-    accounts: Accounts | None
+    left_out: LeftOutRows | None
 
 
 class Builder:
@@ -82,19 +82,19 @@ class Builder:
 
     def plan(self, wanted: Collection[Table] | None = None) -> Plan:
         """Everything that is stale now, in all tables, or in those `wanted` given what the others hold now."""
-        ledgers = self.warehouse.ledgers()
+        ledgers = self.warehouse.ledger_by_table()
         tables = [TABLES[name] for name in self._code]
         if wanted is not None:
             tables = [table for table in tables if table in wanted]
         return make_plan(ledgers, self._code, newest_trade_date(now_utc()), tables, self._earlier_code)
 
-    def begin(self, table: Table, asked: np.ndarray | None, run_id: str, *, only_stale: bool) -> Build:
+    def prepare(self, table: Table, asked: np.ndarray | None, run_id: str, *, only_stale: bool) -> PreparedBuild:
         """Fix what is rebuilt of the partitions `asked` for (None: all), and read its inputs."""
         started_at = now_utc()
         code = self._code[table.id]
         relevant = {table.id, *LANDING_SOURCES, *(read.source for read in table.reads)}
         with self.warehouse.snapshot():
-            ledgers = self.warehouse.ledgers(relevant)
+            ledgers = self.warehouse.ledger_by_table(relevant)
             wanted = expected_partitions(table, landed_trade_dates(ledgers), newest_trade_date(now_utc()))
             not_landed = 0
             if asked is not None:
@@ -109,7 +109,7 @@ class Builder:
         rows_in = sum(len(rows) for rows in inputs.values())
         provenance = Provenance(run_id, code.digest, prints, started_at, rows_in)
         table_rows = int(ledgers[table.id].row_counts.sum()) if table.id in ledgers else 0
-        return Build(table, wanted, not_landed, provenance, table_rows, inputs, reasons)
+        return PreparedBuild(table, wanted, not_landed, provenance, table_rows, inputs, reasons)
 
     def _earlier_code(self, digest: str) -> Mapping[str, str] | None:
         """The parts of an earlier code version, if an account of them was kept."""
@@ -126,25 +126,29 @@ class Builder:
             return to_frame(source, empty.select(list(read.columns)) if read.columns else empty)
         return to_frame(source, self.warehouse.read(source, intervals, read.columns, read.symbols))
 
-    def write(self, build: Build, rows: pd.DataFrame | pa.Table | TableOutput) -> Written:
+    def write(self, build: PreparedBuild, rows: pd.DataFrame | pa.Table | TableOutput) -> WriteOutcome:
         """Check what a pure function returned and replace the build's partitions with the rows that belong to them."""
         table, partitions = build.table, build.partitions
-        accounts = None
+        left_out = None
         if isinstance(rows, TableOutput):
-            accounts = Accounts(_within(table, rows.rejected, partitions), _within(table, rows.held_back, partitions))
+            left_out = LeftOutRows(
+                _within(table, rows.rejected, partitions), _within(table, rows.held_back, partitions)
+            )
             rows = rows.rows
         if not len(partitions):
-            return Written(table.arrow_schema().empty_table(), ReplaceResult((), (), 0, build.table_rows), accounts)
+            return WriteOutcome(
+                table.arrow_schema().empty_table(), ReplaceResult((), (), 0, build.table_rows), left_out
+            )
         arrow = to_arrow(table, rows)
         own = np.isin(table.partitioning.keys_in(arrow), partitions)
         arrow = arrow if own.all() else arrow.filter(pa.array(own))
         validate(table, to_frame(table, arrow))
-        result = self.warehouse.replace(table, partitions, arrow, build.provenance, accounts)
-        return Written(arrow, result, accounts)
+        result = self.warehouse.replace(table, partitions, arrow, build.provenance, left_out)
+        return WriteOutcome(arrow, result, left_out)
 
     def rebuild(self, table: Table, function: Callable[..., Any], run_id: str) -> ReplaceResult:
         """Rebuild what is stale of a table, without Dagster."""
-        build = self.begin(table, None, run_id, only_stale=True)
+        build = self.prepare(table, None, run_id, only_stale=True)
         rows = function(*build.inputs.values()) if len(build.partitions) else table.arrow_schema().empty_table()
         return self.write(build, rows).result
 

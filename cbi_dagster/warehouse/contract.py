@@ -222,7 +222,7 @@ class ReplaceResult:
 
 
 @dataclass(frozen=True)
-class Accounts:
+class LeftOutRows:
     """Rows that did not become part of the slice, to be kept with it.
 
     `rejected`: one row per rejected input row (columns of `ops.quarantine` without `table_name`); `held_back`: counts
@@ -268,7 +268,7 @@ class Warehouse(abc.ABC):
         """Drop a table with its ledger rows; `ensure` makes it anew, and all of its partitions are missing."""
 
     @contextmanager
-    def kept_open(self) -> Iterator[object]:
+    def shared_connection(self) -> Iterator[object]:
         """A block whose operations may share a connection; engines with one user at a time let others wait for it."""
         yield None
 
@@ -297,7 +297,7 @@ class Warehouse(abc.ABC):
         partitions: np.ndarray,
         data: pd.DataFrame | pa.Table,
         provenance: Provenance,
-        accounts: Accounts | None = None,
+        left_out: LeftOutRows | None = None,
     ) -> ReplaceResult:
         """Make `data` the whole content of `partitions`, atomically, with its ledger rows.
 
@@ -314,11 +314,11 @@ class Warehouse(abc.ABC):
         """
 
     @abc.abstractmethod
-    def ledger(self, table_ids: Collection[str] | None = None) -> pd.DataFrame:
+    def ledger_rows(self, table_ids: Collection[str] | None = None) -> pd.DataFrame:
         """Rows of `ops.partition_ledger`, of the tables and landing sources named or of all."""
 
     @abc.abstractmethod
-    def ledgers(self, table_ids: Collection[str] | None = None) -> dict[str, Ledger]:
+    def ledger_by_table(self, table_ids: Collection[str] | None = None) -> dict[str, Ledger]:
         """The same per table, as far as a plan needs it; tables without content are absent."""
 
     @abc.abstractmethod
@@ -332,8 +332,8 @@ def now_utc() -> pd.Timestamp:
 
 
 __all__ = [
-    "Accounts", "ContractError", "DuplicateKeyError", "LandingFacts", "MissingColumnError",
-    "NotFiniteError", "NullInRequiredError", "OutsidePartitionError", "Provenance", "RegistryMovedError",
-    "ReplaceResult", "SchemaDriftError", "Slice", "UnknownColumnError", "Warehouse", "WrongTypeError",
-    "check_slice", "now_utc", "to_arrow", "to_frame",
+    "ContractError", "DuplicateKeyError", "LandingFacts", "LeftOutRows", "MissingColumnError", "NotFiniteError",
+    "NullInRequiredError", "OutsidePartitionError", "Provenance", "RegistryMovedError", "ReplaceResult",
+    "SchemaDriftError", "Slice", "UnknownColumnError", "Warehouse", "WrongTypeError", "check_slice", "now_utc",
+    "to_arrow", "to_frame",
 ]  # fmt: skip

@@ -28,8 +28,8 @@ from cbi_dagster.catalog.ddl import duckdb_table, duckdb_type
 from cbi_dagster.catalog.model import Table
 from cbi_dagster.catalog.tables.ops import HELD_BACK, INGESTION_RUNS, LANDED_FILES, PARTITION_LEDGER, QUARANTINE
 from cbi_dagster.warehouse.contract import (
-    Accounts,
     LandingFacts,
+    LeftOutRows,
     Provenance,
     RegistryMovedError,
     ReplaceResult,
@@ -86,7 +86,7 @@ class DuckDBWarehouse(Warehouse):
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection for one short operation; waits while another process has the file.
 
-        Inside `kept_open` it is the block's. Raises TimeoutError after two minutes, naming the file.
+        Inside `shared_connection` it is the block's. Raises TimeoutError after two minutes, naming the file.
         """
         if self._kept is not None:
             yield self._kept.connection
@@ -117,7 +117,7 @@ class DuckDBWarehouse(Warehouse):
     @contextlib.contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A transaction of all operations in the block; it commits on success and leaves nothing behind otherwise."""
-        with self.kept_open() as kept:
+        with self.shared_connection() as kept:
             kept.connection.begin()
             try:
                 try:
@@ -131,7 +131,7 @@ class DuckDBWarehouse(Warehouse):
                 raise
 
     @contextlib.contextmanager
-    def kept_open(self) -> Iterator[_Kept]:
+    def shared_connection(self) -> Iterator[_Kept]:
         """Operations of this thread inside the block share one connection; other processes wait until it ends.
 
         What has been read of the ledger is remembered until then: no other thread may write meanwhile.
@@ -183,7 +183,7 @@ class DuckDBWarehouse(Warehouse):
                 raise SchemaDriftError(drift)
 
     def drop(self, table: Table) -> None:
-        with self.kept_open() as kept, self.transaction() as connection:
+        with self.shared_connection() as kept, self.transaction() as connection:
             connection.execute(f'DROP TABLE IF EXISTS "{table.dataset}"."{table.name}"')
             connection.execute("DELETE FROM ops.partition_ledger WHERE table_name = ?", [table.id])
             kept.ledgers.pop(table.id, None)
@@ -242,7 +242,7 @@ class DuckDBWarehouse(Warehouse):
         partitions: np.ndarray,
         data: pd.DataFrame | pa.Table,
         provenance: Provenance,
-        accounts: Accounts | None = None,
+        left_out: LeftOutRows | None = None,
     ) -> ReplaceResult:
         rows = check_slice(table, partitions, data)
         labels = np.array(table.partitioning.labels(rows.partitions), dtype=object)
@@ -258,8 +258,8 @@ class DuckDBWarehouse(Warehouse):
             verified_at=np.full(len(labels), moment.to_datetime64()),
             verified_runs=np.full(len(labels), provenance.run_id, dtype=object),
         )
-        with self.kept_open() as kept, self.transaction() as connection:
-            known = self.ledgers({table.id}).get(table.id, NOTHING)
+        with self.shared_connection() as kept, self.transaction() as connection:
+            known = self.ledger_by_table({table.id}).get(table.id, NOTHING)
             at = known.at(rows.partitions)
             there = at >= 0
             same = there.copy()
@@ -282,9 +282,9 @@ class DuckDBWarehouse(Warehouse):
                 self.write_ledger(news.rows(table))
                 known = known.replaced(news)
                 kept.ledgers[table.id] = known
-            if accounts is not None:
-                _write_accounts(connection, table, rows.partitions, accounts)
-            _record_runs(connection, _run_row(rows, provenance, accounts, moment, changed))
+            if left_out is not None:
+                _write_left_out(connection, table, rows.partitions, left_out)
+            _record_runs(connection, _run_row(rows, provenance, left_out, moment, changed))
         return ReplaceResult(
             written=tuple(labels[changed]),
             unchanged=tuple(labels[same]),
@@ -326,12 +326,12 @@ class DuckDBWarehouse(Warehouse):
             )
         return coverages
 
-    def ledger(self, table_ids: Collection[str] | None = None) -> pd.DataFrame:
+    def ledger_rows(self, table_ids: Collection[str] | None = None) -> pd.DataFrame:
         rows = self._ledger_rows(table_ids)
         return to_frame(PARTITION_LEDGER, rows.sort_by([(name, "ascending") for name in PARTITION_LEDGER.key]))
 
-    def ledgers(self, table_ids: Collection[str] | None = None) -> dict[str, Ledger]:
-        with self.kept_open() as kept:
+    def ledger_by_table(self, table_ids: Collection[str] | None = None) -> dict[str, Ledger]:
+        with self.shared_connection() as kept:
             wanted = set(table_ids or ())
             if table_ids is None:
                 found = kept.connection.sql("SELECT DISTINCT table_name FROM ops.partition_ledger").fetchall()
@@ -356,7 +356,7 @@ class DuckDBWarehouse(Warehouse):
         Part of the caller's transaction, with the content that they speak of.
         """
         entries = to_arrow(PARTITION_LEDGER, rows)
-        with self.kept_open() as kept:
+        with self.shared_connection() as kept:
             kept.connection.register("ledger_entries", entries)
             kept.connection.execute(
                 "DELETE FROM ops.partition_ledger AS old USING ledger_entries AS new "
@@ -373,7 +373,7 @@ class DuckDBWarehouse(Warehouse):
 
 
 def _run_row(
-    rows: Slice, provenance: Provenance, accounts: Accounts | None, ended_at: pd.Timestamp, changed: np.ndarray
+    rows: Slice, provenance: Provenance, left_out: LeftOutRows | None, ended_at: pd.Timestamp, changed: np.ndarray
 ) -> pa.Table:
     """The row of `ops.ingestion_runs` of one write."""
     row = {
@@ -384,8 +384,8 @@ def _run_row(
         "ended_at": ended_at,
         "rows_in": provenance.rows_in,
         "rows_out": len(rows.data),
-        "rows_rejected": 0 if accounts is None else len(accounts.rejected),
-        "rows_held_back": 0 if accounts is None else int(accounts.held_back["bar_rows"].sum()),
+        "rows_rejected": 0 if left_out is None else len(left_out.rejected),
+        "rows_held_back": 0 if left_out is None else int(left_out.held_back["bar_rows"].sum()),
         "partitions_written": int(changed.sum()),
         "partitions_unchanged": int((~changed).sum()),
         "code_version": provenance.code_version,
@@ -426,11 +426,11 @@ def _spans(table: Table, partitions: np.ndarray) -> pa.Table:
     return pa.table({"first": pa.array(first), "last": pa.array(last)})
 
 
-def _write_accounts(
-    connection: duckdb.DuckDBPyConnection, table: Table, partitions: np.ndarray, accounts: Accounts
+def _write_left_out(
+    connection: duckdb.DuckDBPyConnection, table: Table, partitions: np.ndarray, left_out: LeftOutRows
 ) -> None:
     connection.register("replaced", _spans(table, partitions))
-    for account, rows in ((QUARANTINE, accounts.rejected), (HELD_BACK, accounts.held_back)):
+    for account, rows in ((QUARANTINE, left_out.rejected), (HELD_BACK, left_out.held_back)):
         connection.execute(
             f"DELETE FROM ops.{account.name} AS old USING replaced "
             "WHERE old.table_name = ? AND old.date BETWEEN replaced.first AND replaced.last",

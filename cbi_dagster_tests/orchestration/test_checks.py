@@ -77,7 +77,7 @@ def test_what_was_written_passes(world: World, item: Table) -> None:
     result = stored(world, item)
     assert result.passed, result.metadata
     assert said(result, "rows") == str(len(world.warehouse.read(item)))
-    assert said(result, "partitions") == str(len(world.warehouse.ledger({item.id})))
+    assert said(result, "partitions") == str(len(world.warehouse.ledger_rows({item.id})))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_in_a_run_a_failing_check_stops_what_is_built_on_the_table(world: World)
     defs = build_defs(io_manager=WarehouseIOManager(builder(home.warehouse, home.landing)))
     # The stored row is wrong, the ledger says it is current: a run over what is stale alone leaves it as it is.
     tamper = f"UPDATE {FUTURES_CONTINUOUS_1D.id} SET close = close + 1 WHERE {SESSIONS}"
-    ledger = world.warehouse.ledger({VOLATILITY_DAILY.id})
+    ledger = world.warehouse.ledger_rows({VOLATILITY_DAILY.id})
     with other_hands(world, tamper), dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance,
@@ -178,7 +178,7 @@ def test_in_a_run_a_failing_check_stops_what_is_built_on_the_table(world: World)
     assert not result.success
     started = {event.step_key for event in result.all_events if event.event_type_value == "STEP_START"}
     assert not any("volatility" in str(step) for step in started)
-    assert world.warehouse.ledger({VOLATILITY_DAILY.id}).equals(ledger)
+    assert world.warehouse.ledger_rows({VOLATILITY_DAILY.id}).equals(ledger)
 
 
 # -- the quality of the matrix ----------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ class Scene:
         return self.run(tables, daily)
 
     def ledger(self, item: Table) -> pd.DataFrame:
-        return self.warehouse.ledger({item.id}).set_index("partition_key")
+        return self.warehouse.ledger_rows({item.id}).set_index("partition_key")
 
     def dates(self, item: Table) -> set[str]:
         column = item.partitioning.column
@@ -130,14 +130,14 @@ def test_a_run_writes_what_the_builder_alone_writes(scene: Scene, template: Path
 
 
 def test_running_a_range_again_writes_nothing(scene: Scene) -> None:
-    before = scene.warehouse.ledger()
+    before = scene.warehouse.ledger_rows()
     result = scene.over(CHAIN, "2023-06-05", "2023-06-16")
     assert result.success
     for item in CHAIN:
         told = facts(result, item)
         assert (told["partitions_written"], told["partitions_unchanged"], told["rows_written"]) == (0, 10, 0)
         assert told["dagster/row_count"] == len(scene.warehouse.read(item))
-    pd.testing.assert_frame_equal(scene.warehouse.ledger(), before)
+    pd.testing.assert_frame_equal(scene.warehouse.ledger_rows(), before)
 
 
 def test_a_range_writes_its_own_partitions_alone_and_each_is_an_event(scene: Scene) -> None:
@@ -225,11 +225,11 @@ def test_only_stale_partitions_are_rebuilt_and_every_changed_one_says_why(scene:
 
 
 def test_a_run_over_what_is_not_stale_logs_nothing(scene: Scene) -> None:
-    before = scene.warehouse.ledger()
+    before = scene.warehouse.ledger_rows()
     result = scene.run(CHAIN, run_tags(CHAIN, TRADE_DATES, FIRST, LAST, only_stale=True))
     assert result.success
     assert [event for event in result.all_events if event.is_step_materialization] == []
-    pd.testing.assert_frame_equal(scene.warehouse.ledger(), before)
+    pd.testing.assert_frame_equal(scene.warehouse.ledger_rows(), before)
 
 
 # -- what goes wrong --------------------------------------------------------------------------------------------------
@@ -285,14 +285,14 @@ def test_a_failing_table_keeps_its_rows_and_its_ledger(
         executor=dg.in_process_executor,
     )
     rows: pa.Table = scene.warehouse.read(VOLATILITY_DAILY)
-    ledger = scene.warehouse.ledger()
+    ledger = scene.warehouse.ledger_rows()
     tags = run_tags([VOLATILITY_DAILY], TRADE_DATES, FIRST, LAST, only_stale=False)
     result = scene.run([VOLATILITY_DAILY], tags, defs)
     assert not result.success
     assert said in failure(result)
     assert scene.warehouse.read(VOLATILITY_DAILY) == rows
     assert len(rows) > 0
-    pd.testing.assert_frame_equal(scene.warehouse.ledger(), ledger)
+    pd.testing.assert_frame_equal(scene.warehouse.ledger_rows(), ledger)
 
     for _ in range(2):  # the daemon's sensor may tell of it as well
         record_failures(scene.warehouse, scene.instance, result.run_id)

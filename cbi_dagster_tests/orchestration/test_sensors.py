@@ -113,12 +113,12 @@ def test_arriving_files_are_landed_and_only_what_they_make_stale_is_run(scene, d
     assert scene.tick(scene.refresh).run_requests == []
     assert scene.tick(scene.landing, tick.cursor).run_requests == []
 
-    before = scene.warehouse.ledger()
+    before = scene.warehouse.ledger_rows()
     shutil.copy(last, scene.watched)
     tick = scene.tick(scene.landing, tick.cursor)
     (daily,) = tick.run_requests
     assert scene.launch(daily)
-    after = scene.warehouse.ledger({"features.daily_ml_matrix"})
+    after = scene.warehouse.ledger_rows({"features.daily_ml_matrix"})
     rewritten = after[after["written_at"] > before["written_at"].max()]["partition_key"]
     # The evening of 31 March had been held back until its session's close was covered.
     assert rewritten.min() >= "2023-03-31"

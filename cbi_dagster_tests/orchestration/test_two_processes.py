@@ -107,7 +107,7 @@ def test_a_killed_refresh_neither_blocks_the_sensors_nor_spoils_the_next_one(
     home: World, delivery: Path, tmp_path: Path
 ) -> None:
     refresh = started(home, "refresh", *SELECTED)
-    while refresh.poll() is None and not len(home.warehouse.ledger({OHLCV_1H.id})):
+    while refresh.poll() is None and not len(home.warehouse.ledger_rows({OHLCV_1H.id})):
         time.sleep(0.05)
     refresh.kill()
     refresh.communicate()

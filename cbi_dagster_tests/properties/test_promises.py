@@ -23,7 +23,7 @@ def stored(world: World, table: Table) -> dict[str, str]:
 
 def samples(world: World, table: Table) -> list[np.ndarray]:
     """Ranges of partitions to compute alone: single ones from start to end, and a few neighbours together."""
-    ledger = world.warehouse.ledger({table.id})
+    ledger = world.warehouse.ledger_rows({table.id})
     keys = np.array([table.partitioning.parse(label) for label in ledger["partition_key"]], "datetime64[D]")
     filled = keys[ledger["row_count"] > 0]
     singles = filled[np.unique(np.linspace(0, len(filled) - 1, 5).astype(int))] if len(filled) else filled

@@ -19,7 +19,7 @@ from cbi_dagster.home import builder
 from cbi_dagster.recipes import RECIPES, TableOutput
 from cbi_dagster.vendors.databento.landing import Landing, LandingReport
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
-from cbi_dagster.warehouse.builder import Build, Builder
+from cbi_dagster.warehouse.builder import Builder, PreparedBuild
 from cbi_dagster.warehouse.contract import check_slice, to_arrow
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster.warehouse.hashing import content_hashes
@@ -50,13 +50,13 @@ class World:
     def refresh(self) -> dict[str, list[str]]:
         """Rebuild what is stale; the partitions written, per table."""
         builder = self.builder
-        with builder.warehouse.kept_open():
+        with builder.warehouse.shared_connection():
             written = {table.id: builder.rebuild(table, RECIPES[table.id], "test").written for table in ASSET_TABLES}
         return {name: list(labels) for name, labels in written.items() if labels}
 
     def hashes(self) -> pd.Series:
         """Content hash of every partition of every table, by (table, partition)."""
-        ledger = self.warehouse.ledger()
+        ledger = self.warehouse.ledger_rows()
         return ledger.set_index(["table_name", "partition_key"])["content_hash"].sort_index()
 
     def rows(self, table: Table) -> pd.DataFrame:
@@ -79,15 +79,15 @@ def simulated(directory: Path, end: dt.date = END) -> Path:
     return directory
 
 
-def begin(world: World, table: Table, asked: np.ndarray | None) -> Build:
-    return world.builder.begin(table, asked, "test", only_stale=False)
+def prepare(world: World, table: Table, asked: np.ndarray | None) -> PreparedBuild:
+    return world.builder.prepare(table, asked, "test", only_stale=False)
 
 
 def computed(
     world: World, table: Table, asked: np.ndarray | None, function: Callable[..., Any] | None = None
 ) -> dict[str, str]:
     """Content hashes of the partitions `asked` for (None: all), computed from stored inputs and not written."""
-    build = begin(world, table, asked)
+    build = prepare(world, table, asked)
     rows = (function or RECIPES[table.id])(*build.inputs.values())
     arrow = to_arrow(table, rows.rows if isinstance(rows, TableOutput) else rows)
     arrow = arrow.filter(np.isin(table.partitioning.keys_in(arrow), build.partitions))

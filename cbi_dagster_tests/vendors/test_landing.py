@@ -416,7 +416,7 @@ def test_a_damaged_archive_is_not_believed_and_landing_the_file_again_mends_it(
     (archived,) = (path for path in (world.path / "landing").rglob("*") if path.is_file())
     damage(archived)
     with pytest.raises(DeliveryError, match="land it once more"):
-        world.builder.begin(OHLCV_1H, None, "test", only_stale=False)
+        world.builder.prepare(OHLCV_1H, None, "test", only_stale=False)
     assert world.land(file).files["outcome"].tolist() == ["already landed"]
     assert bars(world) == expected
     assert archived.read_bytes() == file.read_bytes()

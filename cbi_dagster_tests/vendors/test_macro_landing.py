@@ -50,7 +50,7 @@ class Door:
         return list(self.landing.read(MACRO_SOURCE, WEEK)["value"])
 
     def ledger(self) -> pd.Series:
-        rows = self.warehouse.ledger({MACRO_SOURCE})
+        rows = self.warehouse.ledger_rows({MACRO_SOURCE})
         return rows.set_index("partition_key")["row_count"]
 
     def everything(self) -> dict[str, pd.DataFrame]:
@@ -87,7 +87,7 @@ def test_the_ledger_is_the_same_whether_bars_or_series_come_first(door: Door, tm
     other.land("sugar.macro.csv", MONDAY, TUESDAY)
     assert other.ledger().empty
     other.land_bars()
-    hashes = [one.warehouse.ledger({MACRO_SOURCE})[["partition_key", "content_hash"]] for one in (door, other)]
+    hashes = [one.warehouse.ledger_rows({MACRO_SOURCE})[["partition_key", "content_hash"]] for one in (door, other)]
     pd.testing.assert_frame_equal(*hashes)
 
 
@@ -102,10 +102,10 @@ def test_landing_a_file_twice_changes_nothing(door: Door) -> None:
 def test_a_later_vintage_is_one_more_row(door: Door) -> None:
     door.land_bars()
     door.land("sugar.macro.csv", MONDAY, TUESDAY)
-    unchanged = door.warehouse.ledger({MACRO_SOURCE}).set_index("partition_key")["content_hash"]
+    unchanged = door.warehouse.ledger_rows({MACRO_SOURCE}).set_index("partition_key")["content_hash"]
     door.land("revision.macro.csv", MONDAY_REVISED)
     assert sorted(door.values()) == [20.1, 20.2, 20.3]
-    now = door.warehouse.ledger({MACRO_SOURCE}).set_index("partition_key")["content_hash"]
+    now = door.warehouse.ledger_rows({MACRO_SOURCE}).set_index("partition_key")["content_hash"]
     assert list(now.index[now != unchanged]) == ["2024-07-04"]
 
 

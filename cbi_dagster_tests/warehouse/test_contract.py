@@ -41,7 +41,7 @@ def test_a_slice_that_bigquery_would_reject_is_a_named_error_and_nothing_is_writ
         warehouse.replace(SAMPLE, DAYS, breakage(rows("2024-01-02", "2024-01-03")), provenance(DAYS))
     assert "features.sample" in str(caught.value)
     assert len(warehouse.read(SAMPLE)) == 0
-    assert warehouse.ledger({SAMPLE.id}).empty
+    assert warehouse.ledger_rows({SAMPLE.id}).empty
 
 
 def test_a_slice_is_sorted_by_partition_and_key(rows):
@@ -94,7 +94,7 @@ def facts(registered, *, days=("2024-01-02",), content="0" * 32, **columns):
 
 def stored(warehouse):
     """Files, quarantined rows and content of landed dates."""
-    ledger = warehouse.ledger({"landing.ohlcv_1h"})
+    ledger = warehouse.ledger_rows({"landing.ohlcv_1h"})
     counts = [len(warehouse.read(table)) for table in (ops.LANDED_FILES, ops.QUARANTINE)]
     return (*counts, dict(zip(ledger["partition_key"], ledger["content_hash"], strict=True)))
 

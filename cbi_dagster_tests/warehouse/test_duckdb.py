@@ -11,7 +11,7 @@ import pytest
 
 from cbi_dagster.catalog import TABLES, Monthly
 from cbi_dagster.catalog.tables import ops
-from cbi_dagster.warehouse.contract import Accounts, Provenance, SchemaDriftError, now_utc, to_frame
+from cbi_dagster.warehouse.contract import LeftOutRows, Provenance, SchemaDriftError, now_utc, to_frame
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
 from .conftest import SAMPLE
@@ -30,26 +30,26 @@ def test_an_empty_slice_clears_its_partitions_and_keeps_them_known(warehouse, pr
     warehouse.replace(SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), provenance(DAYS))
     result = warehouse.replace(SAMPLE, DAYS, rows("2024-01-02"), provenance(DAYS))
     assert result.written == ("2024-01-03",)
-    assert warehouse.ledger({SAMPLE.id})["row_count"].tolist() == [2, 0]
+    assert warehouse.ledger_rows({SAMPLE.id})["row_count"].tolist() == [2, 0]
 
 
 def test_writing_the_same_data_twice_changes_nothing(warehouse, provenance, rows):
     first = warehouse.replace(SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), provenance(DAYS))
-    before = warehouse.read(SAMPLE), warehouse.ledger({SAMPLE.id})
+    before = warehouse.read(SAMPLE), warehouse.ledger_rows({SAMPLE.id})
     shuffled = rows("2024-01-02", "2024-01-03").sample(frac=1, random_state=1)
     second = warehouse.replace(SAMPLE, DAYS, shuffled, provenance(DAYS, run="run-2"))
     assert (len(first.written), second.written, second.unchanged) == (2, (), ("2024-01-02", "2024-01-03"))
     assert warehouse.read(SAMPLE).equals(before[0])
-    pd.testing.assert_frame_equal(warehouse.ledger({SAMPLE.id}), before[1])
+    pd.testing.assert_frame_equal(warehouse.ledger_rows({SAMPLE.id}), before[1])
 
 
 def test_recomputing_to_equal_content_advances_only_the_verification(warehouse, provenance, rows):
     warehouse.replace(SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), provenance(DAYS))
-    before = warehouse.ledger({SAMPLE.id})
+    before = warehouse.ledger_rows({SAMPLE.id})
     warehouse.replace(
         SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), provenance(DAYS, run="run-2", code="2", prints="b")
     )
-    after = warehouse.ledger({SAMPLE.id})
+    after = warehouse.ledger_rows({SAMPLE.id})
     content = ["content_hash", "row_count", "written_at", "written_run"]
     pd.testing.assert_frame_equal(before[content], after[content])
     assert after["code_version"].tolist() == ["2", "2"]
@@ -58,17 +58,17 @@ def test_recomputing_to_equal_content_advances_only_the_verification(warehouse, 
 
 
 def test_rejected_rows_are_replaced_with_their_partition(warehouse, provenance, rows):
-    def accounts(dates):
+    def left_out(dates):
         rejected = pd.DataFrame({"date": pd.to_datetime(dates), "source_row": range(len(dates))}).assign(
             file_hash="h", source_file="f", symbol="ZL", reason="roll_boundary", detail=""
         )
         rejected["ts_event"] = pd.to_datetime(dates, utc=True)
         held = pd.DataFrame(columns=["date", "symbol", "vendor_schema", "reason", "bar_rows"])
-        return Accounts(rejected, held)
+        return LeftOutRows(rejected, held)
 
     days = ["2024-01-02", "2024-01-03"]
-    warehouse.replace(SAMPLE, DAYS, rows(*days), provenance(DAYS), accounts(days))
-    warehouse.replace(SAMPLE, DAYS[:1], rows("2024-01-02"), provenance(DAYS[:1]), accounts([]))
+    warehouse.replace(SAMPLE, DAYS, rows(*days), provenance(DAYS), left_out(days))
+    warehouse.replace(SAMPLE, DAYS[:1], rows("2024-01-02"), provenance(DAYS[:1]), left_out([]))
     left = to_frame(ops.QUARANTINE, warehouse.read(ops.QUARANTINE))
     assert left["date"].dt.strftime("%Y-%m-%d").tolist() == ["2024-01-03"]
 
@@ -82,7 +82,7 @@ def test_rows_held_back_are_replaced_with_their_month(warehouse, provenance):
     def write(keys, dates):
         held = pd.DataFrame({"date": pd.to_datetime(dates), "symbol": "ZL", "reason": "not_matured", "bar_rows": 1})
         empty = table.arrow_schema().empty_table()
-        warehouse.replace(table, keys, empty, provenance(keys), Accounts(nothing, held.assign(vendor_schema="")))
+        warehouse.replace(table, keys, empty, provenance(keys), LeftOutRows(nothing, held.assign(vendor_schema="")))
 
     write(months, ["2024-01-02", "2024-01-31", "2024-02-01", "2024-02-29"])
     write(months[1:], ["2024-02-29"])
@@ -93,11 +93,11 @@ def test_rows_held_back_are_replaced_with_their_month(warehouse, provenance):
 def test_a_failure_inside_the_transaction_leaves_nothing(warehouse, provenance, rows):
     with pytest.raises(KeyError):
         warehouse.replace(SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), Provenance("r", "1", {}, now_utc(), 0))
-    bad = Accounts(pd.DataFrame({"date": pd.to_datetime(["2024-01-02"])}), pd.DataFrame())
+    bad = LeftOutRows(pd.DataFrame({"date": pd.to_datetime(["2024-01-02"])}), pd.DataFrame())
     with pytest.raises(ValueError, match=r"ops\.quarantine"):
         warehouse.replace(SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), provenance(DAYS), bad)
     assert len(warehouse.read(SAMPLE)) == 0
-    assert warehouse.ledger({SAMPLE.id}).empty
+    assert warehouse.ledger_rows({SAMPLE.id}).empty
 
 
 def test_new_nullable_columns_are_added_and_other_drift_is_refused(warehouse):
@@ -119,7 +119,7 @@ def test_new_nullable_columns_are_added_and_other_drift_is_refused(warehouse):
 def test_a_dropped_table_is_made_anew_and_its_partitions_are_missing(warehouse, provenance, rows):
     warehouse.replace(SAMPLE, DAYS, rows("2024-01-02", "2024-01-03"), provenance(DAYS))
     warehouse.drop(SAMPLE)
-    assert warehouse.ledger({SAMPLE.id}).empty
+    assert warehouse.ledger_rows({SAMPLE.id}).empty
     warehouse.ensure([SAMPLE])
     assert len(warehouse.read(SAMPLE)) == 0
 
@@ -154,7 +154,7 @@ def test_a_killed_writer_leaves_whole_partitions_that_agree_with_the_ledger(ware
         prices = to_frame(SAMPLE, warehouse.read(SAMPLE))["price"]
         assert len(prices) == 4
         assert prices.nunique() == 1
-        ledger = warehouse.ledger({SAMPLE.id})
+        ledger = warehouse.ledger_rows({SAMPLE.id})
         assert ledger["input_fingerprint"].tolist() == [f"run-{int(prices[0])}"] * 2
 
 

@@ -22,16 +22,16 @@ def told(ledger: Ledger) -> dict[str, list[object]]:
 
 def stored(warehouse: DuckDBWarehouse) -> dict[str, dict[str, list[object]]]:
     """What another user of the file reads."""
-    return {name: told(ledger) for name, ledger in DuckDBWarehouse(warehouse.path).ledgers().items()}
+    return {name: told(ledger) for name, ledger in DuckDBWarehouse(warehouse.path).ledger_by_table().items()}
 
 
 def kept(warehouse: DuckDBWarehouse) -> dict[str, dict[str, list[object]]]:
-    return {name: told(ledger) for name, ledger in warehouse.ledgers().items()}
+    return {name: told(ledger) for name, ledger in warehouse.ledger_by_table().items()}
 
 
 def test_what_is_remembered_of_the_ledger_follows_every_write(warehouse, provenance, rows):
-    with warehouse.kept_open():
-        assert warehouse.ledgers({SAMPLE.id}) == {}
+    with warehouse.shared_connection():
+        assert warehouse.ledger_by_table({SAMPLE.id}) == {}
         for dates, code, factor in (
             (["2024-01-03"], "1", 1.0),  # new
             (["2024-01-02", "2024-01-04"], "1", 1.0),  # on both sides of it
@@ -45,24 +45,24 @@ def test_what_is_remembered_of_the_ledger_follows_every_write(warehouse, provena
             )
             assert result.table_rows == sum(stored(warehouse)[SAMPLE.id]["row_counts"])
             assert kept(warehouse) == stored(warehouse)
-        (ledger,) = warehouse.ledgers({SAMPLE.id}).values()
+        (ledger,) = warehouse.ledger_by_table({SAMPLE.id}).values()
         assert ledger.keys.tolist() == DAYS.tolist()
         warehouse.drop(SAMPLE)
-        assert warehouse.ledgers({SAMPLE.id}) == {}
+        assert warehouse.ledger_by_table({SAMPLE.id}) == {}
 
 
 def test_a_transaction_that_fails_is_forgotten(warehouse, provenance, rows):
     warehouse.replace(SAMPLE, DAYS[:1], rows("2024-01-02"), provenance(DAYS[:1]))
     before = stored(warehouse)
-    with warehouse.kept_open():
-        (ledger,) = warehouse.ledgers().values()
+    with warehouse.shared_connection():
+        (ledger,) = warehouse.ledger_by_table().values()
 
         def fail() -> None:
             with warehouse.transaction():
                 warehouse.write_ledger(
                     ledger.replaced(Ledger(DAYS[1:2], *list(vars(ledger).values())[1:])).rows(SAMPLE)
                 )
-                assert len(warehouse.ledgers()[SAMPLE.id].keys) == 2
+                assert len(warehouse.ledger_by_table()[SAMPLE.id].keys) == 2
                 raise RuntimeError("power cut")
 
         with pytest.raises(RuntimeError, match="power cut"):

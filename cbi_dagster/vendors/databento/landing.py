@@ -330,7 +330,7 @@ class Landing:
         vintages = self._vintages([_EVER], files)
         arrived = [self._decode_series(row) for row in new_files.drop(index=bar_files.index).itertuples()]
         arrived_dates = np.concatenate([dates, *(_days(rows["trade_date_available"]) for rows in arrived)])
-        landed = self._warehouse.ledger(LANDING_SOURCES)["partition_key"].to_numpy().astype("datetime64[D]")
+        landed = self._warehouse.ledger_rows(LANDING_SOURCES)["partition_key"].to_numpy().astype("datetime64[D]")
         known = np.intersect1d(arrived_dates, np.concatenate([dates, landed]))
         entries.append(_landed_entries(MACRO_SOURCE, MACRO_SERIES, known, vintages, moment))
         return pd.concat(entries, ignore_index=True)
