@@ -17,18 +17,18 @@ import pyarrow.compute as pc
 from cbi_dagster.catalog import TABLES, Table
 from cbi_dagster.orchestration.partitions import partitions_of
 from cbi_dagster.recipes import TableOutput
-from cbi_dagster.warehouse.builder import Builder, PreparedBuild
+from cbi_dagster.warehouse.builder import Builder, PreparedBuild, WriteOutcome
 from cbi_dagster.warehouse.contract import ReplaceResult
 
 ONLY_STALE_TAG = "cbi/only_stale"
 
-OnWrite = Callable[[str, dict[str, Any]], None]
+OnWrite = Callable[[PreparedBuild, WriteOutcome], None]
 
 
 class WarehouseIOManager(dg.IOManager):
     """Loads the declared windows of a step's inputs and replaces the partitions it rebuilt.
 
-    `on_write(table id, facts)` is called after every table.
+    `on_write(build, outcome)` is called after every table.
     """
 
     def __init__(self, builder: Builder, on_write: OnWrite | None = None) -> None:
@@ -44,21 +44,21 @@ class WarehouseIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | pa.Table | TableOutput) -> None:
         build = self._build(context, TABLES[".".join(context.asset_key.path)])
-        written = self.builder.write(build, obj)
-        result, left_out = written.result, written.left_out
+        outcome = self.builder.write(build, obj)
+        result, left_out = outcome.result, outcome.left_out
         del self._builds[context.run_id, build.table.id]
         metadata: dict[str, Any] = {
             "dagster/row_count": result.table_rows,
             "partitions_written": len(result.written),
             "partitions_unchanged": len(result.unchanged),
             "rows_written": result.rows_written,
-            **_description(build.table, written.rows),
+            **_description(build.table, outcome.rows),
         }
         if build.not_landed:
             metadata["partitions_not_landed"] = build.not_landed
         if left_out is not None:
-            metadata["rows_rejected"] = len(left_out.rejected)
-            metadata["rows_held_back"] = int(left_out.held_back["bar_rows"].sum())
+            metadata["rows_rejected"] = left_out.rows_rejected
+            metadata["rows_held_back"] = left_out.rows_held_back
         context.log.info(
             f"{build.table.id}: {len(result.written)} partitions written ({result.rows_written} rows), "
             f"{len(result.unchanged)} unchanged, {build.not_landed} without landed data"
@@ -71,7 +71,7 @@ class WarehouseIOManager(dg.IOManager):
             partition = None if partitions_of(build.table) is None else step.partition_key_range.end
             step.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=partition)
         if self._on_write is not None:
-            self._on_write(build.table.id, metadata)
+            self._on_write(build, outcome)
 
     def _build(self, context: dg.InputContext | dg.OutputContext, table: Table) -> PreparedBuild:
         step = context.step_context

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -22,13 +19,12 @@ from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED, ass
 from cbi_dagster.orchestration.io_manager import WarehouseIOManager
 from cbi_dagster.orchestration.jobs import QUIET, claimed, end_orphans, next_run, record_failures, run_tags
 from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, partitions_of
-from cbi_dagster.recipes import RECIPES
-from cbi_dagster.warehouse.builder import Builder
+from cbi_dagster.warehouse.builder import Builder, PreparedBuild, WriteOutcome
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster.warehouse.plan import Plan, expected_partitions, landed_trade_dates, newest_trade_date
 
-OnTable = Callable[[str, dict[str, Any], float], None]
+#: Told of every finished table: what was asked for, what came of it, and the seconds since the one before.
+OnTable = Callable[[PreparedBuild, WriteOutcome, float], None]
 
 
 class NothingLandedError(RuntimeError):
@@ -61,8 +57,7 @@ def backfill(
     tables: Sequence[Table],
     first: np.datetime64,
     last: np.datetime64,
-    *,
-    on_table: OnTable = lambda name, facts, seconds: None,
+    on_table: OnTable,
 ) -> bool:
     """Materialize `tables` over the trade dates from `first` to `last` (both inclusive); False when a table failed.
 
@@ -85,27 +80,12 @@ class NeverCurrentError(RuntimeError):
     """Rebuilding what was stale left the same stale: a table's function does not settle."""
 
 
-def exact_plan(home: Home, tables: Sequence[Table]) -> dict[str, list[str]]:
-    """Partitions (Dagster keys) whose content a refresh of `tables` would change, per table id.
-
-    Rebuilds everything stale in a copy of the warehouse, which is thrown away.
-    """
-    with tempfile.TemporaryDirectory(dir=home.path) as scratch:
-        copy = Path(scratch) / "warehouse.duckdb"
-        DuckDBWarehouse(home.warehouse).copy_to(copy)
-        exact = builder(copy, home.landing)
-        with exact.warehouse.shared_connection():
-            results = {item.id: exact.rebuild(item, RECIPES[item.id], "exact plan").written for item in tables}
-    return {name: list(written) for name, written in results.items() if written}
-
-
 def refresh(
     home: Home,
     wanted: Sequence[Table],
     current: Builder,
     plan: Plan,
-    *,
-    on_table: OnTable = lambda name, facts, seconds: None,
+    on_table: OnTable,
 ) -> bool:
     """Rebuild what is stale of `wanted`, layer by layer, until nothing is; False when a table failed.
 
@@ -155,10 +135,10 @@ def _run(
 ) -> bool:
     clock = time.perf_counter()
 
-    def written(name: str, facts: dict[str, Any]) -> None:
+    def written(build: PreparedBuild, outcome: WriteOutcome) -> None:
         nonlocal clock
         now = time.perf_counter()
-        on_table(name, facts, now - clock)
+        on_table(build, outcome, now - clock)
         clock = now
 
     # Every write is validated; the asset checks, which read all of it again, belong to the UI's and the daemon's runs.

@@ -232,6 +232,14 @@ class LeftOutRows:
     rejected: pd.DataFrame
     held_back: pd.DataFrame
 
+    @property
+    def rows_rejected(self) -> int:
+        return len(self.rejected)
+
+    @property
+    def rows_held_back(self) -> int:
+        return int(self.held_back["bar_rows"].sum())
+
 
 @dataclass(frozen=True)
 class LandingFacts:

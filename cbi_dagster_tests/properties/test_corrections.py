@@ -16,8 +16,8 @@ from cbi_dagster.catalog.tables.market_data import OHLCV_1H
 from cbi_dagster.catalog.versions import CodeVersion
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import Home
-from cbi_dagster.orchestration.runs import exact_plan
 from cbi_dagster.recipes import RECIPES, code_versions
+from cbi_dagster.reports.plans import exact_plan
 from cbi_dagster.vendors.databento.landing import Landing
 from cbi_dagster.vendors.simulate import SIMULATED_DATASET, write_dbn
 from cbi_dagster.warehouse.builder import Builder

@@ -6,8 +6,6 @@ import datetime as dt
 import json
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from cbi_dagster import cli
 from cbi_dagster.catalog import ASSET_TABLES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H
+from cbi_dagster.cli.main import STALE
+from cbi_dagster.cli.main import cbi as group
 from cbi_dagster.home import Home
 from cbi_dagster.vendors.simulate import SIMULATED_DATASET, simulate_delivery, simulate_macro
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
@@ -48,7 +47,7 @@ class Scene:
 
 
 def cbi(home: Path, *arguments: str | Path) -> Result:
-    result = CliRunner(env={"CBI_HOME": str(home)}).invoke(cli.main, [str(argument) for argument in arguments])
+    result = CliRunner(env={"CBI_HOME": str(home)}).invoke(group, [str(argument) for argument in arguments])
     # A failure is told, never thrown: an exception other than the exit itself would be a traceback.
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
     return result
@@ -66,7 +65,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 # -- help -------------------------------------------------------------------------------------------------------------
 
 
-def commands(group: click.Group = cli.main, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def commands(group: click.Group = group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for name, command in group.commands.items():
         yield (*path, name)
         if isinstance(command, click.Group):
@@ -75,9 +74,9 @@ def commands(group: click.Group = cli.main, path: tuple[str, ...] = ()) -> Itera
 
 @pytest.mark.parametrize("path", list(commands()), ids=" ".join)
 def test_every_command_explains_itself_with_examples_that_it_understands(path: tuple[str, ...]) -> None:
-    result = CliRunner().invoke(cli.main, [*path, "--help"])
+    result = CliRunner().invoke(group, [*path, "--help"])
     assert result.exit_code == 0
-    command: click.Command = cli.main
+    command: click.Command = group
     for name in path:
         assert isinstance(command, click.Group)
         command = command.commands[name]
@@ -93,7 +92,7 @@ def test_every_command_explains_itself_with_examples_that_it_understands(path: t
 
 
 def test_the_list_of_commands_says_where_state_lives() -> None:
-    result = CliRunner().invoke(cli.main, ["--help"])
+    result = CliRunner().invoke(group, ["--help"])
     assert "CBI_HOME" in result.output
     assert {path[0] for path in commands()} <= set(result.output.split())
 
@@ -108,13 +107,13 @@ def test_landing_says_what_came_in_and_what_was_rejected(scene: Scene) -> None:
 
 
 def test_a_plan_names_every_table_before_anything_is_built_and_exits_with_3(scene: Scene) -> None:
-    assert scene.planned.exit_code == cli.STALE == 3
+    assert scene.planned.exit_code == STALE == 3
     assert [table.id for table in ASSET_TABLES if table.id not in scene.planned.output] == []
     assert "missing" in scene.planned.output
 
 
 def test_a_refresh_says_what_it_wrote_and_exits_with_3_then_with_0(scene: Scene) -> None:
-    assert scene.refreshed.exit_code == cli.STALE
+    assert scene.refreshed.exit_code == STALE
     assert re.search(r"features\.daily_ml_matrix .* 15 written, 0 unchanged", scene.refreshed.output)
     for command in ("refresh", "plan"):
         again = cbi(scene.path, command)
@@ -171,7 +170,7 @@ def test_a_correction_is_planned_with_its_reason_and_its_true_extent(scene: Scen
     assert "1 bars corrected" in landed.output
 
     planned = cbi(scene.path, "plan", "--json")
-    assert planned.exit_code == cli.STALE
+    assert planned.exit_code == STALE
     tables = {item["table"]: item for item in json.loads(planned.output)["upper_bound"]}
     (first,) = tables[OHLCV_1H.id]["ranges"]
     assert first == {
@@ -182,15 +181,15 @@ def test_a_correction_is_planned_with_its_reason_and_its_true_extent(scene: Scen
 
     both = ("--select", "databento_futures_ohlcv_1h", "--select", "databento_futures_ohlcv_1d")
     exact = cbi(scene.path, "plan", "--exact", "--json", *both)
-    assert exact.exit_code == cli.STALE
+    assert exact.exit_code == STALE
     sessions = "market_data.databento_futures_ohlcv_1d"
     assert json.loads(exact.output)["exact"] == {OHLCV_1H.id: [day], sessions: [day]}
 
     refreshed = cbi(scene.path, "refresh", *both)
-    assert refreshed.exit_code == cli.STALE
+    assert refreshed.exit_code == STALE
     assert re.search(r"ohlcv_1h .* 1 written, 0 unchanged", refreshed.output)
     assert cbi(scene.path, "plan", *both).exit_code == 0
-    assert cbi(scene.path, "plan").exit_code == cli.STALE, "the tables that were not selected are still stale"
+    assert cbi(scene.path, "plan").exit_code == STALE, "the tables that were not selected are still stale"
 
 
 # -- what cannot be done ----------------------------------------------------------------------------------------------
@@ -295,55 +294,3 @@ def test_before_anything_is_landed_a_backfill_says_how_to_begin(tmp_path: Path) 
     assert result.exit_code == 1
     assert "(landed: nothing); `cbi land PATH` takes vendor files" in result.stderr
     assert "0 files landed" in cbi(tmp_path, "status").output
-
-
-# -- as a process -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "start", [[sys.executable, "-m", "cbi_dagster.cli"], [str(Path(sys.executable).with_name("cbi"))]]
-)
-def test_the_command_runs_as_a_process_and_its_failures_show_no_traceback(scene: Scene, start: list[str]) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {"CBI_HOME": str(scene.path), "PATH": "/usr/bin:/bin"}
-        return subprocess.run([*start, *arguments], capture_output=True, text=True, env=environment, timeout=60)
-
-    if not Path(start[0]).exists():
-        pytest.skip("the package is not installed with its console script")
-    shown = run("show", "regime_calendar", "--date", DAY)
-    assert (shown.returncode, shown.stderr) == (0, "")
-    assert DAY in shown.stdout
-    refused = run("show", "qqq", "--date", DAY)
-    assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr == "cbi: no table 'qqq'; `cbi status` lists the tables\n"
-    assert run("show").returncode == 2
-    # The process leaves at once: all that it said has arrived, and its code is kept.
-    planned, plan = run("plan", "--json"), cbi(scene.path, "plan", "--json")
-    assert (planned.returncode, planned.stdout) == (plan.exit_code, plan.output)
-    bars = run("show", "mes_1min", "--date", LAST)
-    assert bars.stdout == cbi(scene.path, "show", "mes_1min", "--date", LAST).output
-    assert len(bars.stdout) > 100_000
-
-
-def test_a_plan_needs_no_dagster(scene: Scene) -> None:
-    code = (
-        "import sys\nfrom cbi_dagster import cli\n"
-        "try:\n    cli.main(['plan'])\nexcept SystemExit as end:\n    code = end.code\n"
-        "print(code in (0, 3), 'dagster' in sys.modules, 'pandas' in sys.modules)"
-    )
-    environment = {"CBI_HOME": str(scene.path), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60)
-    assert done.stdout.splitlines()[-1] == "True False True", done.stderr
-
-
-def test_a_process_waits_for_its_threads_and_runs_its_exit_handlers_before_it_leaves() -> None:
-    code = (
-        "import atexit, concurrent.futures, sys, threading, time\nfrom cbi_dagster import cli\n"
-        "concurrent.futures.ThreadPoolExecutor(1).submit(int)  # idle from now on\n"
-        "threading.Thread(target=lambda: (time.sleep(0.3), print('thread'))).start()\n"
-        "atexit.register(print, 'handler')\n"
-        "sys.argv = ['cbi', 'nosuch']\ncli.run()"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
-    assert (done.returncode, done.stdout.split()) == (2, ["thread", "handler"])
-    assert "No such command 'nosuch'" in done.stderr

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from cbi_dagster import cli
 from cbi_dagster.catalog import TABLES, Type
 from cbi_dagster.catalog.tables.features import VOLATILITY_DAILY
+from cbi_dagster.cli.main import cbi, console
 from cbi_dagster.home import Home
 from cbi_dagster.warehouse.contract import Provenance, now_utc
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
@@ -38,8 +38,8 @@ def home(tmp_path: Path) -> Home:
 
 def features(home: Home, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
     monkeypatch.setenv("CBI_HOME", str(home.path))
-    monkeypatch.setattr(cli.console, "width", 200)
-    return CliRunner().invoke(cli.main, ["features", *arguments])
+    monkeypatch.setattr(console, "width", 200)
+    return CliRunner().invoke(cbi, ["features", *arguments])
 
 
 def cells(output: str, feature: str) -> list[str]:

@@ -1,0 +1,5 @@
+"""`python -m cbi_dagster.cli`."""
+
+from cbi_dagster.cli import run
+
+run()

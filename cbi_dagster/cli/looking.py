@@ -1,0 +1,142 @@
+"""Commands that look at tables and change nothing: status, features, rows, exports."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.markup import escape
+from rich.table import Table as Grid
+
+from cbi_dagster.cli.main import Failure, cbi, console, examples, opened
+from cbi_dagster.cli.parameters import DATE, one_table, several_tables
+from cbi_dagster.home import Home
+
+if TYPE_CHECKING:
+    from cbi_dagster.catalog import Table
+    from cbi_dagster.warehouse.contract import Warehouse
+
+_SYMBOLS_NAMED = 3
+
+
+@cbi.command(epilog=examples("cbi status"))
+def status() -> None:
+    """Tables, partitions, rows, span, and what was rejected or held back."""
+    home = Home.from_environment()
+    print_status(home, opened(home)[0])
+
+
+def print_status(home: Home, warehouse: Warehouse) -> None:
+    """The state of all tables, then what failed, what was rejected and what was held back, if anything was."""
+    from cbi_dagster.reports import status as reports
+
+    found = reports.status(warehouse)
+    console.print(
+        f"{home.path}: {found.files} files landed" + (f" ({', '.join(found.datasets)})" if found.datasets else "")
+    )
+    grid = Grid("table", "partitions", "with rows", "rows", "first", "last", "last written (UTC)")
+    for item in found.tables:
+        counts = (f"{item.partitions:,}", f"{item.filled:,}", f"{item.rows:,}")
+        written_at = "-" if item.written_at is None else f"{item.written_at:%Y-%m-%d %H:%M}"
+        grid.add_row(item.table.id, *counts, item.first or "-", item.last or "-", written_at)
+    console.print(grid)
+    if len(found.failed):
+        grid = Grid("failed last", "at (UTC)", "because")
+        for run in found.failed.itertuples():
+            grid.add_row(str(run.source), f"{run.ended_at:%Y-%m-%d %H:%M}", escape(str(run.error_message)))
+        console.print(grid)
+    if len(found.rejected):
+        grid = Grid("rejected from", "because", "rows", "first", "last")
+        for case in found.rejected.itertuples():
+            span = (f"{case.first:%Y-%m-%d}", f"{case.last:%Y-%m-%d}")
+            grid.add_row(str(case.table_name), str(case.reason), f"{case.rows:,}", *span)
+        console.print(grid)
+    if len(found.held_back):
+        grid = Grid("held back from", "because", "rows", "trade dates", "first", "last")
+        for case in found.held_back.itertuples():
+            span = (f"{case.first:%Y-%m-%d}", f"{case.last:%Y-%m-%d}")
+            grid.add_row(str(case.table_name), str(case.reason), f"{case.rows:,}", f"{case.trade_dates:,}", *span)
+        console.print(grid)
+
+
+@cbi.command(epilog=examples("cbi features", "cbi features --table biofuel_daily"))
+@click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    callback=several_tables,
+    help="Only the features of these tables (repeatable; default: all).",
+)
+def features(tables: list[Table]) -> None:
+    """Every feature: unit, first date, share of NULLs and meaning; per table, where its formulas and inputs are.
+
+    Symbols that never have a feature do not count in its share of NULLs.
+    """
+    from cbi_dagster.reports import features as reports
+
+    known = reports.FEATURE_TABLES
+    if strangers := [table.id for table in tables if table not in known]:
+        raise Failure(f"{', '.join(strangers)} hold no features: choose from {', '.join(t.name for t in known)}")
+    warehouse, _ = opened(Home.from_environment())
+    for table in tables or known:
+        console.print(f"\n{table.id}: {table.description}", highlight=False)
+        console.print(f"formulas in {', '.join(reports.formula_files(table))}", highlight=False)
+        console.print(f"reads {'; '.join(f'{read.source} ({read.history})' for read in table.reads)}", highlight=False)
+        grid = Grid("feature", "unit", "first date", "NULL", "symbols", "meaning")
+        for feature in reports.features(warehouse, table):
+            grid.add_row(
+                feature.path,
+                feature.column.unit,
+                str(feature.first or "-"),
+                f"{feature.null_share:.1%}" if feature.first else "all",
+                ", ".join(feature.symbols) if len(feature.symbols) < _SYMBOLS_NAMED else f"{len(feature.symbols)}",
+                feature.column.description,
+            )
+        console.print(grid)
+
+
+@cbi.command(epilog=examples("cbi show daily_ml_matrix --date 2024-06-03 --symbol ZL"))
+@click.argument("table", metavar="TABLE", callback=one_table)
+@click.option("--date", "date", type=DATE, required=True, help="Trade date.")
+@click.option("--symbol", help="Only this symbol.")
+def show(table: Table, date: dt.datetime, symbol: str | None) -> None:
+    """Show the rows of one trade date, one column per line."""
+    from cbi_dagster.reports.rows import rows_of
+
+    warehouse, _ = opened(Home.from_environment())
+    rows = rows_of(warehouse, table, date.date(), symbol)
+    if rows.empty:
+        raise Failure(f"{table.id} has no row for {date:%Y-%m-%d}" + (f" and symbol {symbol}" if symbol else ""))
+    for _, row in rows.iterrows():
+        grid = Grid(table.id, "", show_lines=False)
+        for name, value in row.items():
+            grid.add_row(str(name), _cell(value))
+        console.print(grid)
+
+
+def _cell(value: Any) -> str:
+    import pandas as pd
+
+    if value is None or value is pd.NaT or value is pd.NA or value != value:
+        return "NULL"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, pd.Timestamp) and value.tz is None:
+        return f"{value:%Y-%m-%d}"
+    return str(value)
+
+
+@cbi.command(epilog=examples("cbi export zl_training_prod_allhistory_1m --out zl_1m.parquet"))
+@click.argument("table", metavar="TABLE", callback=one_table)
+@click.option(
+    "--out", "out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Parquet file to write."
+)
+def export(table: Table, out: Path) -> None:
+    """Write a whole table to a Parquet file."""
+    from cbi_dagster.reports import rows as reports
+
+    warehouse, _ = opened(Home.from_environment())
+    count = reports.export(warehouse, table, out)
+    console.print(f"{count:,} rows of {table.id} -> {out}")

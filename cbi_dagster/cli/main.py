@@ -1,0 +1,96 @@
+"""The group that all commands belong to, how a failure is told, and the exit codes.
+
+Exit codes: 0 done, 1 the work failed (the message says what and where), 2 the command was called wrongly, 3 `plan` or
+`refresh` found something stale.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from cbi_dagster.home import Home
+    from cbi_dagster.vendors.databento.landing import Landing
+    from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+
+#: Exit code of `plan` and `refresh` when something was stale.
+STALE = 3
+
+# A pipe has no width of its own: do not squeeze tables for it.
+console = Console(width=None if sys.stdout.isatty() else 160)
+
+
+class Failure(click.ClickException):
+    """A failure in the user's words, exit code 1."""
+
+    def show(self, file: Any = None) -> None:
+        Console(stderr=True).print(f"[red]cbi:[/red] {escape(self.message)}", highlight=False, soft_wrap=True)
+
+
+class _Commands(click.Group):
+    """Commands whose foreseen trouble is told in words: any other has the traceback that its finder needs."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:  # files, and locks that another program holds
+            if error.errno == errno.EPIPE:  # whoever read the output has had enough: click ends in silence
+                raise
+            raise Failure(str(error)) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if _speaks_for_itself(error):
+                raise Failure(str(error)) from error
+            raise
+
+
+def _speaks_for_itself(error: Exception) -> bool:
+    """Whether an error is one that any command may meet, and says what to do."""
+    from cbi_dagster.vendors.databento.delivery import DeliveryError
+    from cbi_dagster.warehouse.contract import SchemaDriftError
+
+    return isinstance(error, (DeliveryError, SchemaDriftError))
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="State lives under CBI_HOME (default ./.cbi).",
+)
+@click.version_option(package_name="cbi-dagster")
+def cbi() -> None:
+    """Point-in-time feature tables for futures, from vendor files to training data."""
+
+
+def examples(*lines: str) -> str:
+    """Help text that keeps its line breaks."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def opened(home: Home) -> tuple[DuckDBWarehouse, Landing]:
+    """The warehouse of a state directory, with all of its tables, and what has been landed in it."""
+    from cbi_dagster.catalog import TABLES
+    from cbi_dagster.config.universe import load_universe
+    from cbi_dagster.vendors.databento.landing import Landing
+    from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+
+    home.prepare()
+    warehouse = DuckDBWarehouse(home.warehouse)
+    warehouse.ensure(TABLES.values())
+    return warehouse, Landing(warehouse, home.landing, load_universe())
+
+
+def run() -> None:
+    """`cbi` as a process of its own."""
+    # It lives for seconds and imports hundreds of thousands of objects, which the collector would go through again and
+    # again: measured, it took a twelfth of a small refresh.
+    gc.set_threshold(50_000, 10, 10)
+    cbi()

@@ -1,0 +1,81 @@
+"""What a warehouse holds, what failed in it last, and which rows were left out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from cbi_dagster.catalog import ASSET_TABLES, Table
+from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.tables import ops
+from cbi_dagster.warehouse.contract import Warehouse
+
+
+@dataclass(frozen=True)
+class TableStatus:
+    """Partitions of a table that the ledger knows, how many of them are `filled` (have rows), and their rows.
+
+    `first` and `last` are the keys of the first and last filled partition, None without any, as is `written_at` (UTC).
+    """
+
+    table: Table
+    partitions: int
+    filled: int
+    rows: int
+    first: str | None
+    last: str | None
+    written_at: pd.Timestamp | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """`failed`: the source, `ended_at` (UTC) and `error_message` of every table or file whose last run failed.
+
+    `rejected` and `held_back`: `rows` by `table_name` and `reason`, with their `first` and `last` trade date; of what
+    was held back `trade_dates` too.
+    """
+
+    files: int
+    datasets: tuple[str, ...]
+    tables: tuple[TableStatus, ...]
+    failed: pd.DataFrame
+    rejected: pd.DataFrame
+    held_back: pd.DataFrame
+
+
+def status(warehouse: Warehouse) -> Status:
+    """The state of every table that the platform builds."""
+    ledger = warehouse.ledger_rows()
+    files = _rows(warehouse, ops.LANDED_FILES)
+    runs = _rows(warehouse, ops.INGESTION_RUNS).sort_values("ended_at", kind="stable")
+    last = runs.groupby("source").tail(1)
+    rejected = _rows(warehouse, ops.QUARANTINE).groupby(["table_name", "reason"], observed=True)["date"]
+    held_back = _rows(warehouse, ops.HELD_BACK).groupby(["table_name", "reason"], observed=True)
+    return Status(
+        files=len(files),
+        datasets=tuple(files["dataset"].unique()),
+        tables=tuple(_table_status(table, ledger[ledger["table_name"] == table.id]) for table in ASSET_TABLES),
+        failed=last.loc[last["run_status"] == "failed", ["source", "ended_at", "error_message"]],
+        rejected=rejected.agg(rows="size", first="min", last="max").reset_index(),
+        held_back=held_back.agg(
+            rows=("bar_rows", "sum"), trade_dates=("date", "nunique"), first=("date", "min"), last=("date", "max")
+        ).reset_index(),
+    )
+
+
+def _rows(warehouse: Warehouse, table: Table) -> pd.DataFrame:
+    return to_frame(table, warehouse.read(table))
+
+
+def _table_status(table: Table, ledger: pd.DataFrame) -> TableStatus:
+    filled = ledger.loc[ledger["row_count"] > 0, "partition_key"]
+    return TableStatus(
+        table=table,
+        partitions=len(ledger),
+        filled=len(filled),
+        rows=int(ledger["row_count"].sum()),
+        first=filled.min() if len(filled) else None,
+        last=filled.max() if len(filled) else None,
+        written_at=ledger["written_at"].max() if len(ledger) else None,
+    )
