@@ -8,7 +8,7 @@ replaced in eleven ways counts as often as a number. A mutant runs against the t
 named in `ALSO`), stopping at the first failure; one that takes several times as long as the tests do is killed.
 
 Not sampled, by kind: type annotations, code for type checkers or `__main__`, the wording of errors, `==` against `is`,
-and decorators that only remember results. Mutants that change nothing are told apart by reading, not left out.
+decorators that only remember results, and the arguments `strict=` and `copy=`, which change no result. Mutants that change nothing are told apart by reading, not left out.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ ALSO: dict[str, tuple[str, ...]] = {}
 
 _SAME = ("_Eq_Is", "_Is_Eq", "_NotEq_IsNot", "_IsNot_NotEq")
 _REMEMBERING = {"cache", "lru_cache", "cached_property"}
+_WITHOUT_RESULT = {"strict", "copy"}
 _Span = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -63,7 +64,7 @@ def command(module: Path) -> str:
 
 def meaningless(source: str) -> list[_Span]:
     """Where a mutation says nothing about behaviour: (line, column) of start and end, exclusive."""
-    nodes: list[ast.expr | ast.stmt] = []
+    nodes: list[ast.expr | ast.stmt | ast.keyword] = []
     decorators: list[ast.expr] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation:
@@ -74,6 +75,8 @@ def meaningless(source: str) -> list[_Span]:
         elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             nodes += [*node.exc.args, *(keyword.value for keyword in node.exc.keywords)]
         elif isinstance(node, ast.If) and {"TYPE_CHECKING", "__name__"} & _names(node.test):
+            nodes.append(node)
+        elif isinstance(node, ast.keyword) and node.arg in _WITHOUT_RESULT:
             nodes.append(node)
     # A decorator begins at its @, the expression after it.
     starts = [(n, (n.lineno, n.col_offset)) for n in nodes] + [(n, (n.lineno, n.col_offset - 1)) for n in decorators]
