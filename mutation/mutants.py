@@ -8,7 +8,8 @@ replaced in eleven ways counts as often as a number. A mutant runs against the t
 named in `ALSO`), stopping at the first failure; one that takes several times as long as the tests do is killed.
 
 Not sampled, by kind: type annotations, code for type checkers or `__main__`, the wording of errors, `==` against `is`,
-decorators that only remember results, and the arguments `strict=` and `copy=`, which change no result. Mutants that change nothing are told apart by reading, not left out.
+decorators that only remember results, and the arguments `strict=`, `copy=` and `frozen=`, which change no result. Other
+mutants that change nothing are told apart by reading, not left out.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ ALSO: dict[str, tuple[str, ...]] = {}
 
 _SAME = ("_Eq_Is", "_Is_Eq", "_NotEq_IsNot", "_IsNot_NotEq")
 _REMEMBERING = {"cache", "lru_cache", "cached_property"}
-_WITHOUT_RESULT = {"strict", "copy"}
+_WITHOUT_RESULT = {"strict", "copy", "frozen"}
 _Span = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -66,7 +67,8 @@ def meaningless(source: str) -> list[_Span]:
     """Where a mutation says nothing about behaviour: (line, column) of start and end, exclusive."""
     nodes: list[ast.expr | ast.stmt | ast.keyword] = []
     decorators: list[ast.expr] = []
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
         if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation:
             nodes.append(node.annotation)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -76,8 +78,7 @@ def meaningless(source: str) -> list[_Span]:
             nodes += [*node.exc.args, *(keyword.value for keyword in node.exc.keywords)]
         elif isinstance(node, ast.If) and {"TYPE_CHECKING", "__name__"} & _names(node.test):
             nodes.append(node)
-        elif isinstance(node, ast.keyword) and node.arg in _WITHOUT_RESULT:
-            nodes.append(node)
+    nodes += [node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg in _WITHOUT_RESULT]
     # A decorator begins at its @, the expression after it.
     starts = [(n, (n.lineno, n.col_offset)) for n in nodes] + [(n, (n.lineno, n.col_offset - 1)) for n in decorators]
     return [(start, (n.end_lineno or n.lineno, n.end_col_offset or 0)) for n, start in starts]
@@ -160,7 +161,8 @@ def run(database: WorkDB, chosen: Sequence[WorkItem], directory: Path) -> None:
         for done, future in enumerate(concurrent.futures.as_completed(waiting), start=1):
             item, result = waiting[future], future.result()
             database.set_result(item.job_id, result)
-            print(f"{done}/{len(chosen)} {result.test_outcome} {place(item.mutations[0])}", file=sys.stderr, flush=True)
+            told = place(item.mutations[0]) if result.is_killed else "\n".join(survivor(item, result))
+            print(f"{done}/{len(chosen)} {told}", file=sys.stderr, flush=True)
 
 
 def place(mutation: MutationSpec) -> str:
@@ -179,8 +181,12 @@ def report(database: WorkDB) -> Iterator[str]:
         yield f"| {room} | {len(inside)} | {killed} | {killed / max(len(inside), 1):.1%} |"
     for item, result in judged:
         if not result.is_killed:
-            yield f"\n{place(item.mutations[0])}"
-            yield from (line for line in (result.diff or "").splitlines() if line[:1] in "+-" and line[1:2] not in "+-")
+            yield from ("", *survivor(item, result))
+
+
+def survivor(item: WorkItem, result: WorkResult) -> list[str]:
+    changed = [line for line in (result.diff or "").splitlines() if line[:1] in "+-" and line[1:2] not in "+-"]
+    return [f"survived: {place(item.mutations[0])}", *changed]
 
 
 def main() -> None:

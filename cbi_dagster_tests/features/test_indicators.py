@@ -251,3 +251,13 @@ def test_no_rows_give_no_rows() -> None:
 def test_arguments_that_do_not_fit_are_named(call: Callable[[], Floats], match: str) -> None:
     with pytest.raises(InvalidSegmentsError, match=match):
         call()
+
+
+def test_a_pair_of_which_either_is_unknown_starts_the_correlation_anew() -> None:
+    first, second = walk(11, 120), walk(12, 120)
+    for spoilt in (0, 1):
+        pair = [first.copy(), second.copy()]
+        pair[spoilt][50] = np.nan
+        parts = [indicators.correlation(first[rows], second[rows], 30, WHOLE) for rows in (slice(50), slice(51, None))]
+        found = indicators.correlation(*pair, 30, WHOLE)
+        np.testing.assert_array_equal(found, np.concatenate([parts[0], [np.nan], parts[1]]))

@@ -170,3 +170,12 @@ def test_what_cannot_be_resampled_is_refused_by_name(market) -> None:
         resampled_bars({"ohlcv-1m": bars}, pd.concat([sessions, sessions.iloc[1:2]]))
     with pytest.raises(InvalidBarsError, match="several symbols"):
         resampled_bars({"ohlcv-1m": bars}, sessions.assign(symbol=np.where(np.arange(6) > 2, "ES", "MES")))
+
+
+def test_a_repeated_bar_is_refused_also_where_the_bars_are_in_order(market) -> None:
+    bars, sessions = market
+    day = bars.loc[bars["session_instrument_id"] == bars["instrument_id"], "date"].iloc[-1]
+    twice = pd.concat([bars, bars.iloc[-1:]])
+    assert twice["ts_event"].is_monotonic_increasing
+    with pytest.raises(InvalidBarsError, match=f"two bars of one start in the session {day:%Y-%m-%d}"):
+        resampled_bars({"ohlcv-1m": twice}, sessions)

@@ -159,3 +159,38 @@ def test_delivery_months_resolve_the_repeating_year_digit(contract, traded, mont
 def test_a_spread_is_no_outright():
     with pytest.raises(ValueError, match="ZLN4-ZLQ4"):
         delivery_month("ZLN4-ZLQ4", dt.date(2024, 1, 1))
+
+
+def test_outrights_fill_the_dates_that_the_preferred_series_lacks_and_no_others():
+    days = pd.bdate_range("2024-05-01", periods=4).strftime("%Y-%m-%d")
+    rows = [outright(d, "ZLN4", 90) for d in days]
+    rows += [(days[2], "ZL", None, 7, 60.0, 61.0, 9, None, None)]
+    front = continuous(sessions(rows), UNIVERSE)
+    # The first day has no session before it to choose an outright by.
+    assert front["date"].dt.strftime("%Y-%m-%d").tolist() == list(days[1:])
+    assert front["close"].tolist() == [50.0, 61.0, 50.0]
+
+
+def test_a_new_contract_that_opens_at_zero_leaves_no_ratio():
+    rows = [
+        ("2020-04-20", "CL", None, 1, 10, 11.0, 9, None, None),
+        ("2020-04-21", "CL", None, 2, 0.0, 11.0, 9, None, None),
+    ]
+    front = continuous(sessions(rows), UNIVERSE)
+    assert front["roll_method"].tolist() == [None, "undefined"]
+    assert front["adj_factor"].isna().tolist() == [False, True]
+    assert front["roll_gap"].tolist()[1] == -11.0
+
+
+def test_products_are_joined_into_series_of_their_own():
+    rows = [
+        (day, symbol, None, instrument + late, price + late, price + late, 9, None, None)
+        for late, day in enumerate(("2024-01-02", "2024-01-03"))
+        for symbol, instrument, price in (("ZS", 10, 1000.0), ("ZL", 1, 50.0))
+    ]
+    both = continuous(sessions(rows), UNIVERSE)
+    assert both["symbol"].tolist() == ["ZL", "ZL", "ZS", "ZS"]
+    assert both["adj_factor"].tolist() == [1.0, 50 / 51, 1.0, 1000 / 1001]
+    for symbol in ("ZL", "ZS"):
+        alone = continuous(sessions([row for row in rows if row[1] == symbol]), UNIVERSE)
+        pd.testing.assert_frame_equal(both[both["symbol"] == symbol].reset_index(drop=True), alone)

@@ -77,3 +77,16 @@ def test_weeks_begin_on_monday() -> None:
     iso = pd.DatetimeIndex(days).isocalendar()
     changes = (iso["week"].diff().fillna(0) != 0).to_numpy()
     assert (np.diff(week_numbers(trade_date_ordinals(days)), prepend=-1) == changes).all()
+
+
+def test_a_session_before_the_first_schedule_is_refused_by_name() -> None:
+    universe = load_universe()
+    first = np.datetime64(universe.eras("ZL")[0].first_trade_date, "D")
+    assert len(session_bounds("ZL", np.array([first]), universe)[0]) == 1
+    with pytest.raises(ValueError, match=f"schedule of ZL starts on {first}"):
+        session_bounds("ZL", np.array([first + 3, first - 1]), universe)
+
+
+def test_no_instants_have_no_dates() -> None:
+    assert len(trade_dates(np.empty(0, "datetime64[ns]"))) == 0
+    assert all(len(bounds) == 0 for bounds in session_bounds("ZL", np.empty(0, "datetime64[D]"), load_universe()))

@@ -62,12 +62,20 @@ def put(row: int, **values: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
     return change
 
 
+def put_out(flat: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    """The same without fibs_ext_200 in some rows."""
+    return flat.assign(fibs_ext_200=flat["fibs_ext_200"].mask(flat.index.isin(rows)))
+
+
 @pytest.mark.parametrize(
     ("rule", "change"),
     [
         ("the symbol is in universe.yaml", put(7, symbol="XX")),
         ("data_date is a weekday", put(7, data_date=pd.Timestamp("2019-06-01"))),
-        ("open, high, low and close are known", put(7, market_data_close=np.nan)),
+        *(
+            ("open, high, low and close are known", put(7, **{f"market_data_{price}": np.nan}))
+            for price in ("open", "high", "low", "close")
+        ),
         ("low <= open, close <= high", put(7, market_data_open=1e9)),
         ("low <= open, close <= high", put(7, market_data_close=0.01)),
         ("low <= open, close <= high", put(7, market_data_low=1e9)),
@@ -91,6 +99,18 @@ def test_a_row_that_breaks_a_rule_blocks(
     assert rules(report)[rule] == ("blocking", 1)
     with pytest.raises(QualityError, match="blocking"):
         raise_for_blocking(report)
+
+
+@pytest.mark.parametrize("values", [{"regime_weight": 1}, {"regime_weight": 1000}, {"market_data_volume": 0}])
+def test_the_bounds_of_a_rule_belong_to_it(
+    values: dict[str, object], flat: pd.DataFrame, continuous: pd.DataFrame
+) -> None:
+    assert check_quality(put(7, **values)(flat), continuous, UNIVERSE).findings == ()
+
+
+def test_a_bar_of_one_price_is_in_order(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    one = put(7, **{f"market_data_{name}": 30.0 for name in ("open", "high", "low", "close")})(flat)
+    assert "low <= open, close <= high" not in rules(check_quality(one, continuous, UNIVERSE))
 
 
 def test_only_products_that_may_go_negative_do(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
@@ -187,6 +207,19 @@ def test_an_unusual_return_warns_and_a_roll_gap_does_not(flat: pd.DataFrame, con
     assert check_quality(flat[few], shocked[few], UNIVERSE).findings == ()
 
 
+def test_a_return_is_unusual_beyond_eight_deviations_once_sixty_are_known(flat: pd.DataFrame) -> None:
+    rule = "returns lie within 8 MAD of the median"
+    days = pd.bdate_range("2019-01-01", periods=62)
+    # Returns of 1 % up and down: their median is about 0 and their median absolute deviation 1 %.
+    for last, count, warns in ((0.0799, 61, False), (0.0801, 61, True), (0.2, 60, False)):
+        returns = np.append(np.where(np.arange(count - 2) % 2, 0.01, -0.01), last)
+        close = 30.0 * np.cumprod(np.append(1.0, 1.0 + returns))
+        assert len(close) == count
+        prices = dict.fromkeys(("open", "high", "low", "close", "adj_close", "settle"), close)
+        plain = pd.DataFrame({"symbol": "ZL", "date": days[:count], **prices})
+        assert (rule in rules(check_quality(flat, plain, UNIVERSE))) is warns, (last, count)
+
+
 def test_settlements_more_than_five_ticks_outside_the_range_warn(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
     zl = int(np.flatnonzero(continuous["symbol"] == "ZL")[5])
     high, low = continuous.loc[zl, "high"], continuous.loc[zl, "low"]
@@ -203,6 +236,10 @@ def test_a_feature_that_never_changes_warns(flat: pd.DataFrame, continuous: pd.D
     assert rules(report) == {"features change over 252 or more rows": ("warning", 1)}
     assert report.findings[0].examples == ("ZL fibs_ext_200",)
     assert check_quality(stuck.assign(fibs_ext_200=np.nan), continuous, UNIVERSE).findings == ()
+    known = np.flatnonzero(flat["symbol"] == "ZL")
+    for count, warns in ((251, False), (252, True)):
+        report = check_quality(put_out(stuck, known[count:]), continuous, UNIVERSE)
+        assert (len(report.findings) == 1) is warns
 
 
 def test_null_rates_are_reported(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
