@@ -88,7 +88,7 @@ def quarantine_rows(rejected: pd.DataFrame) -> pd.DataFrame:
 def held_back_counts(held_back: pd.DataFrame) -> pd.DataFrame:
     """Held-back bars counted per trade date, symbol, vendor schema and reason, as rows for `ops.held_back`."""
     by = ["date", "symbol", "schema", "reason"]
-    counts = held_back.reindex(columns=by).astype({"symbol": object}).groupby(by, observed=True).size()
+    counts = held_back.reindex(columns=by).astype({"symbol": object}).groupby(by).size()
     return counts.reset_index(name="bar_rows").rename(columns={"schema": "vendor_schema"})
 
 

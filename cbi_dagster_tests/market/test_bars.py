@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from cbi_dagster.config.universe import load_universe
-from cbi_dagster.market.bars import session_bars
+from cbi_dagster.market.bars import held_back_counts, quarantine_rows, session_bars
 
 UNIVERSE = load_universe()
 
@@ -149,10 +149,45 @@ def test_the_order_of_the_landed_bars_does_not_matter(landed):
             ("2024-06-18 17:00", "MES.v.0", 2, 2, 112.0, 113.0, 110.0, 110.5, 7),
             ("2024-06-19 09:00", "MES.v.0", 2, 2, 110.5, 111.0, 105.0, 106.0, 9),
             ("2024-06-17 17:00", "ES.v.0", 5, 5, 10.0, 12.0, 9.0, 11.0, 3),
-            ("2024-06-18 09:00", "ES.v.0", 5, 5, 11.0, 12.0, 10.5, 10.0, 4),
+            ("2024-06-19 09:00", "ES.v.0", 5, 5, 11.0, 12.0, 10.5, 10.0, 4),
         ]
     )
     in_order = session_bars({"ohlcv-1h": bars}, UNIVERSE).sessions
+    assert in_order["symbol"].tolist() == ["ES", "ES", "MES", "MES"]
+    assert in_order["date"].dt.day.tolist() == [18, 19, 18, 19]
+    assert in_order["volume"].tolist() == [3, 4, 10, 16]
+    assert in_order["boundary_close"].tolist()[2] == 101.0
     for shuffled in (bars[::-1], bars.sample(frac=1.0, random_state=3)):
         found = session_bars({"ohlcv-1h": shuffled.reset_index(drop=True)}, UNIVERSE).sessions
         pd.testing.assert_frame_equal(found, in_order, check_exact=True)
+
+
+def test_a_session_says_what_its_product_and_its_exchange_say(landed):
+    rows = [("2024-06-18 09:00", "ZL.v.0", 8, 8, 1.0, 1.0, 1.0, 1.0, 1), *ROLL_SESSION]
+    sessions = session_bars({"ohlcv-1h": landed(rows)}, UNIVERSE).sessions.set_index("symbol")
+    # Grains settle early in the afternoon; MES closes at 16:00 Chicago.
+    closes = sessions["session_close_ts"].dt.tz_convert("America/Chicago").dt.strftime("%Y-%m-%d %H:%M")
+    assert closes.to_dict() == {"MES": "2024-06-18 16:00", "ZL": "2024-06-18 13:20"}
+    for symbol in ("MES", "ZL"):
+        product = UNIVERSE.product(symbol)
+        assert (sessions.loc[symbol, "exchange"], sessions.loc[symbol, "currency"]) == (product.venue, product.currency)
+    # Vendor bars know neither a settlement nor an open interest.
+    assert sessions[["settle", "open_interest"]].isna().all(axis=None)
+    assert sessions["open_interest"].dtype == sessions["boundary_instrument_id"].dtype == "Int64"
+
+
+def test_rejected_and_held_back_bars_are_told_row_by_row_and_counted(landed):
+    bars = landed(ROLL_SESSION)
+    told = quarantine_rows(session_bars({"ohlcv-1h": bars}, UNIVERSE).rejected)
+    assert told["source_row"].tolist() == [0, 1]
+    assert told["detail"].tolist()[1] == "open=100.5, high=120, low=80, close=101, volume=10"
+    assert told["reason"].tolist() == ["roll_boundary"] * 2
+    unknown = bars.assign(session_instrument_id=pd.array([pd.NA] * 5, dtype="Int64"))
+    unknown.loc[4, "session_covered"] = False
+    counts = held_back_counts(session_bars({"ohlcv-1h": unknown}, UNIVERSE).held_back)
+    assert counts.drop(columns="date").to_dict("records") == [
+        {"symbol": "MES.v.0", "vendor_schema": "ohlcv-1h", "reason": "contract_unknown", "bar_rows": 4},
+        {"symbol": "MES.v.0", "vendor_schema": "ohlcv-1h", "reason": "session_not_covered", "bar_rows": 1},
+    ]
+    nothing = session_bars({}, UNIVERSE)
+    assert len(quarantine_rows(nothing.rejected)) == len(held_back_counts(nothing.held_back)) == 0

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from cbi_dagster.catalog.spans import trade_dates_within
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.market.decision import (
-    STALE_TRADE_DATES,
     as_of,
     closes_at_decision,
     decision_instants,
@@ -52,7 +51,7 @@ def test_a_bar_counts_at_the_decision_time_if_it_has_ended_by_then() -> None:
 
 def test_a_price_is_that_of_the_date_or_the_close_before_unless_it_is_stale() -> None:
     sessions, closes, decided = np.array([100, 101]), np.array([1.0, 2.0]), np.array([10.0, 20.0])
-    stale = 101 + STALE_TRADE_DATES
+    stale = 101 + 5  # four holidays in a row are borne
 
     def price(day: int, *traded: bool) -> float:
         return prices_at_decision(

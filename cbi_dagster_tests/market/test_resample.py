@@ -166,6 +166,8 @@ def test_what_cannot_be_resampled_is_refused_by_name(market) -> None:
         resampled_bars({"ohlcv-1m": pd.concat([bars, bars.iloc[:1]])}, sessions)
     with pytest.raises(InvalidBarsError, match="session_covered"):
         resampled_bars({"ohlcv-1m": bars.drop(columns="session_covered")}, sessions)
+    with pytest.raises(InvalidBarsError, match="bar_source"):
+        resampled_bars({"ohlcv-1m": bars}, sessions.drop(columns="bar_source"))
     with pytest.raises(InvalidBarsError, match="2024-10-31 is listed twice"):
         resampled_bars({"ohlcv-1m": bars}, pd.concat([sessions, sessions.iloc[1:2]]))
     with pytest.raises(InvalidBarsError, match="several symbols"):
