@@ -35,7 +35,8 @@ from recording import cbi, markdown, versions
 from cbi_dagster.catalog import ASSET_TABLES, Table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H
-from cbi_dagster.vendors.simulate import SIMULATED_DATASET, simulate_delivery, write_dbn
+from cbi_dagster.vendors.databento.writing import write_dbn
+from cbi_dagster.vendors.simulate import SIMULATED_DATASET, simulate_delivery
 from cbi_dagster.warehouse.contract import now_utc
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 

@@ -88,10 +88,11 @@ def builder(warehouse_file: Path, landed_files: Path) -> Builder:
     """
     from cbi_dagster.config.universe import load_universe
     from cbi_dagster.recipes import code_versions
-    from cbi_dagster.vendors.databento.landing import Landing
+    from cbi_dagster.vendors.archive import Archive
+    from cbi_dagster.vendors.landing import Landing
     from cbi_dagster.warehouse.builder import Builder
     from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
     warehouse = DuckDBWarehouse(warehouse_file)
-    landing = Landing(warehouse, landed_files, load_universe())
+    landing = Landing(warehouse, Archive(landed_files), load_universe())
     return Builder(warehouse, landing.read, code_versions())

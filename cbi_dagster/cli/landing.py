@@ -13,7 +13,7 @@ from cbi_dagster.cli.main import Failure, cbi, console, examples, opened
 from cbi_dagster.home import Home
 
 if TYPE_CHECKING:
-    from cbi_dagster.vendors.databento.landing import Landing, LandingReport
+    from cbi_dagster.vendors.landing import Landing, LandingReport
 
 
 @cbi.command(epilog=examples("cbi land GLBX-20251216-WEJLAFALCV", "cbi land march.zip correction.ohlcv-1h.dbn.zst"))
@@ -31,8 +31,8 @@ def land(paths: tuple[Path, ...]) -> None:
 
 def take(landing: Landing, paths: Sequence[Path]) -> LandingReport:
     """Land deliveries, telling how far it is; a broken one fails by name."""
-    from cbi_dagster.vendors.databento.delivery import DeliveryError
-    from cbi_dagster.vendors.databento.landing import DatasetMismatchError
+    from cbi_dagster.vendors.files import DeliveryError
+    from cbi_dagster.vendors.landing import DatasetMismatchError
 
     with console.status("reading deliveries …") as status:
 

@@ -17,7 +17,7 @@ from rich.markup import escape
 
 if TYPE_CHECKING:
     from cbi_dagster.home import Home
-    from cbi_dagster.vendors.databento.landing import Landing
+    from cbi_dagster.vendors.landing import Landing
     from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
 #: Exit code of `plan` and `refresh` when something was stale.
@@ -54,7 +54,7 @@ class _Commands(click.Group):
 
 def _speaks_for_itself(error: Exception) -> bool:
     """Whether an error is one that any command may meet, and says what to do."""
-    from cbi_dagster.vendors.databento.delivery import DeliveryError
+    from cbi_dagster.vendors.files import DeliveryError
     from cbi_dagster.warehouse.contract import SchemaDriftError
 
     return isinstance(error, (DeliveryError, SchemaDriftError))
@@ -79,13 +79,14 @@ def opened(home: Home) -> tuple[DuckDBWarehouse, Landing]:
     """The warehouse of a state directory, with all of its tables, and what has been landed in it."""
     from cbi_dagster.catalog import TABLES
     from cbi_dagster.config.universe import load_universe
-    from cbi_dagster.vendors.databento.landing import Landing
+    from cbi_dagster.vendors.archive import Archive
+    from cbi_dagster.vendors.landing import Landing
     from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
     home.prepare()
     warehouse = DuckDBWarehouse(home.warehouse)
     warehouse.ensure(TABLES.values())
-    return warehouse, Landing(warehouse, home.landing, load_universe())
+    return warehouse, Landing(warehouse, Archive(home.landing), load_universe())
 
 
 def run() -> None:

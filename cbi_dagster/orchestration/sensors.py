@@ -24,8 +24,9 @@ from cbi_dagster.home import Home
 from cbi_dagster.orchestration.assets import asset_key
 from cbi_dagster.orchestration.io_manager import ONLY_STALE_TAG
 from cbi_dagster.orchestration.jobs import QUIET, end_orphans, next_run, record_failures
-from cbi_dagster.vendors.databento.delivery import DeliveryError, is_delivered_name
-from cbi_dagster.vendors.databento.landing import DatasetMismatchError, Landing, LandingReport
+from cbi_dagster.vendors.archive import Archive
+from cbi_dagster.vendors.files import DeliveryError
+from cbi_dagster.vendors.landing import DatasetMismatchError, Landing, LandingReport, is_delivered_name
 from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
@@ -161,7 +162,7 @@ def build_sensors(
             home.prepare()
             warehouse = DuckDBWarehouse(home.warehouse)
             warehouse.ensure(TABLES.values())
-            landing = Landing(warehouse, home.landing, load_universe())
+            landing = Landing(warehouse, Archive(home.landing), load_universe())
             with tempfile.TemporaryDirectory(dir=home.path) as scratch:
                 reports, refused = land_all(landing, directory.fetch(ready, Path(scratch)))
             for reason in refused:

@@ -17,26 +17,22 @@ an instant sees those that were public by then. In tables the reference date is 
 
 from __future__ import annotations
 
-import hashlib
-import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from cbi_dagster.catalog import Table
+from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.decision import trade_date_available
-from cbi_dagster.vendors.databento.delivery import (
-    CorruptFileError,
-    DeliveryError,
-    LayoutError,
-    TruncatedFileError,
-    UnreadableFileError,
-    is_macro_file,
-)
+from cbi_dagster.vendors.files import Content, DeliveryError
+from cbi_dagster.vendors.kinds import Examined, Interval, Landed, LandedFile, within
+from cbi_dagster.vendors.tabular import TabularFile
 
 FILE_COLUMNS = ("series_id", "date", "value", "available_at", "unit", "source")
 SERIES_COLUMNS = (
@@ -58,8 +54,6 @@ REASONS = (
 )
 """Why a row is rejected, in the order in which the reasons are looked for: a row gets the first that holds."""
 
-_TABLE_NAMES = {"date": "reference_date", "source": "series_source"}
-
 
 class UnitConflictError(DeliveryError):
     """A file with values of one series in different units."""
@@ -70,26 +64,10 @@ class SeriesUnitChangedError(ValueError):
 
 
 @dataclass(frozen=True)
-class VerifiedMacroFile:
-    """A file that was read to its end and has the documented columns.
-
-    `rows` has, in the file's order: `series_id`, `unit`, `series_source` (text or None), `reference_date` (naive
-    datetime64[ns] at midnight), `available_at` (datetime64[ns, UTC]), `value` (float64) and `source_row` (0-based data
-    row). Anything may be NULL: rows are judged by `screen_macro`.
-    """
-
-    path: Path
-    name: str
-    sha256: str
-    size: int
-    rows: pd.DataFrame
-
-
-@dataclass(frozen=True)
 class ScreenedMacro:
     """The rows of one file, sorted into kept and rejected ones, both in the file's order.
 
-    `series` has SERIES_COLUMNS and `source_row`; `rejected` has the columns of `VerifiedMacroFile.rows` and `reason`.
+    `series` has SERIES_COLUMNS and `source_row`; `rejected` has the columns of `decode_macro` and `reason`.
     """
 
     series: pd.DataFrame
@@ -99,122 +77,36 @@ class ScreenedMacro:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def verify_macro(path: Path) -> VerifiedMacroFile:
-    """Hash a macro file and read it to its end.
+def decode_macro(content: Content) -> pd.DataFrame:
+    """The rows of a macro file, in its order; anything may be NULL, rows are judged by `screen_macro`.
 
-    Raises a DeliveryError whose class says what is wrong: UnreadableFileError, TruncatedFileError (no bytes, or a CSV
-    whose last line has no line end), CorruptFileError, LayoutError (a column is missing or does not hold what it
-    should, or there are no rows), UnitConflictError.
+    Columns: `series_id`, `unit`, `series_source` (text or None), `reference_date` (naive datetime64[ns] at midnight),
+    `available_at` (datetime64[ns, UTC]), `value` (float64) and `source_row` (0-based data row).
+
+    Raises a DeliveryError whose class says what is wrong.
     """
-    if not is_macro_file(path.name):
-        raise LayoutError(path, "its name does not say that it holds macro series", "Name it <anything>.macro.csv")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise UnreadableFileError(path, "there is no such file", "Check the path") from error
-    except OSError as error:
-        raise UnreadableFileError(path, f"the file cannot be read ({error})", "Check its permissions") from error
-    if not data:
-        raise TruncatedFileError(path, "the file is empty (0 bytes)", "Copy the file again and land it once more")
-    raw = _read_csv(path, data) if path.suffix == ".csv" else _read_parquet(path, data)
-    missing = [name for name in FILE_COLUMNS if name not in raw.columns]
-    if missing:
-        raise LayoutError(
-            path, f"the columns {', '.join(missing)} are missing", f"Give it the columns {', '.join(FILE_COLUMNS)}"
-        )
-    if raw.empty:
-        raise LayoutError(path, "it has no rows", "Leave it out")
-    raw = raw.rename(columns=_TABLE_NAMES)
+    file = TabularFile(content, FILE_COLUMNS)
+    dates = file.instants("date").dt.tz_localize(None)
+    file.refuse("date", dates.notna() & (dates != dates.dt.normalize()), "has a time of day")
     rows = pd.DataFrame(
         {
-            "series_id": _texts(path, raw["series_id"]),
-            "reference_date": _reference_dates(path, raw["reference_date"]),
-            "value": _numbers(path, raw["value"]),
-            "available_at": _instants(path, raw["available_at"]),
-            "unit": _texts(path, raw["unit"]),
-            "series_source": _texts(path, raw["series_source"]),
-            "source_row": np.arange(len(raw), dtype=np.int64),
+            "series_id": file.texts("series_id"),
+            "reference_date": dates,
+            "value": file.numbers("value"),
+            "available_at": file.instants("available_at"),
+            "unit": file.texts("unit"),
+            "series_source": file.texts("source"),
+            "source_row": np.arange(len(file), dtype=np.int64),
         }
     )
     units = rows.groupby("series_id")["unit"].nunique()
     if (units > 1).any():
         name = units.index[units > 1][0]
         found = sorted(rows.loc[rows["series_id"] == name, "unit"].dropna().unique())
-        raise UnitConflictError(path, f"values of {name} are in {', '.join(found)}", "State every series in one unit")
-    return VerifiedMacroFile(path, path.name, hashlib.sha256(data).hexdigest(), len(data), rows)
-
-
-def _read_csv(path: Path, data: bytes) -> pd.DataFrame:
-    if not data.endswith((b"\n", b"\r")):
-        raise TruncatedFileError(
-            path, "its last line has no line end", "If it is whole, add one; otherwise copy the file again"
+        raise UnitConflictError(
+            content.path, f"values of {name} are in {', '.join(found)}", "State every series in one unit"
         )
-    try:
-        return pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False, na_values=[""])
-    except (ValueError, pd.errors.ParserError) as error:
-        raise LayoutError(path, f"it cannot be read as CSV ({error})", "Write it as comma-separated UTF-8") from error
-
-
-def _read_parquet(path: Path, data: bytes) -> pd.DataFrame:
-    try:
-        # The pandas metadata of other writers may name indexes and types that this reader should not restore.
-        frame: pd.DataFrame = pq.read_table(io.BytesIO(data)).to_pandas(ignore_metadata=True)
-        return frame
-    except (pa.lib.ArrowException, OSError, ValueError) as error:
-        raise CorruptFileError(path, f"it cannot be read as Parquet ({error})", "Copy the file again") from error
-
-
-def _texts(path: Path, column: pd.Series) -> pd.Series:
-    texts = column.astype(object).where(column.notna(), None)
-    _refuse(path, column, ~texts.map(lambda text: text is None or isinstance(text, str)).astype(bool), "is no text")
-    return texts.where(texts != "", None)
-
-
-def _numbers(path: Path, column: pd.Series) -> pd.Series:
-    plain = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-    numbers = column if plain else column.astype(object).map(_number_of)
-    values: pd.Series = pd.to_numeric(numbers, errors="coerce").astype("float64")
-    _refuse(path, column, values.isna() & column.notna(), "is no number")
-    return values
-
-
-def _number_of(stated: object) -> float | None:
-    """The double nearest to a decimal (the parsers of pandas may be off by one bit); None for anything else."""
-    if isinstance(stated, bool) or "_" in str(stated):
-        return None
-    try:
-        return float(stated)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-
-
-def _instants(path: Path, column: pd.Series) -> pd.Series:
-    if pd.api.types.is_numeric_dtype(column) and column.notna().any():
-        raise LayoutError(path, f"{_stated(column)} holds numbers", "Write it as ISO 8601 text or as a timestamp")
-    try:
-        instants: pd.Series = pd.to_datetime(column, utc=True, format="ISO8601").astype("datetime64[ns, UTC]")
-    except (ValueError, TypeError) as error:
-        raise LayoutError(path, f"{_stated(column)}: {error}", "Write ISO 8601, e.g. 2024-07-01T14:00:00Z") from error
-    return instants
-
-
-def _reference_dates(path: Path, column: pd.Series) -> pd.Series:
-    dates: pd.Series = _instants(path, column).dt.tz_localize(None)
-    timed = dates.notna() & (dates != dates.dt.normalize())
-    _refuse(path, column, timed, "has a time of day")
-    return dates
-
-
-def _refuse(path: Path, column: pd.Series, bad: pd.Series, what: str) -> None:
-    if bad.any():
-        rows = np.flatnonzero(bad)
-        what = f"{_stated(column)} of data row {rows[0]} {what} ({len(rows)} such rows)"
-        raise LayoutError(path, what, "Correct the column")
-
-
-def _stated(column: pd.Series) -> str:
-    """The name of a column in the file."""
-    return {table: stated for stated, table in _TABLE_NAMES.items()}.get(str(column.name), str(column.name))
+    return rows
 
 
 # -- screening and merging --------------------------------------------------------------------------------------------
@@ -288,3 +180,61 @@ def quarantine_rows(rejected: pd.DataFrame, universe: Universe, landed_at: pd.Ti
             ],
         }
     )
+
+
+# -- at the door ------------------------------------------------------------------------------------------------------
+
+
+class Macro:
+    """Files of macro series; what `ops.landed_files` calls their dataset and schema stands for a vendor's."""
+
+    tables: ClassVar[Mapping[str, Table]] = {"macro": MACRO_SERIES}
+    naming = "<name>.macro.csv or <name>.macro.parquet"
+    one_dataset = False
+
+    def __init__(self, universe: Universe) -> None:
+        self._universe = universe
+
+    @staticmethod
+    def recognises(name: str) -> bool:
+        return name.endswith((".macro.csv", ".macro.parquet"))
+
+    def examine(self, content: Content, landed_at: pd.Timestamp) -> Examined:
+        rows = decode_macro(content)
+        screened = screen_macro(rows, self._universe)
+        public = screened.series["available_at"]
+        return Examined(
+            dataset="MACRO",
+            schema="macro",
+            stype_in=None,
+            start=public.min() if len(public) else landed_at,
+            end=public.max() + pd.Timedelta(1, "us") if len(public) else landed_at,
+            rows=len(rows),
+            kept=screened.series[list(SERIES_COLUMNS)],
+            rejected=quarantine_rows(screened.rejected, self._universe, landed_at),
+            outside={},
+            symbols=pd.DataFrame(),
+        )
+
+    def corrections(self, file: LandedFile, before: Landed) -> pd.DataFrame:
+        """None: a revision is a vintage of its own. A series keeps its unit, or UnitConflictError is raised."""
+        try:
+            merge_macro(self._merged(before), before.kept(file))
+        except SeriesUnitChangedError as error:
+            raise UnitConflictError(Path(file.source_file), str(error), "Nothing of it was taken") from error
+        return pd.DataFrame()
+
+    def trade_dates(self, files: Sequence[LandedFile], landed: Landed) -> np.ndarray:
+        """The trade dates on which a vintage of the files is known first."""
+        dates = [landed.kept(file)["trade_date_available"].to_numpy() for file in files]
+        return np.unique(np.concatenate([np.empty(0, "datetime64[D]"), *dates]).astype("datetime64[D]"))
+
+    def read(self, schema: str, intervals: Sequence[Interval], landed: Landed) -> pd.DataFrame:
+        merged = self._merged(landed)
+        return merged[within(merged["trade_date_available"].to_numpy(), intervals)].reset_index(drop=True)
+
+    def _merged(self, landed: Landed) -> pd.DataFrame:
+        frames = [landed.kept(file) for file in landed.of("macro")]
+        if not frames:
+            return to_frame(MACRO_SERIES, MACRO_SERIES.arrow_schema().empty_table())
+        return merge_macro(pd.concat(frames[:-1] or frames, ignore_index=True), frames[-1])

@@ -19,7 +19,7 @@ from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.orchestration.checks import expected_sessions
 from cbi_dagster.recipes import RECIPES
-from cbi_dagster.vendors.databento.landing import LandingReport
+from cbi_dagster.vendors.landing import LandingReport
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import FIXTURES, REAL_DELIVERY
 

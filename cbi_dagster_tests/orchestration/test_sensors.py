@@ -19,7 +19,8 @@ from cbi_dagster.home import Home, builder
 from cbi_dagster.orchestration.io_manager import WarehouseIOManager
 from cbi_dagster.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG
 from cbi_dagster.orchestration.sensors import Seen, Watched, build_sensors, land_all, look
-from cbi_dagster.vendors.databento.landing import Landing
+from cbi_dagster.vendors.archive import Archive
+from cbi_dagster.vendors.landing import Landing
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
@@ -166,7 +167,7 @@ def test_a_zip_of_several_broken_files_is_refused_and_the_others_are_landed(scen
         archive.writestr("b.ohlcv-1h.dbn.zst", b"")
     scene.warehouse.ensure(TABLES.values())
     reports, refused = land_all(
-        Landing(scene.warehouse, scene.home.landing, load_universe()), [tmp_path / "job.zip", good]
+        Landing(scene.warehouse, Archive(scene.home.landing), load_universe()), [tmp_path / "job.zip", good]
     )
     assert [report.files["source_file"].tolist() for report in reports] == [[good.name]]
     assert ["incomplete" in refused[0], "0 bytes" in refused[1]] == [True, True]

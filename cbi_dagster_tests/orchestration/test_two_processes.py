@@ -24,7 +24,8 @@ from cbi_dagster.orchestration.jobs import end_orphans
 from cbi_dagster.orchestration.runs import opened_instance
 from cbi_dagster.orchestration.sensors import build_sensors
 from cbi_dagster.recipes import RECIPES
-from cbi_dagster.vendors.databento.landing import Landing
+from cbi_dagster.vendors.archive import Archive
+from cbi_dagster.vendors.landing import Landing
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import restating_file
@@ -98,7 +99,7 @@ CORRECTION = "fix.ohlcv-1h.dbn.zst"
 
 def correction(home: World, directory: Path) -> Path:
     day = [(np.datetime64("2023-06-08"), np.datetime64("2023-06-08"))]
-    bars = Landing(home.warehouse, home.path / "landing", load_universe()).read("landing.ohlcv_1h", day)
+    bars = Landing(home.warehouse, Archive(home.path / "landing"), load_universe()).read("landing.ohlcv_1h", day)
     bar = bars[bars["symbol"] == "HO.v.0"].iloc[[9]]
     return restating_file(directory / CORRECTION, bar, high=bar["high"].iloc[0] + 0.02)
 

@@ -18,8 +18,10 @@ from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import Home
 from cbi_dagster.recipes import RECIPES, code_versions
 from cbi_dagster.reports.plans import exact_plan
-from cbi_dagster.vendors.databento.landing import Landing
-from cbi_dagster.vendors.simulate import SIMULATED_DATASET, write_dbn
+from cbi_dagster.vendors.archive import Archive
+from cbi_dagster.vendors.databento.writing import write_dbn
+from cbi_dagster.vendors.landing import Landing
+from cbi_dagster.vendors.simulate import SIMULATED_DATASET
 from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster_tests.properties.worlds import World, simulated
 
@@ -123,7 +125,7 @@ def test_a_code_version_makes_its_own_table_stale_and_what_may_follow(half_year,
     world = World(tmp_path / "world")
     shutil.copytree(half_year[0].path, world.path)
     table = "features.volatility_daily"
-    landing = Landing(world.warehouse, world.path / "landing", load_universe())
+    landing = Landing(world.warehouse, Archive(world.path / "landing"), load_universe())
     builder = Builder(world.warehouse, landing.read, {**code_versions(), table: CodeVersion("next", {})})
     plan = {item.table.id: item for item in builder.plan().tables}
     assert plan[table].ranges[0].reason.startswith("code changed: ")

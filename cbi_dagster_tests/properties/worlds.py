@@ -17,7 +17,8 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import builder
 from cbi_dagster.recipes import RECIPES, TableOutput
-from cbi_dagster.vendors.databento.landing import Landing, LandingReport
+from cbi_dagster.vendors.archive import Archive
+from cbi_dagster.vendors.landing import Landing, LandingReport
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 from cbi_dagster.warehouse.builder import Builder, PreparedBuild
 from cbi_dagster.warehouse.contract import check_slice, to_arrow
@@ -43,9 +44,8 @@ class World:
         return builder(self.path / "warehouse.duckdb", self.path / "landing")
 
     def land(self, *paths: Path) -> LandingReport:
-        (self.path / "landing").mkdir(parents=True, exist_ok=True)
         self.warehouse.ensure(TABLES.values())
-        return Landing(self.warehouse, self.path / "landing", load_universe()).land(paths)
+        return Landing(self.warehouse, Archive(self.path / "landing"), load_universe()).land(paths)
 
     def refresh(self) -> dict[str, list[str]]:
         """Rebuild what is stale; the partitions written, per table."""

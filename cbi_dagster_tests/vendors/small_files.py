@@ -7,11 +7,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cbi_dagster.vendors.simulate import write_dbn
+from cbi_dagster.vendors.databento.bar_files import BarFile
+from cbi_dagster.vendors.databento.landed_bars import decode_bars
+from cbi_dagster.vendors.databento.writing import write_dbn
+from cbi_dagster.vendors.files import Content, DeliveredFile, content_of
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 REAL_DELIVERY = DATA / "databento" / "GLBX-20251216-WEJLAFALCV"
 FIXTURES = DATA / "databento_fixtures"
+
+
+def content(path: Path) -> Content:
+    """The content of a file without any promise about it."""
+    return content_of(DeliveredFile(path, path.name))
+
+
+def bar_file(path: Path) -> BarFile:
+    """What a file of bars says."""
+    return decode_bars(content(path))
+
 
 START, END = pd.Timestamp("2024-07-01", tz="UTC"), pd.Timestamp("2024-07-06", tz="UTC")
 

@@ -16,7 +16,8 @@ from cbi_dagster.catalog import TABLES, Table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H
 from cbi_dagster.recipes import RECIPES
-from cbi_dagster.vendors.databento.delivery import (
+from cbi_dagster.vendors.databento.writing import write_manifest
+from cbi_dagster.vendors.files import (
     CorruptFileError,
     DeliveryError,
     HashMismatchError,
@@ -24,8 +25,7 @@ from cbi_dagster.vendors.databento.delivery import (
     UnreadableFileError,
     UnsupportedSchemaError,
 )
-from cbi_dagster.vendors.databento.landing import DatasetMismatchError
-from cbi_dagster.vendors.simulate import write_manifest
+from cbi_dagster.vendors.landing import DatasetMismatchError
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import ZL_ROLL, hourly, mapping_of, zl_bars, zl_file
 

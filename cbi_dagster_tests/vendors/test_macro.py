@@ -10,12 +10,11 @@ import pandas as pd
 import pytest
 
 from cbi_dagster.config.universe import load_universe
-from cbi_dagster.vendors.databento.delivery import (
+from cbi_dagster.vendors.files import (
     CorruptFileError,
     DeliveryError,
     LayoutError,
     TruncatedFileError,
-    UnreadableFileError,
 )
 from cbi_dagster.vendors.macro import (
     KEY,
@@ -23,11 +22,12 @@ from cbi_dagster.vendors.macro import (
     SERIES_COLUMNS,
     SeriesUnitChangedError,
     UnitConflictError,
+    decode_macro,
     merge_macro,
     screen_macro,
-    verify_macro,
 )
 from cbi_dagster_tests.market.vintages import utc, vintages
+from cbi_dagster_tests.vendors.small_files import content
 
 REAL_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 UNIVERSE = load_universe()
@@ -35,6 +35,10 @@ HEADER = "series_id,date,value,available_at,unit,source\n"
 ROW = "SB,2024-03-01,21.5,2024-03-01T23:30:00Z,USc/lb,ICE\n"
 
 Write = Callable[[str | bytes], Path]
+
+
+def rows_of(path: Path) -> pd.DataFrame:
+    return decode_macro(content(path))
 
 
 @pytest.fixture
@@ -51,35 +55,33 @@ def csv(tmp_path: Path) -> Write:
 
 
 def test_a_file_gives_its_rows_in_its_order(csv: Write) -> None:
-    file = verify_macro(csv(HEADER + ROW + "NA,2024-02-01,0.1,2024-03-12 08:30:00-05:00,percent,BLS\n"))
-    assert file.rows["series_id"].tolist() == ["SB", "NA"]
-    assert file.rows["reference_date"].tolist() == [pd.Timestamp("2024-03-01"), pd.Timestamp("2024-02-01")]
-    assert file.rows["value"].tolist() == [21.5, 0.1]
-    assert file.rows["available_at"].tolist() == list(utc("2024-03-01 23:30", "2024-03-12 13:30"))
-    assert file.rows["source_row"].tolist() == [0, 1]
-    assert (file.name, file.size) == ("sugar.macro.csv", file.path.stat().st_size)
-    assert len(file.sha256) == 64
+    rows = rows_of(csv(HEADER + ROW + "NA,2024-02-01,0.1,2024-03-12 08:30:00-05:00,percent,BLS\n"))
+    assert rows["series_id"].tolist() == ["SB", "NA"]
+    assert rows["reference_date"].tolist() == [pd.Timestamp("2024-03-01"), pd.Timestamp("2024-02-01")]
+    assert rows["value"].tolist() == [21.5, 0.1]
+    assert rows["available_at"].tolist() == list(utc("2024-03-01 23:30", "2024-03-12 13:30"))
+    assert rows["source_row"].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("as_dates", [False, True])
 def test_parquet_gives_the_same_rows_as_csv(csv: Write, tmp_path: Path, as_dates: bool) -> None:
-    text = verify_macro(csv(HEADER + ROW + ROW.replace("21.5", "")))
-    frame = pd.read_csv(text.path, parse_dates=["date", "available_at"])
+    text = csv(HEADER + ROW + ROW.replace("21.5", ""))
+    frame = pd.read_csv(text, parse_dates=["date", "available_at"])
     if as_dates:
         frame["date"] = frame["date"].dt.date
     frame.to_parquet(tmp_path / "sugar.macro.parquet")
-    pd.testing.assert_frame_equal(verify_macro(tmp_path / "sugar.macro.parquet").rows, text.rows, check_exact=True)
+    pd.testing.assert_frame_equal(rows_of(tmp_path / "sugar.macro.parquet"), rows_of(text), check_exact=True)
 
 
 def test_an_instant_without_a_zone_is_utc(csv: Write) -> None:
-    file = verify_macro(csv(HEADER + ROW.replace("Z,", ",")))
-    assert file.rows["available_at"].tolist() == list(utc("2024-03-01 23:30"))
+    rows = rows_of(csv(HEADER + ROW.replace("Z,", ",")))
+    assert rows["available_at"].tolist() == list(utc("2024-03-01 23:30"))
 
 
 def test_decimals_become_the_nearest_double(csv: Write) -> None:
     texts = ["0.1", "1e-7", "123456.789012345678", "2.2250738585072011e-308", "9007199254740993"]
-    file = verify_macro(csv(HEADER + "".join(ROW.replace("21.5", text) for text in texts)))
-    assert file.rows["value"].tolist() == [float(text) for text in texts]
+    rows = rows_of(csv(HEADER + "".join(ROW.replace("21.5", text) for text in texts)))
+    assert rows["value"].tolist() == [float(text) for text in texts]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_a_broken_file_is_a_named_error(
     csv: Write, content: str | bytes, error: type[DeliveryError], message: str
 ) -> None:
     with pytest.raises(error, match=message) as raised:
-        verify_macro(csv(content))
+        rows_of(csv(content))
     assert str(raised.value).startswith(str(raised.value.file))
 
 
@@ -111,25 +113,14 @@ def test_a_broken_parquet_file_is_a_named_error(tmp_path: Path) -> None:
     path = tmp_path / "x.macro.parquet"
     path.write_bytes(b"PAR1 but not really")
     with pytest.raises(CorruptFileError):
-        verify_macro(path)
+        rows_of(path)
     numbers = pd.DataFrame({"series_id": [7], "date": ["2024-01-01"], "value": [1.0], "available_at": [20240101]})
     numbers.assign(unit="x", source="y").to_parquet(path)
     with pytest.raises(LayoutError, match="series_id of data row 0 is no text"):
-        verify_macro(path)
+        rows_of(path)
     numbers.assign(series_id="A", unit="x", source="y").to_parquet(path)
-    with pytest.raises(LayoutError, match="available_at holds numbers"):
-        verify_macro(path)
-
-
-def test_a_file_must_be_there_and_be_named_for_what_it_holds(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableFileError):
-        verify_macro(tmp_path / "none.macro.csv")
-    (tmp_path / "directory.macro.csv").mkdir()
-    with pytest.raises(UnreadableFileError):
-        verify_macro(tmp_path / "directory.macro.csv")
-    (tmp_path / "sugar.csv").write_text(HEADER + ROW)
-    with pytest.raises(LayoutError, match="macro"):
-        verify_macro(tmp_path / "sugar.csv")
+    with pytest.raises(LayoutError, match="available_at of data row 0 is no ISO 8601 text"):
+        rows_of(path)
 
 
 # -- screening --------------------------------------------------------------------------------------------------------
@@ -148,7 +139,7 @@ FAULTS = {
 
 
 def test_every_row_is_kept_or_rejected_with_its_reason(csv: Write) -> None:
-    rows = verify_macro(csv(HEADER + ROW + "".join(f"{fault}\n" for fault in FAULTS))).rows
+    rows = rows_of(csv(HEADER + ROW + "".join(f"{fault}\n" for fault in FAULTS)))
     screened = screen_macro(rows, UNIVERSE)
     assert screened.rejected["reason"].tolist() == list(FAULTS.values())
     assert screened.rejected["source_row"].tolist() == list(range(1, len(FAULTS) + 1))
@@ -159,7 +150,7 @@ def test_every_row_is_kept_or_rejected_with_its_reason(csv: Write) -> None:
 
 
 def test_a_row_with_another_fault_does_not_shadow_a_sound_one(csv: Write) -> None:
-    screened = screen_macro(verify_macro(csv(HEADER + ROW.replace("21.5", "") + ROW)).rows, UNIVERSE)
+    screened = screen_macro(rows_of(csv(HEADER + ROW.replace("21.5", "") + ROW)), UNIVERSE)
     assert screened.series["value"].tolist() == [21.5]
     assert screened.rejected["reason"].tolist() == ["null_value"]
 
@@ -169,7 +160,7 @@ def test_a_value_may_be_public_on_its_reference_date() -> None:
 
 
 def test_a_file_of_rejected_rows_only_leaves_an_empty_series(csv: Write) -> None:
-    screened = screen_macro(verify_macro(csv(HEADER + ROW.replace("21.5", ""))).rows, UNIVERSE)
+    screened = screen_macro(rows_of(csv(HEADER + ROW.replace("21.5", ""))), UNIVERSE)
     assert len(screened.series) == 0
     assert screened.series.dtypes["trade_date_available"] == np.dtype("datetime64[ns]")
 

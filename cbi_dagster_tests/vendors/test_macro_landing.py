@@ -12,8 +12,9 @@ from cbi_dagster.catalog import MACRO_SOURCE, TABLES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables import ops
 from cbi_dagster.config.universe import load_universe
-from cbi_dagster.vendors.databento.delivery import DeliveryError, TruncatedFileError
-from cbi_dagster.vendors.databento.landing import Landing
+from cbi_dagster.vendors.archive import Archive
+from cbi_dagster.vendors.files import DeliveryError, TruncatedFileError
+from cbi_dagster.vendors.landing import Landing
 from cbi_dagster.vendors.macro import UnitConflictError
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster_tests.vendors.small_files import zl_file
@@ -33,7 +34,7 @@ class Door:
         self.directory = directory
         self.warehouse = DuckDBWarehouse(directory / "warehouse.duckdb")
         self.warehouse.ensure(TABLES.values())
-        self.landing = Landing(self.warehouse, directory / "landing", load_universe())
+        self.landing = Landing(self.warehouse, Archive(directory / "landing"), load_universe())
 
     def land_bars(self) -> None:
         self.landing.land([zl_file(self.directory / "zl.ohlcv-1h.dbn.zst")])
@@ -69,14 +70,12 @@ def require_unchanged(door: Door, before: dict[str, pd.DataFrame]) -> None:
 
 
 def test_vintages_are_known_from_their_trade_date_on(door: Door) -> None:
-    door.land_bars()
-    assert door.ledger().to_dict() == {f"2024-07-0{day}": 0 for day in range(1, 6)}
     files = door.land("sugar.macro.csv", MONDAY, TUESDAY)
     assert files[["outcome", "vendor_schema", "kept_rows"]].to_numpy().tolist() == [["landed", "macro", 2]]
     rows = door.landing.read(MACRO_SOURCE, WEEK)
     assert rows["value"].tolist() == [20.1, 20.3]
     assert rows["trade_date_available"].astype(str).tolist() == ["2024-07-02", "2024-07-03"]
-    assert door.ledger().tolist() == [0, 1, 1, 0, 0]
+    assert door.ledger().to_dict() == {"2024-07-02": 1, "2024-07-03": 1}
     assert door.landing.read(MACRO_SOURCE, [(WEEK[0][0], np.datetime64("2024-07-02", "D"))])["value"].tolist() == [20.1]
 
 
@@ -85,7 +84,6 @@ def test_the_ledger_is_the_same_whether_bars_or_series_come_first(door: Door, tm
     door.land("sugar.macro.csv", MONDAY, TUESDAY)
     other = Door(tmp_path / "other")
     other.land("sugar.macro.csv", MONDAY, TUESDAY)
-    assert other.ledger().empty
     other.land_bars()
     hashes = [one.warehouse.ledger_rows({MACRO_SOURCE})[["partition_key", "content_hash"]] for one in (door, other)]
     pd.testing.assert_frame_equal(*hashes)
@@ -106,7 +104,7 @@ def test_a_later_vintage_is_one_more_row(door: Door) -> None:
     door.land("revision.macro.csv", MONDAY_REVISED)
     assert sorted(door.values()) == [20.1, 20.2, 20.3]
     now = door.warehouse.ledger_rows({MACRO_SOURCE}).set_index("partition_key")["content_hash"]
-    assert list(now.index[now != unchanged]) == ["2024-07-04"]
+    assert now.drop("2024-07-04").equals(unchanged)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,11 @@ import pytest
 
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.market.sessions import session_bounds
+from cbi_dagster.vendors.databento.bar_files import PRICES, BarFile
 from cbi_dagster.vendors.databento.bars import Screened, merge_bars, merge_mappings, screen_bars
-from cbi_dagster.vendors.databento.delivery import PRICES, VerifiedFile, open_delivery, verify
+from cbi_dagster.vendors.databento.landed_bars import Bars, decode_bars
+from cbi_dagster.vendors.delivery import open_delivery
+from cbi_dagster.vendors.files import content_of
 from cbi_dagster.vendors.simulate import SIMULATED_DATASET, simulate_delivery
 
 UNIVERSE = load_universe()
@@ -28,48 +31,51 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def files(directory: Path) -> list[VerifiedFile]:
-    with open_delivery(directory) as opened:
+def files(directory: Path) -> dict[str, BarFile]:
+    """What each file of the delivery says, by its name."""
+    with open_delivery(directory, [Bars(UNIVERSE)]) as opened:
         assert opened.ignored == ()
         assert all(file.sha256 for file in opened.files)
-        return [verify(file) for file in opened.files]
+        return {file.name: decode_bars(content_of(file)) for file in opened.files}
 
 
 @pytest.fixture(scope="module")
-def screened(files: list[VerifiedFile]) -> list[Screened]:
-    return [screen_bars(file.bars, file.schema, UNIVERSE, (file.start, file.end)) for file in files]
+def screened(files: dict[str, BarFile]) -> list[Screened]:
+    return [screen_bars(file.bars, file.schema, UNIVERSE, (file.start, file.end)) for file in files.values()]
 
 
-def merged(files: list[VerifiedFile], screened: list[Screened], schema: str) -> pd.DataFrame:
-    return merge_bars([result.bars for file, result in zip(files, screened, strict=True) if file.schema == schema])
+def merged(files: dict[str, BarFile], screened: list[Screened], schema: str) -> pd.DataFrame:
+    return merge_bars(
+        [result.bars for file, result in zip(files.values(), screened, strict=True) if file.schema == schema]
+    )
 
 
 @pytest.fixture(scope="module")
-def hours(files: list[VerifiedFile], screened: list[Screened]) -> pd.DataFrame:
+def hours(files: dict[str, BarFile], screened: list[Screened]) -> pd.DataFrame:
     return merged(files, screened, "ohlcv-1h")
 
 
 @pytest.fixture(scope="module")
-def minutes(files: list[VerifiedFile], screened: list[Screened]) -> pd.DataFrame:
+def minutes(files: dict[str, BarFile], screened: list[Screened]) -> pd.DataFrame:
     return merged(files, screened, "ohlcv-1m")
 
 
-def test_the_files_are_monthly_and_cover_the_period_without_a_gap(files: list[VerifiedFile]) -> None:
-    assert [file.name for file in files if file.schema == "ohlcv-1m"] == [
+def test_the_files_are_monthly_and_cover_the_period_without_a_gap(files: dict[str, BarFile]) -> None:
+    assert [name for name, file in files.items() if file.schema == "ohlcv-1m"] == [
         "sim-demo-20240301-20240331.ohlcv-1m.dbn.zst",
         "sim-demo-20240401-20240409.ohlcv-1m.dbn.zst",
     ]
     for schema, first in (("ohlcv-1h", FROM), ("ohlcv-1m", MINUTES_FROM)):
-        own = [file for file in files if file.schema == schema]
+        own = [file for file in files.values() if file.schema == schema]
         assert [file.start for file in own] == [pd.Timestamp(first, tz="UTC"), *(file.end for file in own[:-1])]
         assert own[-1].end == pd.Timestamp(TO, tz="UTC")
-    assert {file.dataset for file in files} == {SIMULATED_DATASET}
-    assert set(files[0].symbols) == {product.continuous_symbol for product in UNIVERSE.products}
+    assert {file.dataset for file in files.values()} == {SIMULATED_DATASET}
+    assert set(next(iter(files.values())).symbols) == {product.continuous_symbol for product in UNIVERSE.products}
 
 
-def test_the_vendors_own_reader_decodes_the_files(directory: Path, files: list[VerifiedFile]) -> None:
-    for file in files:
-        theirs = databento.DBNStore.from_file(directory / file.name).to_df().reset_index()
+def test_the_vendors_own_reader_decodes_the_files(directory: Path, files: dict[str, BarFile]) -> None:
+    for name, file in files.items():
+        theirs = databento.DBNStore.from_file(directory / name).to_df().reset_index()
         assert (theirs["symbol"].to_numpy() == file.bars["symbol"].astype(str).to_numpy()).all()
         assert np.array_equal(theirs["close"].to_numpy(), file.bars["close"].to_numpy(), equal_nan=True)
 
@@ -161,9 +167,9 @@ def test_hours_are_the_sums_of_their_minutes(hours: pd.DataFrame, minutes: pd.Da
 
 
 def test_contracts_roll_at_midnight_utc_and_prices_jump_with_them(
-    files: list[VerifiedFile], hours: pd.DataFrame
+    files: dict[str, BarFile], hours: pd.DataFrame
 ) -> None:
-    mapping = merge_mappings([file.mapping for file in files])
+    mapping = merge_mappings([file.mapping for file in files.values()])
     for root in ("ZL", "MES", "CL", "6E"):
         own = mapping[mapping["symbol"] == f"{root}.v.0"]
         assert len(own) >= 2

@@ -1,4 +1,4 @@
-"""Screening and merging vendor bars. Pure functions over the frames of `delivery.VerifiedFile`.
+"""Screening and merging vendor bars. Pure functions over the frames of `BarFile`.
 
 Every row of a file ends in exactly one place: kept, rejected with a reason, or counted as outside the universe.
 """
@@ -15,7 +15,7 @@ from pandas.api.types import union_categoricals
 
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.sessions import BAR_NS, is_weekend, trade_dates, utc_instants, weekdays
-from cbi_dagster.vendors.databento.delivery import MAPPING_COLUMNS, PRICES
+from cbi_dagster.vendors.databento.bar_files import MAPPING_COLUMNS, PRICES
 
 REASONS = (
     "undefined_price",
@@ -199,7 +199,7 @@ def merge_mappings(mappings: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Symbologies of several files in landing order as one without overlaps, sorted by symbol and date.
 
     The last file wins for each symbol and UTC date. Intervals without a contract state nothing and change nothing.
-    Columns and types as the `mapping` of `delivery.VerifiedFile`; further columns are left out.
+    Columns and types as the `mapping` of `BarFile`; further columns are left out.
     """
     stated = pd.concat([mapping[list(MAPPING_COLUMNS)] for mapping in mappings], ignore_index=True)
     stated = stated[stated["instrument_id"].notna()]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbi_dagster.config.universe import load_universe
+from cbi_dagster.vendors.databento.bar_files import BARS_COLUMNS
 from cbi_dagster.vendors.databento.bars import (
     CORRECTED,
     REASONS,
@@ -21,8 +22,7 @@ from cbi_dagster.vendors.databento.bars import (
     screen_bars,
     session_instruments,
 )
-from cbi_dagster.vendors.databento.delivery import BARS_COLUMNS, open_delivery, verify
-from cbi_dagster_tests.vendors.small_files import END, REAL_DELIVERY, START, hourly, mapping_of
+from cbi_dagster_tests.vendors.small_files import END, REAL_DELIVERY, START, bar_file, hourly, mapping_of
 
 UNIVERSE = load_universe()
 
@@ -383,14 +383,13 @@ def test_a_session_is_covered_if_every_hour_of_it_is_in_some_span(
 def test_the_real_delivery_has_the_bars_that_were_counted_by_other_means() -> None:
     rows, outside = 0, 0
     kept, rejected, mappings = [], [], []
-    with open_delivery(REAL_DELIVERY) as opened:
-        for file in map(verify, opened.files):
-            result = screen_bars(file.bars, file.schema, UNIVERSE, (file.start, file.end))
-            rows += len(file.bars)
-            outside += int(result.outside_counts.sum())
-            kept.append(result.bars)
-            rejected.append(result.rejected)
-            mappings.append(file.mapping)
+    for file in map(bar_file, sorted(REAL_DELIVERY.glob("*.dbn.zst"))):
+        result = screen_bars(file.bars, file.schema, UNIVERSE, (file.start, file.end))
+        rows += len(file.bars)
+        outside += int(result.outside_counts.sum())
+        kept.append(result.bars)
+        rejected.append(result.rejected)
+        mappings.append(file.mapping)
     bars = merge_bars(kept)
     refused = pd.concat([frame.astype({"root": str}) for frame in rejected if len(frame)])
     assert (rows, rows - outside) == (4_607_013, 1_217_189)

@@ -1,0 +1,115 @@
+"""Bars from CSV and Parquet files.
+
+A file is named `<anything>.<schema>.csv` or `<anything>.<schema>.parquet`, e.g. `zl.ohlcv-1h.csv`, and has one row per
+bar with the columns `ts_event` (start of the bar, UTC; ISO 8601 text or a timestamp, without a zone it is read as UTC),
+`symbol`, `open`, `high`, `low`, `close` (decimal prices), `volume`, and, optional: `instrument_id` (the vendor's number
+of the contract; required for continuous symbols, where it must be one per symbol and UTC day; without it a single
+contract gets a negative number made of its symbol, which no vendor number can equal), `publisher_id` (unknown without
+it) and `dataset` (one value; GLBX.MDP3 without it). Other columns are not read.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cbi_dagster.market.sessions import BAR_NS
+from cbi_dagster.vendors.databento.bar_files import (
+    BARS_COLUMNS,
+    CONTINUOUS,
+    MAPPING_COLUMNS,
+    PRICES,
+    BarFile,
+)
+from cbi_dagster.vendors.files import Content, LayoutError, some
+from cbi_dagster.vendors.tabular import TabularFile
+
+DEFAULT_DATASET = "GLBX.MDP3"
+
+_NAME = re.compile(r"\.(?P<schema>ohlcv-1[mhd])\.(csv|parquet)$")
+_REQUIRED = ("ts_event", "symbol", *PRICES, "volume")
+_OPTIONAL = ("instrument_id", "publisher_id", "dataset")
+
+
+def schema_named(name: str) -> str | None:
+    """The schema that the name of a CSV or Parquet file of bars states; None for any other name."""
+    found = _NAME.search(name)
+    return found["schema"] if found else None
+
+
+def decode_table(content: Content) -> BarFile:
+    """The bars of a CSV or Parquet file that is named for its schema; raises a DeliveryError."""
+    path, schema = content.path, schema_named(content.name)
+    if schema is None:
+        raise LayoutError(
+            path, "its name does not say its schema", "Name it <anything>.ohlcv-1h.csv (or .parquet; 1m, 1h or 1d)"
+        )
+    file = TabularFile(content, _REQUIRED, _OPTIONAL)
+    stamps, names = file.instants("ts_event"), file.texts("symbol")
+    file.refuse("ts_event", stamps.isna(), "has no value")
+    file.refuse("symbol", names.isna(), "has no value")
+    bars = pd.DataFrame(
+        {
+            "ts_event": stamps,
+            "symbol": names.astype("category"),
+            **{name: file.numbers(name) for name in PRICES},
+            "volume": file.whole_numbers("volume"),
+            "source_row": np.arange(len(file)),
+        }
+    )
+    symbols = tuple(bars["symbol"].cat.categories)
+    bars["instrument_id"] = _instruments(file, path, bars["symbol"])
+    if "publisher_id" in file:
+        bars["publisher_id"] = file.whole_numbers("publisher_id")
+    else:
+        bars["publisher_id"] = pd.array([pd.NA] * len(file), dtype="Int64")
+    datasets = file.texts("dataset").unique().tolist() if "dataset" in file else [DEFAULT_DATASET]
+    if len(datasets) != 1 or datasets[0] is None:
+        raise LayoutError(path, f"its rows are of the datasets {some(map(str, datasets))}", "Write one file for each")
+    return BarFile(
+        dataset=datasets[0],
+        schema=schema,
+        stype_in="continuous" if all(CONTINUOUS.fullmatch(symbol) for symbol in symbols) else "raw_symbol",
+        start=bars["ts_event"].min(),
+        end=bars["ts_event"].max() + pd.Timedelta(BAR_NS[schema], "ns"),
+        symbols=symbols,
+        bars=bars[list(BARS_COLUMNS)],
+        mapping=_observed_mapping(path, bars),
+    )
+
+
+def _instruments(file: TabularFile, path: Path, symbols: pd.Series) -> pd.Series:
+    if "instrument_id" in file:
+        return file.whole_numbers("instrument_id")
+    continuous = [symbol for symbol in symbols.cat.categories if CONTINUOUS.fullmatch(symbol)]
+    if continuous:
+        raise LayoutError(
+            path,
+            f"it has no instrument_id, so the contracts behind {some(continuous)} are unknown",
+            "Add the column instrument_id",
+        )
+    return symbols.map(lambda symbol: -1 - zlib.crc32(symbol.encode())).astype(np.int64)
+
+
+def _observed_mapping(path: Path, bars: pd.DataFrame) -> pd.DataFrame:
+    """The contract of each symbol on each UTC day that has bars; days between two days of one contract are its own."""
+    days = bars[["symbol", "instrument_id"]].assign(day=bars["ts_event"].dt.tz_convert(None).dt.floor("D"))
+    days = days.astype({"symbol": object}).drop_duplicates().sort_values(["symbol", "day"], ignore_index=True)
+    twice = days.duplicated(["symbol", "day"])
+    if twice.any():
+        row = days[twice].iloc[0]
+        raise LayoutError(
+            path,
+            f"{row['symbol']} has two instrument_ids on {row['day'].date()} (UTC)",
+            "Switch contracts at 00:00 UTC, as the vendor's continuous symbols do",
+        )
+    keys = days[["symbol", "instrument_id"]]
+    runs = days.groupby((keys != keys.shift()).any(axis=1).cumsum())
+    observed = runs[["symbol", "instrument_id"]].first()
+    observed["start_date"] = runs["day"].first()
+    observed["end_date"] = runs["day"].last() + pd.Timedelta(days=1)
+    return observed.reset_index(drop=True)[list(MAPPING_COLUMNS)]

@@ -1,0 +1,245 @@
+"""Bars from files in Databento's own format, DBN, versions 1 to 3, schemas ohlcv-1m, ohlcv-1h and ohlcv-1d.
+
+What a file alone can prove. A cut compressed file is noticed unless it was cut exactly between two compressed frames,
+a cut uncompressed file unless it was cut exactly between two records. A flipped bit in a compressed file is noticed by
+the checksum of its frame (the vendor writes one); in an uncompressed file only where it contradicts the header or makes
+an impossible bar. The hashes of a batch's manifest.json close all these gaps: keep that file beside the data.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import warnings
+from pathlib import Path
+
+import databento_dbn
+import numpy as np
+import pandas as pd
+import zstandard
+
+from cbi_dagster.market.sessions import BAR_NS, DAY_NS
+from cbi_dagster.vendors.databento.bar_files import PRICES, RTYPES, BarFile
+from cbi_dagster.vendors.files import (
+    AGAIN,
+    Content,
+    CorruptFileError,
+    HeaderMismatchError,
+    TruncatedFileError,
+    UnresolvedSymbolsError,
+    UnsupportedSchemaError,
+    some,
+)
+
+_STYPES = ("continuous", "parent", "raw_symbol")
+_OHLCV_WORDS = 14  # a record states its own length in units of four bytes
+_EARLIEST, _LATEST = dt.date(1970, 1, 1), dt.date(2200, 1, 1)  # nanoseconds count to 2262
+_LATEST_NS = pd.Timestamp(_LATEST).value
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_FEED_BYTES = 2**16
+
+
+def is_dbn(name: str) -> bool:
+    """Whether a file of this name is in Databento's own format."""
+    return name.endswith((".dbn", ".dbn.zst"))
+
+
+def decode_dbn(content: Content) -> BarFile:
+    """The bars of a DBN file, which agrees with its header; raises a DeliveryError.
+
+    A file without rows is valid: it says that nothing traded.
+    """
+    # The vendor's client takes a quarter of a second to import, and every command loads this module.
+    import databento
+    from databento.common.error import BentoWarning
+
+    path, plain = content.path, content.data
+    if plain[:4] == _ZSTD_MAGIC:
+        plain = _decompress(path, plain)
+    try:
+        store = databento.DBNStore.from_bytes(io.BytesIO(plain))
+        header = store.metadata
+    except Exception as error:  # whatever the decoder raises on damaged bytes means that they are damaged
+        raise CorruptFileError(path, f"its header cannot be decoded ({error})", AGAIN) from error
+    schema = str(header.schema) if header.schema is not None else "none"
+    if schema not in BAR_NS:
+        raise UnsupportedSchemaError(
+            path, f"its schema is {schema}, bars are landed from {', '.join(BAR_NS)}", "Leave it out of the delivery"
+        )
+    if str(header.stype_in) not in _STYPES:
+        raise UnsupportedSchemaError(
+            path, f"its symbols are of type {header.stype_in}", f"Request the data by {', '.join(_STYPES)}"
+        )
+    unresolved = [*header.not_found, *header.partial]
+    if unresolved:
+        raise UnresolvedSymbolsError(
+            path,
+            f"the vendor could not resolve {some(unresolved)} in the whole period",
+            "Request the file again without these symbols, or for the period in which they exist",
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", BentoWarning)
+            records = store.to_ndarray().reshape(-1)  # an empty file decodes to shape (0, 1)
+    except BentoWarning as error:
+        raise TruncatedFileError(path, "its last record is incomplete", AGAIN) from error
+    except Exception as error:
+        raise CorruptFileError(path, f"its records cannot be decoded ({error})", AGAIN) from error
+    stamps = records["ts_event"].view(np.int64)
+    start, end = header.start, header.end
+    if end is not None and header.limit and len(records) >= header.limit:
+        # The vendor stopped at the requested number of records: nothing is known after the last of them.
+        end = min(end, int(stamps[-1]) + BAR_NS[schema])
+    if not isinstance(end, int) or not start <= end < _LATEST_NS:
+        raise HeaderMismatchError(path, f"its header states the period {start} to {end}", AGAIN)
+    mapping = _stated_mapping(path, header)
+    _check_records(path, records, stamps, schema, start, end)
+    return BarFile(
+        dataset=header.dataset,
+        schema=schema,
+        stype_in=str(header.stype_in),
+        start=pd.Timestamp(start, tz="UTC"),
+        end=pd.Timestamp(end, tz="UTC"),
+        symbols=tuple(sorted({*mapping["symbol"], *(header.symbols if str(header.stype_in) != "parent" else ())})),
+        bars=_bars(path, records, stamps, mapping),
+        mapping=mapping,
+    )
+
+
+def _decompress(path: Path, data: bytes) -> bytes:
+    """All zstd frames of a file.
+
+    The vendor's reader returns what it got of an unfinished frame without a word, hence the walk from frame to frame.
+    """
+    decompressor = zstandard.ZstdDecompressor()
+    rest = memoryview(data)
+    parts: list[bytes] = []
+    try:
+        while len(rest):
+            frame = decompressor.decompressobj()
+            while not frame.eof:
+                if not len(rest):
+                    raise TruncatedFileError(path, "its last compressed frame is incomplete", AGAIN)
+                fed = rest[:_FEED_BYTES]
+                parts.append(frame.decompress(fed))
+                rest = rest[len(fed) - len(frame.unused_data) :]
+    except (zstandard.ZstdError, MemoryError) as error:
+        raise CorruptFileError(path, f"it cannot be decompressed ({error})", AGAIN) from error
+    return b"".join(parts)
+
+
+def _check_records(path: Path, records: np.ndarray, stamps: np.ndarray, schema: str, start: int, end: int) -> None:
+    if not len(records):
+        return
+    strange = (records["rtype"] != RTYPES[schema]) | (records["length"] != _OHLCV_WORDS)
+    if strange.any():
+        raise HeaderMismatchError(path, f"record {strange.argmax()} is no {schema} record", AGAIN)
+    outside = (stamps < start) | (stamps >= end)
+    if outside.any():
+        row = int(outside.argmax())
+        raise HeaderMismatchError(
+            path,
+            f"record {row} of {np.datetime64(int(stamps[row]), 'ns')} lies outside the header's period "
+            f"{np.datetime64(start, 'ns')} to {np.datetime64(end, 'ns')}",
+            AGAIN,
+        )
+
+
+def _stated_mapping(path: Path, header: databento_dbn.Metadata) -> pd.DataFrame:
+    rows = sorted(  # the decoder lists symbols in no certain order
+        (symbol, interval["start_date"], interval["end_date"], interval["symbol"])
+        for symbol, intervals in header.mappings.items()
+        for interval in intervals
+        if interval["symbol"]
+    )
+    unknown = set() if str(header.stype_in) == "parent" else set(header.mappings) - set(header.symbols)
+    wrong = [row for row in rows if not (row[3].isdecimal() and _EARLIEST <= row[1] < row[2] <= _LATEST)]
+    if unknown or wrong:
+        named = some(unknown or {row[0] for row in wrong})
+        raise HeaderMismatchError(path, f"its header maps {named} in a way that makes no sense", AGAIN)
+    columns = list(zip(*rows, strict=True)) or [()] * 4
+    return pd.DataFrame(
+        {
+            "symbol": pd.Series(columns[0], dtype=object),
+            "start_date": np.array(columns[1], dtype="datetime64[D]").astype("datetime64[ns]"),
+            "end_date": np.array(columns[2], dtype="datetime64[D]").astype("datetime64[ns]"),
+            "instrument_id": np.array([int(number) for number in columns[3]], dtype=np.int64),
+        }
+    )
+
+
+def _bars(path: Path, records: np.ndarray, stamps: np.ndarray, mapping: pd.DataFrame) -> pd.DataFrame:
+    rows, codes, symbols = _symbols_of(records["instrument_id"].astype(np.int64), stamps // DAY_NS, mapping)
+    unmapped = np.ones(len(records), bool)
+    unmapped[rows] = False
+    if unmapped.any():
+        row = int(unmapped.argmax())
+        raise HeaderMismatchError(
+            path,
+            f"record {row} is of instrument {records['instrument_id'][row]}, which the header maps to no symbol on "
+            f"{np.datetime64(int(stamps[row]), 'ns').astype('datetime64[D]')}",
+            AGAIN,
+        )
+    if len(rows) != len(records):
+        records, stamps = records[rows], stamps[rows]
+    return pd.DataFrame(
+        {
+            "ts_event": pd.DatetimeIndex(stamps.view("datetime64[ns]"), tz="UTC"),
+            "symbol": pd.Categorical.from_codes(codes, symbols),
+            "instrument_id": records["instrument_id"].astype(np.int64),
+            "publisher_id": records["publisher_id"].astype(np.int64),
+            **{name: _price(records[name]) for name in PRICES},
+            "volume": records["volume"].astype(np.int64),
+            "source_row": rows,
+        },
+        copy=False,
+    )
+
+
+def _price(fixed: np.ndarray) -> np.ndarray:
+    """Prices from billionths: one rounded division, so the double nearest to the decimal below nine million."""
+    price = fixed / 1e9
+    price[fixed == databento_dbn.UNDEF_PRICE] = np.nan
+    return price
+
+
+def _symbols_of(
+    instruments: np.ndarray, days: np.ndarray, mapping: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray, pd.Index]:
+    """The symbols that each record stands for: record positions (ascending), symbol codes, the symbols.
+
+    A record carries only its contract. Where several symbols stood for it on the record's UTC day, the record belongs
+    to each: the intervals are dealt into layers in which no two of one contract overlap, each looked up once.
+    """
+    codes, symbols = pd.factorize(mapping["symbol"], sort=True)
+    contract = mapping["instrument_id"].to_numpy()
+    first = mapping["start_date"].to_numpy().astype("datetime64[D]").astype(np.int64)
+    end = mapping["end_date"].to_numpy().astype("datetime64[D]").astype(np.int64)
+    order = np.lexsort((codes, first, contract))
+    layer_ends: dict[int, list[int]] = {}
+    layer = np.zeros(len(order), np.int64)
+    for at, number, since, until in zip(
+        order.tolist(), contract[order].tolist(), first[order].tolist(), end[order].tolist(), strict=True
+    ):
+        ends = layer_ends.setdefault(number, [])
+        free = next((index for index, busy_until in enumerate(ends) if busy_until <= since), len(ends))
+        ends[free:] = [until, *ends[free + 1 :]]
+        layer[at] = free
+    # One sortable number per (contract, day); a day fits 20 bits and a contract 32.
+    wanted = (instruments << 20) + days
+    found_rows, found_codes = [], []
+    for index in range(int(layer.max(initial=-1)) + 1):
+        chosen = order[layer[order] == index]
+        starts = (contract[chosen] << 20) + first[chosen]
+        position = np.searchsorted(starts, wanted, side="right") - 1
+        at = chosen[position]
+        hit = (position >= 0) & (contract[at] == instruments) & (days < end[at])
+        found_rows.append(np.flatnonzero(hit))
+        found_codes.append(codes[at[hit]])
+    if not found_rows:
+        return np.empty(0, np.int64), np.empty(0, np.int64), symbols
+    rows, found = np.concatenate(found_rows), np.concatenate(found_codes)
+    if len(found_rows) > 1:
+        order = np.lexsort((found, rows))
+        rows, found = rows[order], found[order]
+    return rows, found, symbols

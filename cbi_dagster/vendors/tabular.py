@@ -1,0 +1,158 @@
+"""CSV and Parquet files as columns of text, numbers and instants, each checked to its last row.
+
+Only the named columns of a file are read. An empty field of a CSV file is NULL.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+from cbi_dagster.vendors.files import AGAIN, Content, CorruptFileError, LayoutError, TruncatedFileError
+
+_WHOLE_LIMIT = 2**53  # beyond it a double does not tell neighbouring whole numbers apart
+
+
+class TabularFile:
+    """The columns of a CSV or Parquet file, by the names that they have in it.
+
+    Every method raises LayoutError, naming the column and the first wrong row, for a column that does not hold what is
+    asked for. An optional column that is absent is NULL throughout.
+    """
+
+    def __init__(self, content: Content, required: Sequence[str], optional: Sequence[str] = ()) -> None:
+        """Reads the columns; raises TruncatedFileError, CorruptFileError or LayoutError."""
+        self._path = content.path
+        read = _csv if content.name.endswith(".csv") else _parquet
+        self._columns = read(content, (*required, *optional))
+        if missing := [name for name in required if name not in self._columns.column_names]:
+            raise LayoutError(
+                content.path,
+                f"the columns {', '.join(missing)} are missing",
+                f"Give it the columns {', '.join(required)}",
+            )
+        if not len(self):
+            raise LayoutError(content.path, "it has no rows", "Leave it out")
+
+    def __len__(self) -> int:
+        return int(self._columns.num_rows)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._columns.column_names
+
+    def texts(self, name: str) -> pd.Series:
+        """Text (object), None for NULL and for empty text."""
+        column = self._column(name)
+        if not pa.types.is_string(column.type):
+            self.refuse(name, column.is_valid(), "is no text")
+        return _series(column.cast(pa.string()), object)
+
+    def numbers(self, name: str) -> pd.Series:
+        """The doubles nearest to the stated decimals, NaN for NULL."""
+        column = self._column(name)
+        if pa.types.is_decimal(column.type):
+            column = column.cast(pa.string())  # exact, and so is the way from text to the nearest double
+        if pa.types.is_string(column.type):
+            try:
+                column = pc.utf8_trim_whitespace(column).cast(pa.float64())
+            except pa.ArrowInvalid:
+                self.refuse(name, ~_series(column, object).map(_is_number).astype(bool), "is no number")
+                raise
+        elif not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+            self.refuse(name, column.is_valid(), "is no number")
+        return _series(column.cast(pa.float64(), safe=False), np.float64)
+
+    def whole_numbers(self, name: str) -> pd.Series:
+        """int64; NULL is refused."""
+        numbers = self.numbers(name)
+        whole = (numbers == np.floor(numbers)) & (numbers.abs() < _WHOLE_LIMIT)
+        self.refuse(name, ~whole, "is no whole number")
+        return numbers.astype(np.int64)
+
+    def instants(self, name: str) -> pd.Series:
+        """datetime64[ns, UTC], NaT for NULL: timestamps, or ISO 8601 text; without a zone they are read as UTC."""
+        column = self._column(name)
+        try:
+            if pa.types.is_string(column.type):
+                stated = pd.to_datetime(_series(column, object), utc=True, format="ISO8601")
+                return stated.astype("datetime64[ns, UTC]")
+            if not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
+                self.refuse(name, column.is_valid(), "is no ISO 8601 text and no timestamp")
+            if not pa.types.is_timestamp(column.type):
+                column = column.cast(pa.timestamp("ns"))
+            return pd.Series(column.cast(pa.timestamp("ns", "UTC")).to_pandas())
+        except (ValueError, TypeError) as error:  # of pandas; those of Arrow are ValueErrors too
+            raise LayoutError(self._path, f"{name}: {error}", "Write ISO 8601, e.g. 2024-07-01T14:00:00Z") from error
+
+    def refuse(self, name: str, bad: pd.Series | pa.ChunkedArray, what: str) -> None:
+        """Raise LayoutError for the first row where `bad` is true, if there is one."""
+        rows = np.flatnonzero(bad)
+        if len(rows):
+            raise LayoutError(
+                self._path, f"{name} of data row {rows[0]} {what} ({len(rows)} such rows)", "Correct the column"
+            )
+
+    def _column(self, name: str) -> pa.ChunkedArray:
+        if name not in self:
+            return pa.chunked_array([pa.nulls(len(self))])
+        column = self._columns[name]
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if pa.types.is_large_string(column.type):
+            column = column.cast(pa.string())
+        if pa.types.is_string(column.type):
+            column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+        return column
+
+
+def _series(column: pa.ChunkedArray, dtype: type) -> pd.Series:
+    return pd.Series(column.to_numpy(zero_copy_only=False), dtype=dtype)
+
+
+def _is_number(text: str | None) -> bool:
+    try:
+        pa.scalar(text, pa.string()).cast(pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _csv(content: Content, names: Sequence[str]) -> pa.Table:
+    if not content.data.endswith((b"\n", b"\r")):
+        raise TruncatedFileError(
+            content.path, "its last line has no line end", f"If it is whole, add one. {AGAIN} otherwise"
+        )
+    try:
+        with pa.csv.open_csv(io.BytesIO(content.data)) as reader:
+            wanted = _once(content.path, reader.schema.names, names)
+        options = pa.csv.ConvertOptions(include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string()))
+        return pa.csv.read_csv(io.BytesIO(content.data), convert_options=options)
+    except (pa.ArrowException, ValueError) as error:
+        raise LayoutError(
+            content.path, f"it cannot be read as CSV ({error})", "Write it as comma-separated UTF-8"
+        ) from error
+
+
+def _parquet(content: Content, names: Sequence[str]) -> pa.Table:
+    try:
+        file = pa.parquet.ParquetFile(io.BytesIO(content.data))
+        # The pandas metadata of other writers may name indexes and types that this reader should not restore.
+        return file.read(_once(content.path, file.schema_arrow.names, names)).replace_schema_metadata()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise CorruptFileError(content.path, f"it cannot be read as Parquet ({error})", AGAIN) from error
+
+
+def _once(path: Path, present: list[str], wanted: Sequence[str]) -> list[str]:
+    """Those of the wanted columns that are present, each of which may be there only once."""
+    for name in wanted:
+        if present.count(name) > 1:
+            raise LayoutError(path, f"it has the column {name} twice", "Give every column a name of its own")
+    return [name for name in wanted if name in present]
