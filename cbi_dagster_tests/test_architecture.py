@@ -18,7 +18,7 @@ import dagster as dg
 import pytest
 
 import cbi_dagster
-from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, MACRO_SOURCE
+from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES
 from cbi_dagster.definitions import defs
 from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES
 
@@ -181,7 +181,7 @@ def test_every_table_is_an_asset_that_reads_what_it_declares() -> None:
         ".".join(key.path): {".".join(parent.path) for parent in graph.get(key).parent_keys}
         for key in graph.get_all_asset_keys()
     }
-    sources_only = {name: set[str]() for name in (*LANDING_SOURCES, MACRO_SOURCE)}
+    sources_only = {name: set[str]() for name in LANDING_SOURCES}
     assert found == sources_only | {table.id: {read.source for read in table.reads} for table in ASSET_TABLES}
     executable = {".".join(key.path) for key in graph.executable_asset_keys}
     assert executable == {table.id for table in ASSET_TABLES}

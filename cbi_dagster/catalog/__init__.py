@@ -12,7 +12,6 @@ from cbi_dagster.catalog.partitioning import INCEPTION, Daily, Monthly, Partitio
 from cbi_dagster.catalog.registry import (
     ASSET_TABLES,
     LANDING_SOURCES,
-    MACRO_SOURCE,
     OPS_TABLES,
     TABLES,
     asset_tables,
@@ -25,7 +24,6 @@ __all__ = [
     "AUDIT_COLUMNS",
     "INCEPTION",
     "LANDING_SOURCES",
-    "MACRO_SOURCE",
     "OPS_TABLES",
     "TABLES",
     "Column",

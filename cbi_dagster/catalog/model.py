@@ -77,7 +77,8 @@ class Read:
 
     `back` counts trade dates (Mon-Fri, holidays included) before D, or is INCEPTION; `forward` counts trade dates
     after D. `(0, 0)` reads D alone. `columns` and `symbols` narrow what is read of a table (empty: all); what makes a
-    partition stale is still the input's whole partition.
+    partition stale is still the input's whole partition. A `looked_up` input is consulted for the trade dates that the
+    other inputs have: its own make no partition expected.
     """
 
     source: str
@@ -85,6 +86,7 @@ class Read:
     forward: int = 0
     columns: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
+    looked_up: bool = False
 
     @property
     def history(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from types import ModuleType
+from typing import NamedTuple
 
 from cbi_dagster.catalog.model import Table
 from cbi_dagster.catalog.partitioning import Daily, Partitioning
@@ -18,15 +19,20 @@ def _declared(module: ModuleType) -> Iterator[Table]:
             yield from value
 
 
-#: Vendor data by schema, kept as delivered files; the ledger holds one content hash per trade date.
-LANDING_SOURCES: dict[str, str] = {
-    "landing.ohlcv_1m": "ohlcv-1m",
-    "landing.ohlcv_1h": "ohlcv-1h",
-    "landing.ohlcv_1d": "ohlcv-1d",
-}
+class LandingSource(NamedTuple):
+    """Delivered files, kept as they came: what they are, and the vendor that they are of ("" for any)."""
 
-#: Landed macro files. Bars alone say which trade dates the tables cover.
-MACRO_SOURCE = "landing.macro"
+    files: str
+    vendor: str
+
+
+#: What tables are made of in the end; the ledger holds one content hash for each trade date that files are about.
+LANDING_SOURCES: dict[str, LandingSource] = {
+    "landing.ohlcv_1m": LandingSource("Vendor files of schema ohlcv-1m", "databento"),
+    "landing.ohlcv_1h": LandingSource("Vendor files of schema ohlcv-1h", "databento"),
+    "landing.ohlcv_1d": LandingSource("Vendor files of schema ohlcv-1d", "databento"),
+    "landing.macro": LandingSource("Macro files (`*.macro.csv`, `*.macro.parquet`)", ""),
+}
 
 OPS_TABLES: tuple[Table, ...] = tuple(_declared(ops))
 #: Tables made by assets, inputs before the tables that read them.

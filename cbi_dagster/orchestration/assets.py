@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 from dagster_pandas import create_dagster_pandas_dataframe_type
 
-from cbi_dagster.catalog import LANDING_SOURCES, MACRO_SOURCE, TABLES, Column, Table, Type
+from cbi_dagster.catalog import LANDING_SOURCES, TABLES, Column, Table, Type
 from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, partitions_of
 from cbi_dagster.recipes import RECIPES, Recipe, code_versions
 
@@ -128,21 +128,13 @@ def _column_lineage(table: Table) -> dg.TableColumnLineage:
 
 
 LANDED = [
-    *(
-        dg.AssetSpec(
-            key=asset_key(source),
-            description=f"Vendor files of schema {schema}, taken by `cbi land` and kept by content hash.",
-            group_name="landing",
-            kinds={"databento"},
-            partitions_def=TRADE_DATES,
-        )
-        for source, schema in LANDING_SOURCES.items()
-    ),
     dg.AssetSpec(
-        key=asset_key(MACRO_SOURCE),
-        description="Macro files (`*.macro.csv`, `*.macro.parquet`), taken by `cbi land` and kept by content hash.",
+        key=asset_key(name),
+        description=f"{source.files}, taken by `cbi land` and kept by content hash.",
         group_name="landing",
+        kinds={source.vendor} - {""},
         partitions_def=TRADE_DATES,
-    ),
+    )
+    for name, source in LANDING_SOURCES.items()
 ]
 ASSETS = [asset_of(recipe) for recipe in RECIPES.values()]

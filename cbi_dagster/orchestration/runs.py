@@ -13,7 +13,7 @@ import dagster as dg
 import numpy as np
 
 from cbi_dagster.catalog import LANDING_SOURCES, Table
-from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
+from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR
 from cbi_dagster.home import Home, builder
 from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED, asset_key
 from cbi_dagster.orchestration.io_manager import WarehouseIOManager
@@ -21,7 +21,7 @@ from cbi_dagster.orchestration.jobs import QUIET, claimed, end_orphans, next_run
 from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, partitions_of
 from cbi_dagster.warehouse.builder import Builder, PreparedBuild, WriteOutcome
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
-from cbi_dagster.warehouse.plan import Plan, expected_partitions, landed_trade_dates, newest_trade_date
+from cbi_dagster.warehouse.plan import Plan, expected_partitions, newest_trade_date
 
 #: Told of every finished table: what was asked for, what came of it, and the seconds since the one before.
 OnTable = Callable[[PreparedBuild, WriteOutcome, float], None]
@@ -38,8 +38,8 @@ def landed_span(
 
     Trade dates whose partition does not exist yet (a Sunday evening's) wait. Raises NothingLandedError.
     """
-    landed = landed_trade_dates(warehouse.ledger_by_table(LANDING_SOURCES))
-    dates = expected_partitions(FUTURES_CONTINUOUS_1D, landed, newest_trade_date(now_utc()))
+    ledgers = warehouse.ledger_by_table(LANDING_SOURCES)
+    dates = expected_partitions(REGIME_CALENDAR, ledgers, newest_trade_date(now_utc()))  # those of every source
     span = f"{dates[0]} … {dates[-1]}" if len(dates) else "nothing"
     if first is not None:
         dates = dates[dates >= np.datetime64(first, "D")]

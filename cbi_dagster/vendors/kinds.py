@@ -15,10 +15,8 @@ import numpy as np
 import pandas as pd
 
 from cbi_dagster.catalog import Table
+from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.vendors.files import Content
-
-Interval = tuple[np.datetime64, np.datetime64]
-"""First and last trade date (datetime64[D]), both inclusive."""
 
 
 class LandedFile(NamedTuple):

@@ -17,13 +17,14 @@ import numpy as np
 import pandas as pd
 
 from cbi_dagster.catalog import Table
+from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables import ops
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.vendors.archive import Archive
 from cbi_dagster.vendors.databento.landed_bars import Bars
 from cbi_dagster.vendors.delivery import Delivery, open_delivery
 from cbi_dagster.vendors.files import DeliveredFile, DeliveryError, content_of
-from cbi_dagster.vendors.kinds import Examined, Interval, Kind, Landed, LandedFile
+from cbi_dagster.vendors.kinds import Examined, Kind, Landed, LandedFile
 from cbi_dagster.vendors.macro import Macro
 from cbi_dagster.warehouse.contract import (
     LandingFacts,

@@ -27,11 +27,12 @@ import pandas as pd
 
 from cbi_dagster.catalog import Table
 from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.decision import trade_date_available
 from cbi_dagster.vendors.files import Content, DeliveryError
-from cbi_dagster.vendors.kinds import Examined, Interval, Landed, LandedFile, within
+from cbi_dagster.vendors.kinds import Examined, Landed, LandedFile, within
 from cbi_dagster.vendors.tabular import TabularFile
 
 FILE_COLUMNS = ("series_id", "date", "value", "available_at", "unit", "source")

@@ -26,7 +26,6 @@ from cbi_dagster.warehouse.plan import (
     Plan,
     expected_partitions,
     fingerprints,
-    landed_trade_dates,
     make_plan,
     newest_trade_date,
     read_intervals,
@@ -95,7 +94,7 @@ class Builder:
         relevant = {table.id, *LANDING_SOURCES, *(read.source for read in table.reads)}
         with self.warehouse.snapshot():
             ledgers = self.warehouse.ledger_by_table(relevant)
-            wanted = expected_partitions(table, landed_trade_dates(ledgers), newest_trade_date(now_utc()))
+            wanted = expected_partitions(table, ledgers, newest_trade_date(now_utc()))
             not_landed = 0
             if asked is not None:
                 wanted = np.intersect1d(asked, wanted)

@@ -4,6 +4,11 @@ A partition is stale when it has no content, when it was last confirmed under an
 fingerprint of its inputs in the declared window differs from the confirmed one. What depends on a stale partition may
 become stale once that one is rebuilt: `plan` follows the declared windows and so gives an upper bound, since how far a
 change really reaches depends on values.
+
+Which partitions a table should have is asked of what it is made of: the trade dates that the landing sources behind its
+inputs have files about. A table over minutes expects the trade dates of minutes, macro series theirs. An input that is
+only looked up adds none: the biofuel table has the trade dates of bars, whatever macro values were published besides. A
+table of no landed input (the regime calendar) expects the trade dates of every source, and adds none to its readers.
 """
 
 from __future__ import annotations
@@ -19,15 +24,10 @@ from pandas.util import hash_array
 
 from cbi_dagster.catalog.model import FIRST_TRADE_DATE, Read, Table
 from cbi_dagster.catalog.partitioning import Interval, merged
-from cbi_dagster.catalog.registry import LANDING_SOURCES, partitioning_of
+from cbi_dagster.catalog.registry import LANDING_SOURCES, TABLES, partitioning_of
 from cbi_dagster.catalog.versions import CodeVersion
 from cbi_dagster.warehouse.hashing import DIGEST_BYTES
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
-
-
-def landed_trade_dates(ledgers: Mapping[str, Ledger]) -> np.ndarray:
-    """Trade dates (datetime64[D], ascending) that landed vendor data touches: what every table should cover."""
-    return np.unique(np.concatenate([ledgers.get(source, NOTHING).keys for source in LANDING_SOURCES]))
 
 
 def newest_trade_date(now: pd.Timestamp) -> np.datetime64:
@@ -40,11 +40,22 @@ def newest_trade_date(now: pd.Timestamp) -> np.datetime64:
     return newest
 
 
-def expected_partitions(table: Table, landed: np.ndarray, newest: np.datetime64) -> np.ndarray:
-    """Partitions that a table should have when vendor data for the trade dates `landed` is there.
+def landing_sources(table: Table) -> frozenset[str]:
+    """The landing sources behind the inputs of a table, those that are only looked up aside."""
+    found: set[str] = set()
+    for read in table.reads:
+        if not read.looked_up:
+            found |= {read.source} if read.source in LANDING_SOURCES else landing_sources(TABLES[read.source])
+    return frozenset(found)
+
+
+def expected_partitions(table: Table, ledgers: Mapping[str, Ledger], newest: np.datetime64) -> np.ndarray:
+    """Partitions that a table should have, given the `ledgers` of the landing sources (those absent have nothing).
 
     Trade dates before `FIRST_TRADE_DATE` or after `newest` have no partition.
     """
+    sources = landing_sources(table) or LANDING_SOURCES.keys()
+    landed = np.unique(np.concatenate([ledgers.get(source, NOTHING).keys for source in sources]))
     inside = (landed >= np.datetime64(FIRST_TRADE_DATE, "D")) & (landed <= newest)
     return table.partitioning.expected(landed[inside])
 
@@ -145,11 +156,10 @@ def make_plan(
 
     `code` maps table ids to the present version of their code; `newest` as in `expected_partitions`.
     """
-    landed = landed_trade_dates(ledgers)
     stale: dict[str, np.ndarray] = {}
     plans = []
     for table in tables:
-        expected = expected_partitions(table, landed, newest)
+        expected = expected_partitions(table, ledgers, newest)
         causes = _causes(table, expected, ledgers, code[table.id], earlier)
         for read in table.reads:
             upstream = stale.get(read.source)

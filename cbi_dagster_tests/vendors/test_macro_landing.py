@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbi_dagster.catalog import MACRO_SOURCE, TABLES
+from cbi_dagster.catalog import TABLES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables import ops
 from cbi_dagster.config.universe import load_universe
@@ -19,6 +19,7 @@ from cbi_dagster.vendors.macro import UnitConflictError
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster_tests.vendors.small_files import zl_file
 
+MACRO_SOURCE = "landing.macro"
 HEADER = "series_id,date,value,available_at,unit,source\n"
 MONDAY = "SB,2024-07-01,20.1,2024-07-01T20:00:00Z,USc/lb,ICE\n"
 TUESDAY = "SB,2024-07-02,20.3,2024-07-02T20:00:00Z,USc/lb,ICE\n"

@@ -9,14 +9,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbi_dagster.catalog import INCEPTION, TABLES, Daily, Monthly, Read, Table
+from cbi_dagster.catalog import ASSET_TABLES, INCEPTION, LANDING_SOURCES, TABLES, Daily, Monthly, Read, Table
 from cbi_dagster.catalog.columns import pick
+from cbi_dagster.catalog.tables.features import BIOFUEL_DAILY, DAILY_ML_MATRIX
+from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1M, OHLCV_UTC_1D
+from cbi_dagster.catalog.tables.mes import MES_1HR, MES_5MIN, MES_INTRADAY
+from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES
+from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR, REGIME_WEIGHTS
+from cbi_dagster.catalog.tables.training import MES_BAR_TRAINING, ZL_TRAINING
 from cbi_dagster.catalog.versions import CodeVersion
 from cbi_dagster.warehouse.ledger import Ledger
 from cbi_dagster.warehouse.plan import (
     Plan,
     expected_partitions,
     fingerprints,
+    landing_sources,
     make_plan,
     newest_trade_date,
     read_intervals,
@@ -76,7 +83,7 @@ def built(contents: dict[np.datetime64, str] | None = None) -> dict[str, Ledger]
     landed = [(contents or {}).get(day, f"bars {day}") for day in DAYS]
     ledgers = {LANDED: ledger(DAYS, landed)}
     for table in CHAIN:
-        keys = expected_partitions(table, DAYS, NEWEST)
+        keys = expected_partitions(table, ledgers, NEWEST)
         ledgers[table.id] = ledger(keys, [f"{table.id} {key}" for key in keys], fingerprints(table, keys, ledgers))
     return ledgers
 
@@ -185,6 +192,55 @@ def test_landed_dates_without_content_are_missing():
     (first, *_) = plan(ledgers).tables
     assert (first.table, first.ranges[0].first, first.ranges[0].reason) == (BARS, str(DAYS[-1]), "missing")
     assert first.rows == 16, "the mean of the others"
+
+
+# -- which partitions there should be ----------------------------------------------------------------------------------
+
+MINUTES, HOURS, DAY_BARS, MACRO = LANDING_SOURCES
+
+
+def landed_on(**days: str) -> dict[str, Ledger]:
+    """Ledgers of landing sources by the days (of July 2024) that their files are about."""
+    keys = {name: np.array([f"2024-07-{day}" for day in text.split()], "datetime64[D]") for name, text in days.items()}
+    return {f"landing.{name}": ledger(dates, [str(date) for date in dates]) for name, dates in keys.items()}
+
+
+def expected(table: Table, ledgers: dict[str, Ledger]) -> list[str]:
+    return [str(key)[5:] for key in expected_partitions(table, ledgers, np.datetime64("2024-07-31"))]
+
+
+def test_a_table_has_the_trade_dates_of_the_sources_behind_its_inputs():
+    ledgers = landed_on(ohlcv_1m="03 04", ohlcv_1h="01 02 03", macro="05 08")
+    assert expected(OHLCV_1M, ledgers) == expected(MES_5MIN, ledgers) == ["07-03", "07-04"]
+    assert expected(OHLCV_UTC_1D, ledgers) == []
+    assert (
+        expected(FUTURES_CONTINUOUS_1D, ledgers) == expected(MES_1HR, ledgers) == ["07-01", "07-02", "07-03", "07-04"]
+    )
+    assert expected(MACRO_SERIES, ledgers) == ["07-05", "07-08"]
+    assert expected(REGIME_CALENDAR, ledgers) == ["07-01", "07-02", "07-03", "07-04", "07-05", "07-08"]
+    assert expected(REGIME_WEIGHTS, {}) == ["01-01"], "the whole table"
+
+
+def test_macro_values_beyond_the_bars_make_no_row_of_another_table_expected():
+    ledgers = landed_on(ohlcv_1h="01 02", macro="02 03")
+    assert expected(BIOFUEL_DAILY, ledgers) == expected(DAILY_ML_MATRIX, ledgers) == ["07-01", "07-02"]
+    assert expected(ZL_TRAINING[0], landed_on(ohlcv_1h="01 02", macro="02")) == ["07-01"], "a month"
+
+
+def test_every_table_is_made_of_bars_or_of_macro_series_but_the_regimes():
+    made_of = {table.id: landing_sources(table) for table in ASSET_TABLES}
+    assert made_of[MACRO_SERIES.id] == {MACRO}
+    for table in (OHLCV_1M, *MES_INTRADAY[:4], *MES_BAR_TRAINING[:4]):
+        assert made_of[table.id] == {MINUTES}
+    for name, sources in made_of.items():
+        if name not in (MACRO_SERIES.id, REGIME_CALENDAR.id, REGIME_WEIGHTS.id):
+            assert set() < sources <= {MINUTES, HOURS, DAY_BARS}, name
+
+
+def test_trade_dates_before_the_first_and_after_the_newest_one_have_no_partition():
+    days = np.array(["2010-06-04", "2010-06-07", "2024-06-03", "2024-06-04"], "datetime64[D]")
+    ledgers = {HOURS: ledger(days, [str(day) for day in days])}
+    assert expected_partitions(BARS, ledgers, NEWEST).astype(str).tolist() == ["2010-06-07", "2024-06-03"]
 
 
 def test_the_rows_of_a_table_that_was_never_built_are_unknown():

@@ -13,4 +13,4 @@ CREATE TABLE IF NOT EXISTS `raw_intelligence.macro_series` (
 )
 PARTITION BY `trade_date_available`
 CLUSTER BY `series_id`
-OPTIONS(description='Vintages of macro series: every value with the instant it became public. A revision is one more row; of one vintage landed twice the later file wins. Covers the trade dates that bars are landed for.');
+OPTIONS(description='Vintages of macro series: every value with the instant it became public. A revision is one more row; of one vintage landed twice the later file wins. A vintage is in the partition of the trade date on which it is known first.');

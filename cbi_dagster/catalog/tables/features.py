@@ -97,7 +97,7 @@ BIOFUEL_DAILY = Table(
     cluster=("symbol",),
     reads=(
         Read(FUTURES_CONTINUOUS_1D.id, back=BIOFUEL_BACK_TRADE_DATES),
-        Read(MACRO_SERIES.id, back=BIOFUEL_BACK_TRADE_DATES + MACRO_STALE_TRADE_DATES),
+        Read(MACRO_SERIES.id, back=BIOFUEL_BACK_TRADE_DATES + MACRO_STALE_TRADE_DATES, looked_up=True),
     ),
 )
 

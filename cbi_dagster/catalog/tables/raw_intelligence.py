@@ -10,7 +10,8 @@ MACRO_SERIES = Table(
     dataset="raw_intelligence",
     name="macro_series",
     description="Vintages of macro series: every value with the instant it became public. A revision is one more row; "
-    "of one vintage landed twice the later file wins. Covers the trade dates that bars are landed for.",
+    "of one vintage landed twice the later file wins. A vintage is in the partition of the trade date on which it is "
+    "known first.",
     columns=pick("series_id reference_date value available_at unit series_source trade_date_available"),
     key=("series_id", "reference_date", "available_at"),
     partitioning=Daily("trade_date_available"),

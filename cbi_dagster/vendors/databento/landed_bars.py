@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cbi_dagster.catalog import Table
+from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables import ops
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.config.universe import Universe
@@ -27,7 +28,7 @@ from cbi_dagster.vendors.databento.bars import (
 )
 from cbi_dagster.vendors.databento.dbn import decode_dbn, is_dbn
 from cbi_dagster.vendors.files import Content
-from cbi_dagster.vendors.kinds import Examined, Interval, Landed, LandedFile, within
+from cbi_dagster.vendors.kinds import Examined, Landed, LandedFile, within
 
 
 def decode_bars(content: Content) -> BarFile:
