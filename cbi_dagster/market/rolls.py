@@ -84,7 +84,7 @@ def _rolls(front: pd.DataFrame, rows: pd.DataFrame) -> dict[str, np.ndarray]:
     before = front["date"].to_numpy()[rolls - 1]
     legs = rows[rows["date"].isin(before)].drop_duplicates(["date", "instrument_id"])
     closes = legs.set_index(["date", "instrument_id"])["close"]
-    both = closes.reindex(pd.MultiIndex.from_arrays([before, contract[rolls]], names=closes.index.names)).to_numpy()
+    both = closes.reindex(pd.MultiIndex.from_arrays([before, contract[rolls]])).to_numpy()
     for roll, new_close_before in zip(rolls, both, strict=True):
         if not np.isnan(new_close_before):
             method[roll], old, new, span[roll] = "both_legs", close[roll - 1], new_close_before, 0
@@ -118,7 +118,7 @@ def select_outrights(outrights: pd.DataFrame, product: Product) -> pd.DataFrame:
     outrights = outrights.assign(
         month=[delivery_month(c, d) for c, d in zip(outrights["contract"], outrights["date"], strict=True)]
     )
-    volume = outrights.pivot_table(index="date", columns="month", values="volume", aggfunc="sum").sort_index(axis=1)
+    volume = outrights.pivot_table(index="date", columns="month", values="volume", aggfunc="sum")
     months = [pd.Timestamp(month).date() for month in volume.columns]
     days = pd.DatetimeIndex(volume.index)
     traded = volume.to_numpy(np.float64, na_value=0.0)

@@ -172,7 +172,7 @@ def _missing_sessions(flat: pd.DataFrame, expected: pd.DataFrame) -> Iterator[Fi
     long_gaps: list[str] = []
     short_gaps: list[str] = []
     unexpected: list[str] = []
-    for symbol, rows in flat.dropna(subset=_KEY).groupby("symbol", observed=True, sort=True):
+    for symbol, rows in flat.dropna(subset=_KEY).groupby("symbol", observed=True):
         have = rows["data_date"].to_numpy().astype("datetime64[D]")
         due = np.unique(expected.loc[expected["symbol"] == symbol, "date"].to_numpy().astype("datetime64[D]"))
         due = due[(due >= have.min()) & (due <= have.max())]
@@ -196,7 +196,7 @@ def _unusual(flat: pd.DataFrame, sessions: pd.DataFrame, universe: Universe) -> 
 
     ordered = sessions.sort_values(["symbol", "date"], ignore_index=True)
     rows = ordered[["symbol", "date"]].set_axis(_KEY, axis=1)
-    symbols = ordered.groupby("symbol", observed=True, sort=True)
+    symbols = ordered.groupby("symbol", observed=True)
     returns = ordered["adj_close"] / symbols["adj_close"].shift() - 1.0
     deviation = (returns - returns.groupby(ordered["symbol"], observed=True).transform("median")).abs()
     grouped = deviation.groupby(ordered["symbol"], observed=True)

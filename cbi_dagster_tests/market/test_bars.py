@@ -162,6 +162,16 @@ def test_the_order_of_the_landed_bars_does_not_matter(landed):
         pd.testing.assert_frame_equal(found, in_order, check_exact=True)
 
 
+def test_sessions_of_several_schemas_are_put_in_order(landed):
+    hours = landed([(f"2024-06-{day} 09:00", "ZL.v.0", 8, 8, 1.0, 1.0, 1.0, 1.0, 1) for day in (17, 18, 19)])
+    minutes = landed([("2024-06-18 09:00", symbol, 8, 8, 2.0, 2.0, 2.0, 2.0, 1) for symbol in ("ZL.v.0", "MES.v.0")])
+    built = session_bars({"ohlcv-1h": hours, "ohlcv-1m": minutes}, UNIVERSE)
+    assert built.sessions["symbol"].tolist() == ["MES", "ZL", "ZL", "ZL"]
+    assert built.sessions["bar_source"].tolist() == ["ohlcv-1m", "ohlcv-1h", "ohlcv-1m", "ohlcv-1h"]
+    assert built.sessions.index.equals(pd.RangeIndex(4))
+    assert (built.used_rows, built.superseded_rows) == (4, 1)
+
+
 def test_a_session_says_what_its_product_and_its_exchange_say(landed):
     rows = [("2024-06-18 09:00", "ZL.v.0", 8, 8, 1.0, 1.0, 1.0, 1.0, 1), *ROLL_SESSION]
     sessions = session_bars({"ohlcv-1h": landed(rows)}, UNIVERSE).sessions.set_index("symbol")

@@ -82,6 +82,7 @@ def test_both_legs_of_the_session_before_make_the_factor_exact():
         UNIVERSE,
     )
     assert front["roll_method"][1] == "both_legs"
+    assert front["roll_span_trade_dates"].tolist() == [pd.NA, 0]
     assert front["adj_factor"][1] == 50 / 54.5
     assert front["symbol"].tolist() == ["ZL", "ZL"]
 
@@ -130,6 +131,29 @@ def test_an_outright_series_rolls_after_two_sessions_of_larger_volume_and_never_
     # No front contract on the first day; August overtook on days 2 and 3, so it is front from day 4 (index 4) on.
     assert chosen["contract"].tolist() == ["ZLN4", "ZLN4", "ZLN4", "ZLQ4", "ZLQ4", "ZLQ4"]
     assert chosen["date"].dt.strftime("%Y-%m-%d").tolist() == list(days[1:])
+
+
+@pytest.mark.parametrize(
+    ("july", "august", "front"),
+    [
+        # The first front contract is the one that traded more in the session before.
+        ([10, 10, 10], [90, 90, 90], "QQ"),
+        # One session of larger volume is not enough, whichever it is; neither is one of equal volume.
+        ([90, 20, 90, 90, 90], [10, 80, 10, 10, 10], "NNNN"),
+        ([90, 50, 20, 90, 90], [10, 50, 80, 10, 10], "NNNN"),
+        ([90, 20, 50, 90, 90], [10, 80, 50, 10, 10], "NNNN"),
+        ([90, 20, 20, 90, 90], [10, 80, 80, 10, 10], "NNQQ"),
+        # A contract that no longer trades is left at once, but not for one that does not trade either.
+        ([90, 0, 5, 5], [10, 8, 8, 8], "NQQ"),
+        ([90, 0, 5, 5], [10, 0, 1, 1], "NNN"),
+    ],
+)
+def test_an_outright_series_follows_the_volume_of_the_two_sessions_before(july, august, front):
+    days = pd.bdate_range("2024-05-01", periods=len(july)).strftime("%Y-%m-%d")
+    rows = [outright(day, "ZLN4", volume) for day, volume in zip(days, july, strict=True)]
+    rows += [outright(day, "ZLQ4", volume) for day, volume in zip(days, august, strict=True)]
+    chosen = select_outrights(sessions(rows[::-1]), UNIVERSE.product("ZL")).sort_values("date")
+    assert "".join(contract[2] for contract in chosen["contract"]) == front
 
 
 def test_an_outright_roll_is_forced_before_first_notice():

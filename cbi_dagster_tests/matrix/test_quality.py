@@ -88,6 +88,8 @@ def put_out(flat: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
         ("the regime's weight is 1 to 1000", put(7, regime_weight=np.nan)),
         ("S1 <= P <= R1", put(7, pivots_P=1e9)),
         ("S1 <= P <= R1", put(7, pivots_P=-1e9)),
+        ("S1 <= P <= R1", put(7, pivots_P=30.0, pivots_S1=30.01, pivots_R1=30.02)),
+        ("S1 <= P <= R1", put(7, pivots_P=30.0, pivots_S1=29.98, pivots_R1=29.99)),
         ("symbol and data_date are known", put(7, symbol=None)),
         ("symbol and data_date are known", put(7, data_date=pd.NaT)),
     ],
@@ -196,7 +198,7 @@ def test_an_unusual_return_warns_and_a_roll_gap_does_not(flat: pd.DataFrame, con
     row = int(np.flatnonzero(zl)[100])
     shocked = continuous.copy()
     shocked.loc[row:, "adj_close"] *= np.where(zl[row:], 1.5, 1.0)
-    report = check_quality(flat, shocked, UNIVERSE)
+    report = check_quality(flat, shocked.sample(frac=1, random_state=5), UNIVERSE)
     assert rules(report) == {rule: ("warning", 1)}
     assert report.findings[0].examples == (key(flat, row),)
     rolled = continuous.copy()

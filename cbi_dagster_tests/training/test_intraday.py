@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -139,6 +140,8 @@ def test_bars_whose_next_one_cannot_be_told_are_refused() -> None:
         next_bar_labels(bars.iloc[::-1], MES["1hr"])
     with pytest.raises(ValueError, match="repeated or out of order"):
         next_bar_labels(pd.concat([bars, bars.tail(1)]), MES["1hr"])
+    with pytest.raises(ValueError, match=re.escape(f"closed at {bars['bar_close_ts'][0]} is repeated")):
+        next_bar_labels(bars.take([0, 0, 1, 1]), MES["1hr"])
     with pytest.raises(ValueError, match="bars of 2 symbols"):
         next_bar_labels(bars.assign(symbol=["MES", "ES"]), MES["1hr"])
 
