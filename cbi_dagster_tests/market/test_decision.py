@@ -23,8 +23,9 @@ from cbi_dagster.market.decision import (
     trade_date_available,
 )
 from cbi_dagster.market.sessions import trade_date_ordinals
-from cbi_dagster.vendors.macro import merge_macro, screen_macro, verify_macro
+from cbi_dagster.vendors.macro import decode_macro, merge_macro, screen_macro
 
+from ..vendors.small_files import content
 from .vintages import utc, vintages
 
 REAL_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -255,7 +256,7 @@ def test_real_daily_series_arrive_the_next_trade_date(tmp_path: Path) -> None:
     published = (dates + pd.Timedelta(hours=15, minutes=15)).dt.tz_localize("America/Chicago")
     frame = pd.DataFrame({"series_id": "VIXCLS", "date": dates, "value": table["close"], "available_at": published})
     frame.assign(unit="index points", source="CBOE").to_parquet(tmp_path / "vix.macro.parquet")
-    screened = screen_macro(verify_macro(tmp_path / "vix.macro.parquet").rows, UNIVERSE)
+    screened = screen_macro(decode_macro(content(tmp_path / "vix.macro.parquet")), UNIVERSE)
     assert len(screened.rejected) == 0
     series = merge_macro(screened.series.iloc[:0], screened.series)
     known = series_at_decision(series, _trade_dates("2015-08-24", "2015-08-28"), {"VIXCLS": 5}, UNIVERSE)
