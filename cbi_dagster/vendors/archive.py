@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import uuid
 from pathlib import Path
 
@@ -17,16 +16,17 @@ class Archive:
         self._root = root
 
     def put(self, path: Path, sha256: str, name: str) -> None:
-        """Keep a copy of the file at `path`; a copy that was cut short is never seen.
+        """Keep a copy of the file at `path`, whose content has this hash; a copy that was cut short is never seen.
 
-        A copy that was damaged since is replaced: landing the file again is what the error about it asks for.
+        A copy that was damaged since is replaced: landing the file again is what the error about it asks for. Raises
+        HashMismatchError when the file at `path` has changed since it was hashed.
         """
         target = self._place(sha256, name)
         if target.exists() and hashlib.sha256(target.read_bytes()).hexdigest() == sha256:
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{uuid.uuid4().hex}.part")
-        shutil.copyfile(path, partial)
+        partial.write_bytes(content_of(DeliveredFile(path, name, sha256)).data)
         partial.replace(target)
 
     def get(self, sha256: str, name: str) -> Content:

@@ -7,8 +7,9 @@ included, are committed at once: a broken file changes nothing.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from cbi_dagster.config.universe import Universe
 from cbi_dagster.vendors.archive import Archive
 from cbi_dagster.vendors.databento.landed_bars import Bars
 from cbi_dagster.vendors.delivery import Delivery, open_delivery
-from cbi_dagster.vendors.files import DeliveredFile, DeliveryError, content_of
+from cbi_dagster.vendors.files import Content, DeliveredFile, DeliveryError, content_of
 from cbi_dagster.vendors.kinds import Examined, Kind, Landed, LandedFile
 from cbi_dagster.vendors.macro import Macro
 from cbi_dagster.warehouse.contract import (
@@ -74,20 +75,35 @@ def is_delivered_name(name: str) -> bool:
 
 @dataclass(frozen=True)
 class _Arrival:
-    """A delivered file. `landed` and `examined` are None where its content is known already; `examined.kept` may have
-    been let go of, then it is read again where it is needed."""
+    """A delivered file; `landed` and `examined` (whose kept rows are elsewhere) are None for content known already."""
 
     file: DeliveredFile
     sha256: str
-    landed: LandedFile | None
-    examined: Examined | None
+    landed: LandedFile | None = None
+    examined: Examined | None = None
 
     @property
     def order(self) -> tuple[str, pd.Timestamp, str]:
         """In time within a schema."""
         if self.landed is None:
-            return "", pd.Timestamp.min.tz_localize("UTC"), self.file.name
+            return "", pd.Timestamp(0, tz="UTC"), self.file.name
         return self.landed.vendor_schema, self.landed.span_start, self.file.name
+
+
+class _Remembered:
+    """Kept rows by the hash of their file, as far as ROWS_AT_ONCE reaches."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, pd.DataFrame] = {}
+        self._room = ROWS_AT_ONCE
+
+    def add(self, file_hash: str, rows: pd.DataFrame) -> None:
+        if len(rows) <= self._room:
+            self._rows[file_hash] = rows
+            self._room -= len(rows)
+
+    def get(self, file_hash: str) -> pd.DataFrame | None:
+        return self._rows.get(file_hash)
 
 
 class Landing:
@@ -110,19 +126,54 @@ class Landing:
         with ExitStack() as stack:
             deliveries = [stack.enter_context(open_delivery(path, self._kinds)) for path in paths]
             while True:
-                arrivals, facts, landed = self._gather(deliveries, progress)
+                arrivals, landed, facts = self._gather(deliveries, progress)
                 try:
-                    self._commit(arrivals, facts, landed)
+                    self._commit(arrivals, landed, facts)
                 except RegistryMovedError:
                     continue  # another process has landed files meanwhile: what is new is asked again
                 return _report(deliveries, arrivals, facts)
 
     def read(self, source: str, intervals: Sequence[Interval]) -> pd.DataFrame:
-        """Merged landed rows of a landing source, as rows of its table, of the trade dates in the inclusive
-        `intervals`."""
+        """Merged landed rows of a landing source, as rows of its table, of the trade dates in `intervals`."""
         (schema,) = (schema for schema, own in self._source_of.items() if own == source)
+        return self._kind_of[schema].read(schema, intervals, self._together(*self._registry(), [], _Remembered()))
+
+    def _gather(
+        self, deliveries: Sequence[Delivery], progress: Progress
+    ) -> tuple[list[_Arrival], Landed, LandingFacts]:
+        """All that there is to know of the delivered files; nothing has changed yet."""
+        landed_at, remembered = now_utc(), _Remembered()
         files, symbols = self._registry()
-        return self._kind_of[schema].read(schema, intervals, self._together(files, symbols, []))
+        arrivals = self._examine(deliveries, {file.file_hash for file in files}, landed_at, remembered, progress)
+        found = [(arrival.landed, arrival.examined) for arrival in arrivals if arrival.landed and arrival.examined]
+        new = [file._replace(landing_sequence=len(files) + number) for number, (file, _) in enumerate(found)]
+        self._require_one_dataset([*files, *new])
+        added = [examined.symbols.assign(file_hash=file.file_hash) for file, examined in found]
+        symbols = _rows_of(ops.LANDED_SYMBOLS, [symbols, *added])
+        landed = self._together([*files, *new], symbols, arrivals, remembered)
+        rejected = [
+            examined.rejected.assign(
+                table_name=self._source_of[file.vendor_schema], file_hash=file.file_hash, source_file=file.source_file
+            )
+            for file, examined in found
+        ]
+        rows = {
+            ops.LANDED_FILES: _rows_of(ops.LANDED_FILES, [pd.DataFrame(new, columns=LandedFile._fields)]),
+            ops.LANDED_SYMBOLS: _rows_of(ops.LANDED_SYMBOLS, added),
+            ops.QUARANTINE: _rows_of(ops.QUARANTINE, rejected),
+            ops.CORRECTIONS: _rows_of(ops.CORRECTIONS, [self._corrections(file, landed) for file in new]),
+            ops.INGESTION_RUNS: _run_rows(new),
+        }
+        ledger = list(self._ledger_rows(new, landed, landed_at, progress))
+        return arrivals, landed, LandingFacts(len(files), rows, _rows_of(ops.PARTITION_LEDGER, ledger))
+
+    def _commit(self, arrivals: Sequence[_Arrival], landed: Landed, facts: LandingFacts) -> None:
+        """Keep the delivered files, and take what is known of the new ones."""
+        names = {file.file_hash: file.source_file for file in landed.files}
+        for arrival in arrivals:
+            self._archive.put(arrival.file.path, arrival.sha256, names[arrival.sha256])
+        if len(landed.files) > facts.registered:
+            self._warehouse.take(facts)
 
     def _registry(self) -> tuple[list[LandedFile], pd.DataFrame]:
         """Landed files in landing order, and their symbology."""
@@ -131,114 +182,63 @@ class Landing:
         rows = files.sort_values("landing_sequence").itertuples(index=False, name=None)
         return [LandedFile(*row) for row in rows], symbols
 
-    def _together(self, files: list[LandedFile], symbols: pd.DataFrame, arrivals: Sequence[_Arrival]) -> Landed:
+    def _together(
+        self, files: list[LandedFile], symbols: pd.DataFrame, arrivals: Sequence[_Arrival], remembered: _Remembered
+    ) -> Landed:
         """What has landed, files that have just arrived included."""
-        delivered = {arrival.sha256: arrival for arrival in arrivals}
+        delivered = {arrival.sha256: arrival.file for arrival in arrivals}
 
         def kept(file: LandedFile) -> pd.DataFrame:
-            arrival = delivered.get(file.file_hash)
-            if arrival is None:
-                content = self._archive.get(file.file_hash, file.source_file)
-            elif arrival.examined is not None and len(arrival.examined.kept) == file.kept_rows:
-                return arrival.examined.kept
-            else:
-                content = content_of(replace(arrival.file, name=file.source_file))
-            return self._kind_of[file.vendor_schema].examine(content, file.landed_at).kept
+            rows = remembered.get(file.file_hash)
+            if rows is None:
+                place = delivered.get(file.file_hash)
+                if place is None:
+                    content = self._archive.get(file.file_hash, file.source_file)
+                else:
+                    content = content_of(replace(place, name=file.source_file, sha256=file.file_hash))
+                rows = self._kind_of[file.vendor_schema].examine(content, file.landed_at).kept
+                remembered.add(file.file_hash, rows)
+            return rows
 
         return Landed(files, symbols, kept)
 
-    def _gather(
-        self, deliveries: Sequence[Delivery], progress: Progress
-    ) -> tuple[list[_Arrival], LandingFacts, Landed]:
-        """All that there is to know of the delivered files; nothing has changed yet."""
-        landed_at = now_utc()
-        files, symbols = self._registry()
-        arrivals = self._examine(deliveries, {file.file_hash for file in files}, landed_at, progress)
-        found = [(arrival.landed, arrival.examined) for arrival in arrivals if arrival.landed and arrival.examined]
-        new = [file._replace(landing_sequence=len(files) + number) for number, (file, _) in enumerate(found)]
-        self._require_one_dataset([*files, *new])
-        new_symbols = _rows_of(
-            ops.LANDED_SYMBOLS, [examined.symbols.assign(file_hash=file.file_hash) for file, examined in found]
-        )
-        rejected = [
-            examined.rejected.assign(
-                table_name=self._source_of[file.vendor_schema], file_hash=file.file_hash, source_file=file.source_file
-            )
-            for file, examined in found
-        ]
-        landed = self._together([*files, *new], _rows_of(ops.LANDED_SYMBOLS, [symbols, new_symbols]), arrivals)
-        rows = {
-            ops.LANDED_FILES: _rows_of(ops.LANDED_FILES, [pd.DataFrame(new, columns=LandedFile._fields)]),
-            ops.LANDED_SYMBOLS: new_symbols,
-            ops.QUARANTINE: _rows_of(ops.QUARANTINE, rejected),
-            ops.CORRECTIONS: _rows_of(ops.CORRECTIONS, list(self._corrections(landed, len(files)))),
-            ops.INGESTION_RUNS: _run_rows(new),
-        }
-        return arrivals, LandingFacts(len(files), rows, self._ledger_rows(new, landed, landed_at, progress)), landed
-
-    def _commit(self, arrivals: Sequence[_Arrival], facts: LandingFacts, landed: Landed) -> None:
-        """Keep the delivered files, and take what is known of the new ones."""
-        names = {file.file_hash: file.source_file for file in landed.files}
-        for arrival in arrivals:
-            self._archive.put(arrival.file.path, arrival.sha256, names[arrival.sha256])
-        if len(landed.files) > facts.registered:
-            self._warehouse.take(facts)
-
     def _examine(
-        self, deliveries: Sequence[Delivery], known: set[str], landed_at: pd.Timestamp, progress: Progress
+        self,
+        deliveries: Sequence[Delivery],
+        known: set[str],
+        landed_at: pd.Timestamp,
+        remembered: _Remembered,
+        progress: Progress,
     ) -> list[_Arrival]:
         """Every delivered file, those that are new read to their end; in order of time within each delivery."""
-        total, done, remembered = sum(len(delivery.files) for delivery in deliveries), 0, 0
+        total, done = sum(len(delivery.files) for delivery in deliveries), itertools.count()
         arrivals: list[_Arrival] = []
         broken: list[DeliveryError] = []
         for delivery in deliveries:
             own = []
             for file in delivery.files:
-                progress("reading files", done, total)
-                done += 1
+                progress("reading files", next(done), total)
                 try:
-                    arrival = self._arrival(file, known, landed_at)
+                    content = content_of(file)
+                    if content.sha256 in known:
+                        own.append(_Arrival(file, content.sha256))
+                        continue
+                    kind = next(kind for kind in self._kinds if kind.recognises(file.name))
+                    examined = kind.examine(content, landed_at)
                 except DeliveryError as error:
                     broken.append(error)
                     continue
-                known = known | {arrival.sha256}
-                if arrival.examined is not None:
-                    if remembered + len(arrival.examined.kept) <= ROWS_AT_ONCE:
-                        remembered += len(arrival.examined.kept)
-                    else:
-                        let_go = replace(arrival.examined, kept=arrival.examined.kept.iloc[:0])
-                        arrival = replace(arrival, examined=let_go)
-                own.append(arrival)
+                known.add(content.sha256)
+                remembered.add(content.sha256, examined.kept)
+                # A copy, since a slice would keep all rows in memory.
+                alone = replace(examined, kept=examined.kept.iloc[:0].copy())
+                own.append(_Arrival(file, content.sha256, _landed_file(content, examined, landed_at), alone))
             arrivals += sorted(own, key=lambda arrival: arrival.order)
         if len(broken) == 1:
             raise broken[0]
         if broken:
             raise ExceptionGroup(f"{len(broken)} of {total} files are broken", broken)
         return arrivals
-
-    def _arrival(self, file: DeliveredFile, known: Set[str], landed_at: pd.Timestamp) -> _Arrival:
-        content = content_of(file)
-        if content.sha256 in known:
-            return _Arrival(file, content.sha256, None, None)
-        kind = next(kind for kind in self._kinds if kind.recognises(file.name))
-        examined = kind.examine(content, landed_at)
-        landed = LandedFile(
-            file_hash=content.sha256,
-            landing_sequence=-1,
-            source_file=file.name,
-            file_bytes=len(content.data),
-            dataset=examined.dataset,
-            vendor_schema=examined.schema,
-            stype_in=examined.stype_in,
-            span_start=examined.start,
-            span_end=examined.end,
-            file_rows=examined.rows,
-            kept_rows=len(examined.kept),
-            rejected_rows=len(examined.rejected),
-            outside_rows=sum(examined.outside.values()),
-            landed_at=landed_at,
-        )
-        return _Arrival(file, content.sha256, landed, examined)
 
     def _require_one_dataset(self, files: Sequence[LandedFile]) -> None:
         datasets = {file.dataset for file in files if self._kind_of[file.vendor_schema].one_dataset}
@@ -248,22 +248,20 @@ class Landing:
                 "land each dataset under a CBI_HOME of its own"
             )
 
-    def _corrections(self, landed: Landed, registered: int) -> Iterator[pd.DataFrame]:
-        """What each file after the first `registered` ones changes of those before it."""
-        for number in range(registered, len(landed.files)):
-            file = landed.files[number]
-            found = self._kind_of[file.vendor_schema].corrections(file, replace(landed, files=landed.files[:number]))
-            yield found.assign(file_hash=file.file_hash, vendor_schema=file.vendor_schema, landed_at=file.landed_at)
+    def _corrections(self, file: LandedFile, landed: Landed) -> pd.DataFrame:
+        """What a file changes of those before it, as rows of `ops.corrections`."""
+        before = replace(landed, files=landed.files[: file.landing_sequence])
+        found = self._kind_of[file.vendor_schema].corrections(file, before)
+        return found.assign(file_hash=file.file_hash, vendor_schema=file.vendor_schema, landed_at=file.landed_at)
 
     def _ledger_rows(
         self, new: Sequence[LandedFile], landed: Landed, moment: pd.Timestamp, progress: Progress
-    ) -> pd.DataFrame:
+    ) -> Iterator[pd.DataFrame]:
         """Content hashes of every trade date that the new files are about, and of those that the ledger still lacks.
 
         A trade date of a source without rows is known to be empty, which is different from not landed.
         """
         ledgers = self._warehouse.ledger_by_table(self._source_of.values())
-        entries = []
         for schema, source in self._source_of.items():
             kind, table = self._kind_of[schema], self._table_of[schema]
             every = kind.trade_dates(landed.of(schema), landed)
@@ -271,17 +269,30 @@ class Landing:
             touched = kind.trade_dates([file for file in new if file.vendor_schema == schema], landed)
             dates = np.union1d(touched, lacking)
             rows = sum(file.kept_rows for file in landed.of(schema)) * len(dates) // max(len(every), 1)
-            parts = np.array_split(dates, rows // ROWS_AT_ONCE + 1)
+            parts = np.array_split(dates, rows // ROWS_AT_ONCE + 1) if len(dates) else []
             for number, part in enumerate(parts):
                 progress(f"hashing trade dates of {schema}", number, len(parts))
-                entries.append(
-                    _ledger_rows(source, table, part, kind.read(schema, _intervals(table, part), landed), moment)
-                )
-        return pd.concat(entries, ignore_index=True)
+                merged = kind.read(schema, read_intervals(table, table.reads[0], part), landed)
+                yield _entries(source, table, part, merged, moment)
 
 
-def _intervals(table: Table, dates: np.ndarray) -> list[Interval]:
-    return read_intervals(table, table.reads[0], dates)
+def _landed_file(content: Content, examined: Examined, landed_at: pd.Timestamp) -> LandedFile:
+    return LandedFile(
+        file_hash=content.sha256,
+        landing_sequence=-1,
+        source_file=content.name,
+        file_bytes=len(content.data),
+        dataset=examined.dataset,
+        vendor_schema=examined.schema,
+        stype_in=examined.stype_in,
+        span_start=examined.start,
+        span_end=examined.end,
+        file_rows=examined.rows,
+        kept_rows=len(examined.kept),
+        rejected_rows=len(examined.rejected),
+        outside_rows=sum(examined.outside.values()),
+        landed_at=landed_at,
+    )
 
 
 def _report(deliveries: Sequence[Delivery], arrivals: Sequence[_Arrival], facts: LandingFacts) -> LandingReport:
@@ -313,9 +324,7 @@ def _rows_of(table: Table, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True)[names] if filled else pd.DataFrame(columns=names)
 
 
-def _ledger_rows(
-    source: str, table: Table, dates: np.ndarray, landed: pd.DataFrame, moment: pd.Timestamp
-) -> pd.DataFrame:
+def _entries(source: str, table: Table, dates: np.ndarray, landed: pd.DataFrame, moment: pd.Timestamp) -> pd.DataFrame:
     """Ledger rows of a landing source for its rows on `dates`; others are left out."""
     days = landed[table.partitioning.column].to_numpy().astype("datetime64[D]")
     rows = check_slice(table, dates, landed[np.isin(days, dates)])
