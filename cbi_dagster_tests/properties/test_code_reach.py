@@ -12,7 +12,7 @@ import pytest
 import cbi_dagster
 from cbi_dagster.catalog import ASSET_TABLES, Table
 from cbi_dagster.recipes import RECIPES, code_versions
-from cbi_dagster_tests.properties.worlds import World, begin
+from cbi_dagster_tests.properties.worlds import World, prepare
 
 ROOT = Path(cbi_dagster.__file__).parent
 #: Rooms whose code does not count, and modules that only declare: see catalog/versions.py.
@@ -44,7 +44,7 @@ def called(function: Any, inputs: list[Any]) -> set[str]:
 
 @pytest.mark.parametrize("table", ASSET_TABLES, ids=lambda table: table.id)
 def test_everything_that_a_recipe_calls_is_part_of_its_tables_code_version(world: World, table: Table) -> None:
-    inputs = list(begin(world, table, None).inputs.values())
+    inputs = list(prepare(world, table, None).inputs.values())
     ran = called(RECIPES[table.id].function, inputs)
     assert ran, "the recipe ran nothing"
     assert ran <= {part.removeprefix("code ") for part in code_versions()[table.id].parts}
