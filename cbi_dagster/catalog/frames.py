@@ -1,7 +1,11 @@
-"""Between frames and Arrow, by declaration: the one place that knows how a column type looks in pandas."""
+"""Frames that cross borders: between frames and Arrow by declaration, and what a function may demand of a frame.
+
+The one place that knows how a column type looks in pandas.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -101,3 +105,34 @@ def _series(column: Column, array: pa.ChunkedArray, required: bool, table: Table
     if column.type is Type.FLOAT64 or required:
         return array.to_numpy()
     return _NULLABLE[column.type].__from_arrow__(array)
+
+
+class InvalidFrameError(ValueError):
+    """A frame is not what the function it is given to needs. The message says which frame, what is wrong and where."""
+
+
+def require(frame: pd.DataFrame, columns: Sequence[str], what: str, *, key: Sequence[str] = ()) -> None:
+    """Raise InvalidFrameError unless the frame has the `columns`, and the `key` is known and different in every row.
+
+    `what` names the rows in the message, e.g. "rows of futures_continuous_1d".
+    """
+    if missing := [name for name in columns if name not in frame.columns]:
+        raise InvalidFrameError(f"{what} lack {', '.join(missing)}; give the columns {', '.join(columns)}")
+    for name in key:
+        if nulls := int(frame[name].isna().sum()):
+            raise InvalidFrameError(f"{what} have {nulls} rows whose {name} is NULL; give every row its key")
+    if key and (repeated := frame.duplicated(list(key))).any():
+        first = ", ".join(str(value).removesuffix(" 00:00:00") for value in frame.loc[repeated, list(key)].iloc[0])
+        raise InvalidFrameError(
+            f"{what} repeat ({', '.join(key)}) in {int(repeated.sum())} rows, first ({first}); keep one row of each"
+        )
+
+
+def require_order(frame: pd.DataFrame, column: str, what: str) -> None:
+    """Raise InvalidFrameError unless the rows are of one symbol and strictly ascending in the instants of `column`."""
+    if (symbols := frame["symbol"].nunique()) > 1:
+        raise InvalidFrameError(f"{what} are of {symbols} symbols; give those of one")
+    instants = frame[column].astype("int64").to_numpy()
+    if (backwards := instants[1:] <= instants[:-1]).any():
+        at = frame[column].iloc[int(np.argmax(backwards)) + 1]
+        raise InvalidFrameError(f"{what}: {column} {at} is repeated or out of order; sort, keep each once")

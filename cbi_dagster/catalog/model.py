@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -204,6 +204,11 @@ class Table:
 def struct(name: str, description: str, fields: tuple[Column, ...]) -> Column:
     """A STRUCT column of scalar fields."""
     return Column(name, Type.STRUCT, description, fields=fields)
+
+
+def names(columns: Iterable[Column]) -> tuple[str, ...]:
+    """Names of columns, in their order."""
+    return tuple(column.name for column in columns)
 
 
 def renamed(column: Column, name: str) -> Column:

@@ -315,7 +315,7 @@ class Package:
             return None
         for length in range(len(parts) - 1, 0, -1):
             where = ".".join(parts[:length])
-            if beyond(where):
+            if beyond(where) and self._source(where) is not None:
                 return where, parts[length]
             if (module := self.module(where)) is not None:
                 own = parts[length] in module.definitions or parts[length] in module.imports

@@ -15,3 +15,7 @@ def span_limit(sessions: int) -> int:
 def trade_dates_within(calendar_days: int) -> int:
     """How many trade dates before a trade date there are at most within so many calendar days before it."""
     return calendar_days // 7 * 5 + min(calendar_days % 7, 4)
+
+
+MOST_TRADE_DATES = {1: 23, 2: 45, 3: 66, 12: 262}
+"""Most trade dates that so many calendar months in a row have."""

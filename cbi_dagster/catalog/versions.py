@@ -32,7 +32,7 @@ PACKAGE = __name__.partition(".")[0]
 #: The rooms of the package whose code says how rows are computed.
 _ROOMS = frozenset({"catalog", "config", "market", "features", "matrix", "training", "policy", "recipes", "vendors"})
 #: Modules of these rooms that declare tables and columns, or bind a function to its table: they count by value.
-_DECLARING = ("catalog.columns", "catalog.tables", "catalog.indicator_columns", "catalog.mes_columns", "recipes.recipe")
+_DECLARING = ("catalog.columns", "catalog.tables", "recipes.recipe")
 
 
 @dataclass(frozen=True)

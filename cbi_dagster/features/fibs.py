@@ -15,9 +15,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cbi_dagster.catalog.spans import span_limit
+from cbi_dagster.catalog.columns.fibs import (
+    EXTENSIONS,
+    INPUTS,
+    NEAR_FRACTION,
+    RETRACEMENTS,
+    THRESHOLD_BOUNDS,
+    THRESHOLD_TRUE_RANGES,
+    WINDOW_AT_LEAST,
+    WINDOW_SESSIONS,
+)
+from cbi_dagster.catalog.columns.pivots import ATR_SESSIONS
 
-from .pivots import ATR_SESSIONS, average_true_range
+from .pivots import average_true_range
 from .windows import (
     Booleans,
     Floats,
@@ -25,23 +35,9 @@ from .windows import (
     Sessions,
     nullable_booleans,
     nullable_integers,
+    positive,
     to_price_resolution,
 )
-
-WINDOW_SESSIONS = 126
-WINDOW_AT_LEAST = 40
-THRESHOLD_TRUE_RANGES = 3.0
-THRESHOLD_BOUNDS = (0.005, 0.15)
-NEAR_FRACTION = 0.01
-"""Half-width of "near", as a fraction of the close, where a symbol has no tolerance of its own."""
-
-BACK_TRADE_DATES = span_limit(WINDOW_SESSIONS) + span_limit(ATR_SESSIONS) + span_limit(2)
-"""How far before D a row may look: the window, the 14 true ranges behind its first session, the close before
-the first."""
-
-RETRACEMENTS = {"236": 0.236, "382": 0.382, "50": 0.5, "618": 0.618, "786": 0.786}
-EXTENSIONS = {"100": 0.0, "1236": 0.236, "1382": 0.382, "1618": 0.618, "200": 1.0, "2618": 1.618}
-"""Distance beyond the end of the leg, in lengths of the leg."""
 
 
 class NearTolerance(NamedTuple):
@@ -64,11 +60,9 @@ def fib_levels_daily(continuous: pd.DataFrame, near_tolerances: Mapping[str, Nea
     """Fibonacci levels of every session of `futures_continuous_1d`, sorted by (symbol, date).
 
     The window is the last 126 sessions ending at D within `span_limit(126)` trade dates, at least 40; all
-    their closes must be known and positive. zigzag_threshold is 3 x the median over the window of TR14 /
-    close, clamped to 0.005..0.15, a fraction; TR14 is the simple mean of 14 true ranges. For the first
-    sessions of the window TR14 comes from the sessions before it; it is left out only where those do not exist
-    (start of the history, or a hole), as long as 26 values remain: what the first 40 sessions of a history
-    have.
+    their closes must be known and positive. For the first sessions of the window the mean of 14 true ranges
+    comes from the sessions before it; it is left out only where those do not exist (start of the history, or a
+    hole), as long as 26 values remain: what the first 40 sessions of a history have.
 
     Zigzag on closes: the running minimum and maximum are kept until a close is off either by the threshold, a
     rise to >= minimum x (1 + threshold) or a fall to <= maximum x (1 - threshold). That extreme is the first
@@ -76,31 +70,21 @@ def fib_levels_daily(continuous: pd.DataFrame, near_tolerances: Mapping[str, Nea
     Of equal extremes the first counts. The leg is the last two confirmed pivots; with fewer, everything but
     current_price and zigzag_threshold is NULL.
 
-    Prices are in quote units of D's contract, levels rounded to 1e-10:
-        swing_low_price, swing_high_price, swing_date_low, swing_date_high: the ends of the leg.
-        leg_confirmed_date: when its later end was confirmed, <= D.
-        trend_direction: 'up' if the low came first, else 'down'.
-        days_since_swing: calendar days from the leg's later end to D.
-        retrace_236 … retrace_786: up: high - r x range; down: low + r x range.
-        ext_100 … ext_2618: up: high + e x range; down: low - e x range; e = 0, .236, .382, .618, 1, 1.618.
-        current_price: unadjusted close of D.
-        swing_position_pct: 100 x (close - low) / range; may leave 0..100.
-        price_near_618_retrace, price_near_1618_ext: current_price is within the symbol's `near_tolerances` of
-            the level, else within 1 % of itself, inclusive.
-        price_near_any_major: either of them, or within 1 % of retrace_382, retrace_50 or ext_100.
+    The columns are FIBS of the dictionary. Prices are in quote units of D's contract, levels rounded to 1e-10;
+    tolerances are inclusive.
 
     Raises:
-        InvalidSessionsError: the frame is not one row per (symbol, weekday), or lacks a column.
+        InvalidFrameError: the frame is not one row per (symbol, weekday), or lacks a column of INPUTS.
     """
-    sessions = Sessions(continuous)
+    sessions = Sessions(continuous, INPUTS)
     factor, close = sessions.column("adj_factor"), sessions.column("close")
     adjusted = sessions.column("adj_close")
-    positive = np.where(adjusted > 0, adjusted, np.nan)
+    closes = positive(adjusted)
     present = sessions.present(WINDOW_SESSIONS)
-    threshold = _thresholds(sessions, positive, present)
+    threshold = _thresholds(sessions, closes, present)
     low_row, high_row, confirmed_row = (np.zeros(len(sessions), dtype=np.int64) for _ in range(3))
     exists = np.zeros(len(sessions), dtype=np.bool_)
-    for rows, window in sessions.trailing(positive, WINDOW_SESSIONS):
+    for rows, window in sessions.trailing(closes, WINDOW_SESSIONS):
         whole = (~np.isnan(window)).sum(axis=1) == present[rows]
         threshold[rows] = np.where(whole, threshold[rows], np.nan)
         legs = last_legs(window, threshold[rows])

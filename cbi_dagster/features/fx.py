@@ -10,44 +10,42 @@ of a ZL session at the decision time, 13:20 Chicago, and reads nothing of a curr
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cbi_dagster.catalog.spans import span_limit
-from cbi_dagster.market.decision import STALE_TRADE_DATES, prices_at_decision
+from cbi_dagster.catalog.columns.fx import (
+    AVERAGE_SESSIONS,
+    CORRELATION_SESSIONS,
+    CROSS_INPUTS,
+    CROSSES,
+    CURRENCIES,
+    DISPERSION_CUTS,
+    DISPERSION_SESSIONS,
+    IMPACT_SESSIONS,
+    IMPACTS,
+    INPUTS,
+    KNOWN_AT_LEAST,
+    RETURN_SESSIONS,
+    RSI_SESSIONS,
+    VOLATILITY_REGIMES,
+    VOLATILITY_SESSIONS,
+)
+from cbi_dagster.catalog.frames import require
+from cbi_dagster.market.decision import prices_at_decision
 
 from . import technicals
 from .pivots import average_true_range
-from .windows import Floats, Sessions
+from .windows import Floats, Sessions, positive, quotient
 
-CURRENCIES = {"6A": "aud", "6B": "gbp", "6C": "cad", "6E": "eur", "6J": "jpy", "6L": "brl", "CNH": "cny"}
-"""Roots of the currency futures and the currency of each. CNH, the offshore yuan, stands for CNY."""
 TARGET = "ZL"
-
-RSI_SESSIONS = (7, 14)
-AVERAGE_SESSIONS = (5, 10, 20, 50, 100)
-RETURN_SESSIONS = (1, 7, 30)
-VOLATILITY_SESSIONS = (5, 10, 20, 30)
-CORRELATION_SESSIONS = (30, 90)
-DISPERSION_SESSIONS = 90
-"""Returns before D that set the scale of each currency's return of D."""
-DISPERSION_CUTS = (1.0, 2.0, 4.0)
-REGIMES = ("low", "normal", "high", "crisis")
-AT_LEAST = 4
-"""Currencies whose return must be known for a statement about currencies as a whole: most of seven."""
-
-CROSS_BACK_TRADE_DATES = span_limit(2) + span_limit(DISPERSION_SESSIONS) + span_limit(2) + STALE_TRADE_DATES
-"""How far before D a row of `fx_cross_daily` may look: the session before D, the returns whose spread it knows, the
-session before the first of them and a stale price there. The 90 correlated returns, ending at D, are nearer."""
-
 _NO_VARIATION = 1e-12
 """A variance below this share of the mean square is rounding noise: no correlation is taken with it."""
-_CROSSES = ("brl", "cny", "eur", "usd_index")
-_IMPACT_SESSIONS = 30
+#: Looking at a range the other way round exchanges its ends.
+_OPPOSITE = {"adj_low": "adj_high", "adj_high": "adj_low"}
 
 Labels: TypeAlias = npt.NDArray[np.object_]
 
@@ -71,20 +69,15 @@ def fx_daily(continuous: pd.DataFrame, quote_units: Mapping[str, str]) -> pd.Dat
         continuous: sessions as in `futures_continuous_1d`.
         quote_units: the unit of each root's prices, `USD/BRL` for dollars per real, `CNH/USD` for yuan per dollar.
 
-    Columns, float64 with NaN = NULL; prices in USD per unit of the currency, roll-adjusted, then divided by the
-    factor of D; windows count sessions as in `technicals_daily`, with the same formulas:
-        fx_usd_per_unit: close of D, unadjusted.
-        fx_log_return_1d, _7d, _30d: ln(close / close that many sessions ago).
-        fx_sma_n, fx_ema_n for n = 5, 10, 20, 50, 100; fx_rsi_7, _14 (Wilder); fx_macd_line, _signal, _hist (12, 26,
-            9); fx_bb_upper, _lower, _width, _position (20 sessions, 2 sample standard deviations).
-        fx_vol_5d, _10d, _20d, _30d: sample standard deviation of that many log returns, per session.
-        fx_atr_14: simple mean of the last 14 true ranges.
+    The columns are FX of the dictionary, float64 with NaN = NULL; prices are in USD per unit of the currency,
+    roll-adjusted, then divided by the factor of D. Windows count sessions as in `technicals_daily`, with the same
+    formulas.
 
     Raises:
-        InvalidSessionsError: the frame is not one row per (symbol, weekday), or lacks a column.
+        InvalidFrameError: the frame is not one row per (symbol, weekday), or lacks a column.
         UnknownQuoteError: a currency in the frame has no quote unit, or one that is not against the dollar.
     """
-    sessions = Sessions(_in_dollars(_currencies(continuous), quote_units))
+    sessions = Sessions(_in_dollars(continuous, quote_units, INPUTS), INPUTS)
     close, factor = sessions.column("adj_close"), sessions.column("adj_factor")
     columns = {
         "usd_per_unit": sessions.column("close"),
@@ -115,30 +108,22 @@ def fx_cross_daily(continuous: pd.DataFrame, quote_units: Mapping[str, str]) -> 
     D, unless that is more than `STALE_TRADE_DATES` trade dates old. Returns are log returns between consecutive
     sessions of ZL, of roll-adjusted prices in USD per unit; NULL across more than `span_limit(2)` trade dates.
     Returns of ZL run from close to close. Nothing of a currency's session of D but `close_decision` is read, and
-    nothing beyond `CROSS_BACK_TRADE_DATES` before D.
+    nothing beyond the window that the table declares.
 
     Args:
         continuous: sessions of ZL and the currencies as in `futures_continuous_1d`.
         quote_units: as for `fx_daily`.
 
-    Columns, float64 with NaN = NULL; a currency without sessions leaves its columns NULL:
-        fx_{root}_log_return_1d: for each of 6a, 6b, 6c, 6e, 6j, 6l, cnh.
-        fx_strength_index: mean of the known of these returns, NULL with fewer than 4. fx_usd_index: its negative.
-        fx_dispersion: sample standard deviation across currencies of their returns of D, each divided by its
-            standard deviation (ddof 1) over the 90 returns before D; NULL with fewer than 4.
-        fx_volatility_regime (string): low, normal from a dispersion of 1, high from 2, crisis from 4.
-        fx_brl_cny_log_ratio: ln(USD per BRL / USD per CNY) of unadjusted prices: the logarithm of CNY per BRL.
-        fx_corr_{a}_{b}_{n}d: correlation of the last n returns of two roots, n = 30, 90. NULL unless all n are known
-            on both sides, and where one does not vary.
-        cross_corr_fx_{brl,cny,eur,usd_index}_{n}d: the same, with the returns of ZL.
-        fx_brl_impact_score, fx_cny_impact_score: return of D x cross_corr_fx_{brl,cny}_30d.
+    The columns are FX_CROSS of the dictionary, float64 with NaN = NULL; a currency without sessions leaves its columns
+    NULL. What is said of the currencies as a whole is NULL with fewer than `KNOWN_AT_LEAST` known, a correlation unless
+    all its returns are known on both sides, and where one does not vary.
 
     Raises:
-        InvalidSessionsError: the frame is not one row per (symbol, weekday), or lacks a column.
+        InvalidFrameError: the frame is not one row per (symbol, weekday), or lacks a column.
         UnknownQuoteError: a currency in the frame has no quote unit, or one that is not against the dollar.
     """
-    target = Sessions(continuous[continuous["symbol"] == TARGET])
-    markets = Sessions(_in_dollars(_currencies(continuous), quote_units))
+    markets = Sessions(_in_dollars(continuous, quote_units, CROSS_INPUTS), CROSS_INPUTS)
+    target = Sessions(continuous[continuous["symbol"] == TARGET], CROSS_INPUTS)
     returns, prices = {}, {}
     for root, currency in CURRENCIES.items():
         adjusted, prices[currency] = (_at_decision(markets, root, prefix, target) for prefix in ("adj_", ""))
@@ -155,7 +140,7 @@ def fx_cross_daily(continuous: pd.DataFrame, quote_units: Mapping[str, str]) -> 
     }
     crosses = {
         f"cross_corr_fx_{name}_{n}d": _correlation(target, moments[name, n], moments[TARGET, n], n)
-        for name in _CROSSES
+        for name in CROSSES
         for n in CORRELATION_SESSIONS
     }
     pairs = {
@@ -178,34 +163,32 @@ def fx_cross_daily(continuous: pd.DataFrame, quote_units: Mapping[str, str]) -> 
             **pairs,
             **crosses,
             **{
-                f"fx_{name}_impact_score": by_currency[name] * crosses[f"cross_corr_fx_{name}_{_IMPACT_SESSIONS}d"]
-                for name in ("brl", "cny")
+                f"fx_{name}_impact_score": by_currency[name] * crosses[f"cross_corr_fx_{name}_{IMPACT_SESSIONS}d"]
+                for name in IMPACTS
             },
         }
     )
 
 
-def _currencies(continuous: pd.DataFrame) -> pd.DataFrame:
-    return continuous[continuous["symbol"].isin(list(CURRENCIES))]
+def _in_dollars(continuous: pd.DataFrame, quote_units: Mapping[str, str], columns: Sequence[str]) -> pd.DataFrame:
+    """The currencies' sessions, of the `columns`, with every price in USD per unit of the currency.
 
-
-def _in_dollars(continuous: pd.DataFrame, quote_units: Mapping[str, str]) -> pd.DataFrame:
-    """The sessions with every price in USD per unit of the currency; prices that are not positive become NaN."""
-    symbols = continuous["symbol"].astype(object)
+    A price that is not positive becomes NaN.
+    """
+    require(continuous, columns, "sessions")
+    own = continuous[continuous["symbol"].isin(list(CURRENCIES))]
+    symbols = own["symbol"].astype(object)
     inverted = {root: _is_inverted(root, quote_units) for root in symbols.unique()}
     invert = symbols.map(inverted).to_numpy(dtype=np.bool_)
-    columns: dict[str, Floats] = {}
-    for prefix, low, high in (("", "low", "high"), ("adj_", "adj_low", "adj_high")):
-        for name in (f"{prefix}close", f"{prefix}close_decision", low, high):
-            values = continuous[name].to_numpy(dtype=np.float64, na_value=np.nan)
-            columns[name] = np.where(values > 0, values, np.nan)
-        # The highest price one way is the lowest the other way.
-        columns[low], columns[high] = (
-            np.where(invert, columns[other], columns[same]) for same, other in ((low, high), (high, low))
-        )
-    columns["adj_factor"] = continuous["adj_factor"].to_numpy(dtype=np.float64, na_value=np.nan)
-    converted = {name: np.where(invert, 1 / values, values) for name, values in columns.items()}
-    return continuous[["date", "symbol"]].assign(**converted)
+    quoted = {
+        name: positive(own[name].to_numpy(dtype=np.float64, na_value=np.nan))
+        for name in columns
+        if name not in ("date", "symbol")
+    }
+    converted = {
+        name: np.where(invert, 1 / quoted[_OPPOSITE.get(name, name)], values) for name, values in quoted.items()
+    }
+    return own[["date", "symbol"]].assign(**converted)
 
 
 def _is_inverted(root: str, quote_units: Mapping[str, str]) -> bool:
@@ -229,17 +212,17 @@ def _at_decision(markets: Sessions, root: str, prefix: str, target: Sessions) ->
 
 
 def _mean_of_known(values: Floats) -> Floats:
-    """Mean down the columns, leaving NaN out; NaN with fewer than `AT_LEAST` known."""
+    """Mean down the columns, leaving NaN out; NaN with fewer than `KNOWN_AT_LEAST` known."""
     known = (~np.isnan(values)).sum(axis=0)
     total = np.zeros(values.shape[1])
     for row in np.nan_to_num(values):
         total += row
-    return np.where(known >= AT_LEAST, total / np.maximum(known, 1), np.nan)
+    return np.where(known >= KNOWN_AT_LEAST, total / np.maximum(known, 1), np.nan)
 
 
 def _dispersion(target: Sessions, returns: Floats) -> Floats:
     usual = np.stack([target.previous(target.standard_deviation(row, DISPERSION_SESSIONS)) for row in returns])
-    scaled = returns / np.where(usual > 0, usual, np.nan)
+    scaled = quotient(returns, usual)
     known = (~np.isnan(scaled)).sum(axis=0)
     variance = _mean_of_known((scaled - _mean_of_known(scaled)) ** 2) * known / np.maximum(known - 1, 1)
     spread: Floats = np.sqrt(variance)
@@ -247,7 +230,9 @@ def _dispersion(target: Sessions, returns: Floats) -> Floats:
 
 
 def _regimes(dispersion: Floats) -> Labels:
-    labels: Labels = np.array(REGIMES, dtype=object)[np.searchsorted(DISPERSION_CUTS, dispersion, side="right") % 4]
+    labels: Labels = np.array(VOLATILITY_REGIMES, dtype=object)[
+        np.searchsorted(DISPERSION_CUTS, dispersion, side="right") % 4
+    ]
     labels[np.isnan(dispersion)] = None
     return labels
 

@@ -31,18 +31,20 @@ A hole of more than `MAX_STEP` trade dates, or a bar whose adjusted price is unk
 from __future__ import annotations
 
 import itertools
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cbi_dagster.catalog.columns.golden_zone import INPUTS, SESSION_INPUTS, ZONE
+from cbi_dagster.catalog.frames import require, require_order
 from cbi_dagster.market.resample import SESSION_STARTS_AT
 from cbi_dagster.market.sessions import HOUR_NS, chicago_instants, utc_instants
 
 from .indicators import atr as average_true_range
 from .mes_horizons import contiguous_starts
-from .windows import Booleans, Floats, Integers, nullable_booleans, nullable_integers, to_price_resolution
+from .windows import Booleans, Floats, Integers, nullable_booleans, nullable_integers, quotient, to_price_resolution
 
 _Element = TypeVar("_Element", bound=np.generic)
 
@@ -58,10 +60,6 @@ ZONE_BARS = 3
 """Bars before a trigger among which one must have been in the zone."""
 
 
-class InvalidHourBarsError(ValueError):
-    """The frame given is not one market's 1h bars in order of time."""
-
-
 def golden_zone_1h(bars: pd.DataFrame) -> pd.DataFrame:
     """The golden zone of every 1h bar, one row per bar in order of time.
 
@@ -69,18 +67,16 @@ def golden_zone_1h(bars: pd.DataFrame) -> pd.DataFrame:
         bars: all 1h bars of one market since inception, as `resampled_bars` gives them: `date`, `symbol`,
             `bar_close_ts`, unadjusted `high`, `low`, `close`, `volume`, and `adj_factor`.
 
-    Columns beside `date`, `symbol` and `bar_close_ts`; prices are those of the contract of the bar's own date
-    (adjusted value / factor), rounded to 1e-10; NULL as long as no two pivots are confirmed:
-        state (Int64 0, 1, 2); swing_high, swing_low, fib_50, fib_618, invalidation; leg_direction (up / down);
-        leg_confirmed_ts: close of the bar that confirmed the leg's later end, always before `bar_close_ts`.
-        vol_decay_slope: fraction per bar; NULL until all its bars can be compared with 20 like hours.
-        qualified_close (nullable boolean): the trigger; NULL also where the volumes it compares are unknown.
-        golden_zone_atr: Wilder's ATR of 14 bars, in the price of the bar's contract; NULL for the first 14 bars.
+    The columns are BY_BAR of the dictionary; prices are those of the contract of the bar's own date (adjusted value /
+    factor), rounded to 1e-10; NULL as long as no two pivots are confirmed. `vol_decay_slope` is NULL until all its bars
+    can be compared with 20 like hours, `qualified_close` also where the volumes it compares are unknown,
+    `golden_zone_atr` for the first 14 bars.
 
     Raises:
-        InvalidHourBarsError: a column is missing, there are several symbols, or bars are not in order of time.
+        InvalidFrameError: a column is missing, there are several symbols, or bars are not in order of time.
     """
-    _check(bars)
+    require(bars, INPUTS, "1h bars")
+    require_order(bars, "bar_close_ts", "1h bars")
     factor = bars["adj_factor"].to_numpy(np.float64)
     high, low, close = (bars[name].to_numpy(np.float64) * factor for name in ("high", "low", "close"))
     usable = np.isfinite(close) & (low > 0)
@@ -144,6 +140,7 @@ def golden_zone_daily(hourly: pd.DataFrame) -> pd.DataFrame:
     `qualified_trigger`: whether a close qualified in any bar of the session, NULL if none is known to have and some
     are unknown. `golden_zone_source` is always 1h.
     """
+    require(hourly, SESSION_INPUTS, "rows of golden_zone_1h")
     days = hourly["date"].to_numpy("datetime64[D]")
     last = np.flatnonzero(days[1:] != days[:-1]) if len(days) else np.empty(0, np.int64)
     last = np.append(last, len(days) - 1) if len(days) else last
@@ -154,13 +151,11 @@ def golden_zone_daily(hourly: pd.DataFrame) -> pd.DataFrame:
     unknown = qualified.isna()
     any_yes = np.logical_or.reduceat(yes, begins) if len(days) else yes
     any_unknown = np.logical_or.reduceat(unknown, begins) if len(days) else unknown
-    carried = ("state", "swing_high", "swing_low", "fib_50", "fib_618", "invalidation", "leg_direction",
-               "leg_confirmed_ts", "vol_decay_slope")  # fmt: skip
     return pd.DataFrame(
         {
             "date": rows["date"],
             "symbol": rows["symbol"],
-            **{name: rows[name] for name in carried},
+            **{name: rows[name] for name in ZONE},
             "qualified_trigger": nullable_booleans(any_yes, any_yes | ~any_unknown),
             "golden_zone_source": pd.Series(["1h"] * len(rows), dtype=object),
         }
@@ -170,16 +165,24 @@ def golden_zone_daily(hourly: pd.DataFrame) -> pd.DataFrame:
 _SHARES = {"fib_50": 0.5, "fib_618": 0.618, "invalidation": INVALIDATION}
 
 
-def _check(bars: pd.DataFrame) -> None:
-    wanted = ("date", "symbol", "bar_close_ts", "high", "low", "close", "volume", "adj_factor")
-    missing = [name for name in wanted if name not in bars.columns]
-    if missing:
-        raise InvalidHourBarsError(f"the bars lack the column(s) {', '.join(missing)}; give those of resampled_bars")
-    if bars["symbol"].nunique() > 1:
-        raise InvalidHourBarsError(f"bars of {bars['symbol'].nunique()} symbols; give those of one market")
-    closes = bars["bar_close_ts"].astype("int64").to_numpy()
-    if (closes[1:] <= closes[:-1]).any():
-        raise InvalidHourBarsError("bars are repeated or out of order; give each once, sorted by bar_close_ts")
+class _Turn(NamedTuple):
+    """Where the search for a pivot stands: prices are seen with `sign`, in which the pivot searched for is a high."""
+
+    position: int
+    sign: float
+    pivot: float
+    """The last pivot, of the other kind."""
+    peak: float
+    """The running extreme that the next pivot may turn out to be."""
+
+
+class _Leg(NamedTuple):
+    """A leg, by the position of the bar that confirmed it."""
+
+    confirmed_at: int
+    sign: float
+    origin: float
+    end: float
 
 
 class _Legs:
@@ -206,13 +209,12 @@ class _Legs:
         knows one case: `peak` is the running extreme it may turn out to be, `since` the opposite extreme after it.
         """
         bars = list(zip(highs.tolist(), lows.tolist(), (REVERSAL_ATR * atr).tolist(), strict=True))
-        start = self._first_pivot(bars)
-        if start is None:
+        first = self._first_pivot(bars)
+        if first is None:
             return
-        at, sign, pivot, peak = start
-        # `sign` is that of the pivot searched for: 1 for a high. `pivot` is the last one, of the other kind.
+        at, sign, pivot, peak = first
         since = np.inf
-        legs: list[tuple[int, float, float, float]] = []  # position that confirmed it, sign, origin, end
+        legs: list[_Leg] = []
         for position in range(at + 1, len(bars)):
             high, low, threshold = bars[position]
             rise, fall = (high, low) if sign > 0 else (-low, -high)
@@ -220,27 +222,29 @@ class _Legs:
             if rise > peak and not beyond:
                 peak, since = rise, np.inf
             elif rise <= peak and threshold > 0 and peak - fall >= threshold:
-                legs.append((position, sign, sign * pivot, sign * peak))
+                legs.append(_Leg(position, sign, sign * pivot, sign * peak))
                 # Mirror: the peak is the last pivot now, and the search is for the other kind, from `since` on.
                 sign, pivot, peak, since = -sign, -peak, -min(since, fall), np.inf
             elif beyond:
                 pivot, peak, since = fall, -np.inf, np.inf
             else:
                 since = min(since, fall)
-        legs.append((len(bars) - 1, np.nan, np.nan, np.nan))
-        for (position, towards, origin, end), (stop, *_) in itertools.pairwise(legs):
-            # In force from the bar after its confirmation to the one that confirms the next leg.
+        # In force from the bar after its confirmation to the one that confirms the next leg.
+        stops = [*(leg.confirmed_at for leg in legs[1:]), len(bars) - 1]
+        for leg, stop in zip(legs, stops, strict=False):
             self._legs += 1
-            own = slice(position + 1, stop + 1)
-            rows = slice(offset + position + 1, offset + stop + 1)
-            self.number[rows], self.confirmed_at[rows] = self._legs, offset + position
-            self.sign[rows], self.origin[rows] = towards, origin
-            farthest = np.fmax.accumulate(highs[own]) if towards > 0 else np.fmin.accumulate(lows[own])
-            self.end[rows] = np.fmax(farthest, end) if towards > 0 else np.fmin(farthest, end)
+            own = slice(leg.confirmed_at + 1, stop + 1)
+            rows = slice(offset + own.start, offset + own.stop)
+            self.number[rows], self.confirmed_at[rows] = self._legs, offset + leg.confirmed_at
+            self.sign[rows], self.origin[rows] = leg.sign, leg.origin
+            if leg.sign > 0:
+                self.end[rows] = np.fmax(np.fmax.accumulate(highs[own]), leg.end)
+            else:
+                self.end[rows] = np.fmin(np.fmin.accumulate(lows[own]), leg.end)
 
     @staticmethod
-    def _first_pivot(bars: list[tuple[float, float, float]]) -> tuple[int, float, float, float] | None:
-        """Where the first pivot is confirmed: position, sign of the next search, pivot and peak in that sign."""
+    def _first_pivot(bars: list[tuple[float, float, float]]) -> _Turn | None:
+        """Where the first pivot is confirmed."""
         top, bottom = -np.inf, np.inf
         since_top, since_bottom = np.inf, -np.inf
         for position, (high, low, threshold) in enumerate(bars):
@@ -248,8 +252,8 @@ class _Legs:
             risen = high - bottom if low >= bottom else -np.inf
             if threshold > 0 and max(fallen, risen) >= threshold:
                 if fallen >= risen:
-                    return position, -1.0, -top, -min(since_top, low)
-                return position, 1.0, bottom, max(since_bottom, high)
+                    return _Turn(position, -1.0, -top, -min(since_top, low))
+                return _Turn(position, 1.0, bottom, max(since_bottom, high))
             top, since_top = (high, np.inf) if high > top else (top, min(since_top, low))
             bottom, since_bottom = (low, -np.inf) if low < bottom else (bottom, max(since_bottom, high))
         return None
@@ -271,8 +275,7 @@ def _like_hours(volume: Floats, hours: Integers) -> Floats:
         if len(rows) > HOUR_MEDIAN_BARS:
             before = np.lib.stride_tricks.sliding_window_view(volume[rows], HOUR_MEDIAN_BARS)[:-1]
             median = np.median(before, axis=1)
-            scaled = volume[rows[HOUR_MEDIAN_BARS:]] / np.where(median > 0, median, np.nan)
-            result[rows[HOUR_MEDIAN_BARS:]] = scaled
+            result[rows[HOUR_MEDIAN_BARS:]] = quotient(volume[rows[HOUR_MEDIAN_BARS:]], median)
     return result
 
 
@@ -290,7 +293,7 @@ def _volume_pattern(volume: Floats, segment: Integers) -> tuple[Floats, Booleans
         total += values
     slope /= sum(weight**2 for weight in weights)
     mean = total / SLOPE_BARS
-    decay = np.divide(slope, mean, out=np.full(len(volume), np.nan), where=mean > 0)
+    decay = quotient(slope, mean)
     usual = np.zeros(len(volume))
     for values in before:
         usual += values

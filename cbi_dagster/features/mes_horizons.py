@@ -14,67 +14,59 @@ warm-up before the quarter has about 1,300 bars or more; by then the start weigh
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cbi_dagster.catalog.columns.mes import (
+    AVERAGE_BARS,
+    BAR,
+    BAR_TECHNICALS,
+    DISTANCE_BARS,
+    PERIOD_INPUTS,
+    PERIODS,
+    RETURN_BARS,
+    RSI_BARS,
+    TECHNICAL_INPUTS,
+    VOLATILITY_BARS,
+    WARM_UP_MONTHS,
+)
+from cbi_dagster.catalog.frames import require, require_order
 from cbi_dagster.catalog.spans import span_limit
 from cbi_dagster.market.sessions import trade_date_ordinals, week_numbers
 
 from . import indicators
-from .windows import Booleans, Floats, Integers, Sessions, to_price_resolution
+from .windows import Booleans, Floats, Integers, Sessions, quotient, to_price_resolution
 
 _Number = TypeVar("_Number", np.float64, np.int64)
 
-
-WARM_UP_MONTHS = {"1min": 1, "5min": 1, "15min": 1, "30min": 3, "1hr": 3, "4hr": 12}
-"""Whole calendar months before the quarter of a bar from which its computation starts."""
-
-BACK_TRADE_DATES = {horizon: 66 + {1: 23, 3: 66, 12: 262}[months] - 1 for horizon, months in WARM_UP_MONTHS.items()}
-"""How far before D the bars of D may look: from the last weekday of a quarter to its anchor. A quarter has at most
-66 weekdays, a month 23, four quarters 262."""
 
 MAX_STEP = span_limit(2)
 """Trade dates from one session to the next within a contiguous stretch. A longer hole starts the windows anew: no
 return, average or range is taken across it."""
 
-_RETURNS = (1, 7, 30)
-_VOLATILITIES = (5, 10, 20, 30, 60)
-_RSIS = (7, 14, 21)
-_AVERAGES = (5, 10, 20, 50, 100, 200)
-_DISTANCES = (20, 50, 200)
-
-INDICATORS = (
-    *(f"ret_{n}b" for n in _RETURNS),
-    *(f"vol_{n}b" for n in _VOLATILITIES),
-    *(f"rsi_{n}b" for n in _RSIS),
-    "macd_line_b", "macd_signal_b", "macd_hist_b",
-    *(f"sma_{n}b" for n in _AVERAGES),
-    *(f"ema_{n}b" for n in _AVERAGES),
-    "bb_upper_20b", "bb_lower_20b", "bb_width_20b", "bb_position_20b",
-    "atr_14b",
-    *(f"dist_sma_{n}b" for n in _DISTANCES),
-    "volume_sma_20b", "volume_ratio_20b", "volume_trend_20b",
-)  # fmt: skip
-_ROW = {name: row for row, name in enumerate(INDICATORS)}
+_ROW = {name: row for row, name in enumerate(BAR_TECHNICALS)}
 _PRICES = {
-    "macd_line_b", "macd_signal_b", "macd_hist_b", *(f"sma_{n}b" for n in _AVERAGES), *(f"ema_{n}b" for n in _AVERAGES),
+    "macd_line_b", "macd_signal_b", "macd_hist_b",
+    *(f"sma_{n}b" for n in AVERAGE_BARS), *(f"ema_{n}b" for n in AVERAGE_BARS),
     "bb_upper_20b", "bb_lower_20b", "bb_width_20b", "atr_14b",
 }  # fmt: skip
 
-PERIODS = ("1d", "7d", "30d", "3m", "6m", "12m")
 _MONTHS = {"3m": 3, "6m": 6, "12m": 12}
 ROLLING_SESSIONS = 21
 """Sessions of a 30d bar."""
-DAILY_BACK_TRADE_DATES = 2 * 262 + span_limit(2)
-"""How far before D a daily row may look: to the first weekday of the year before that of D, and the session before
-it."""
 
 
-class InvalidIntradayBarsError(ValueError):
-    """The frame given is not one market's bars of one horizon in order of time."""
+class _Series(NamedTuple):
+    """What indicators are made of, one element per bar; all but `factor` are NaN where a bar is not usable."""
+
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    factor: Floats
 
 
 def anchor(dates: npt.ArrayLike, horizon: str) -> npt.NDArray[np.datetime64]:
@@ -114,60 +106,36 @@ def mes_intraday(bars: pd.DataFrame, horizon: str) -> pd.DataFrame:
             right once all stored bars from `anchor(date, horizon)` on are among them; earlier ones change nothing.
         horizon: a key of `WARM_UP_MONTHS`.
 
-    The bars' own columns but `adj_factor` are carried; the rest is float64 with NaN = NULL. c, h, l are adjusted
-    prices; prices are quoted in the contract of the bar (adjusted value / factor of the bar). n counts bars:
-        ret_{n}b: c / c[n bars ago] - 1.
-        vol_{n}b: sample st. dev. (ddof 1) of the last n one-bar log returns, per bar, not annualised.
-        rsi_{n}b: Wilder; 50 where neither gain nor loss is left.
-        macd_line_b, macd_signal_b, macd_hist_b: EMA12 - EMA26, its EMA9, their difference; price.
-        sma_{n}b, ema_{n}b: price; the EMA's recursion starts from the first close.
-        bb_upper_20b, bb_lower_20b: SMA20 ± 2 sample st. dev. (ddof 1); bb_width_20b: upper - lower, price;
-            bb_position_20b: (c - lower) / (upper - lower), NULL for a width of 0.
-        atr_14b: Wilder's average true range; price.
-        dist_sma_{n}b: (c - sma) / sma.
-        volume_sma_20b: contracts; volume_ratio_20b: volume / volume_sma_20b; volume_trend_20b: mean of 5 / mean of
-            20 volumes. NULL where the denominator is 0.
+    The columns are INTRADAY of the dictionary; the bars' own are carried, the rest is float64 with NaN = NULL. n counts
+    bars; returns and averages are of adjusted prices; prices are quoted in the contract of the bar (adjusted value /
+    factor of the bar). Recursions start from the first close. A ratio is NULL where its denominator is 0.
     A bar whose adjusted price is unknown or not positive has no indicators, and windows start anew after it, as they
     do after a hole of more than `MAX_STEP` trade dates.
 
     Raises:
-        InvalidIntradayBarsError: a column is missing, there are several symbols, or bars are not in order of time.
+        InvalidFrameError: a column is missing, there are several symbols, or bars are not in order of time.
         KeyError: the horizon is not an intraday one.
     """
-    _check(bars)
+    require(bars, TECHNICAL_INPUTS, "bars of a horizon")
+    require_order(bars, "bar_close_ts", "bars of a horizon")
     count = len(bars)
     days = bars["date"].to_numpy("datetime64[D]")
     factor = bars["adj_factor"].to_numpy(np.float64)
     high, low, close = (bars[name].to_numpy(np.float64) * factor for name in ("high", "low", "close"))
-    volume = bars["volume"].to_numpy(np.float64, copy=True)
+    series = _Series(high, low, close, bars["volume"].to_numpy(np.float64, copy=True), factor)
     usable = np.isfinite(close) & (low > 0)
     starts = contiguous_starts(days, usable)
-    for values in (high, low, close, volume):
+    for values in series[:-1]:
         values[~usable] = np.nan
-    table = np.empty((len(INDICATORS), count))
+    table = np.empty((len(BAR_TECHNICALS), count))
     for first, begin, end in _quarters(days, horizon):
         inside = np.append(0, starts[(starts > first) & (starts < end)] - first)
         work = slice(first, end)
-        _technicals(high[work], low[work], close[work], volume[work], factor[work], inside, table[:, begin:end])
-    carried = ("date", "symbol", "bar_close_ts", "open", "high", "low", "close", "volume")
+        _technicals(_Series(*(values[work] for values in series)), inside, table[:, begin:end])
     # One array per column: gathering gigabytes of minutes into blocks would take longer than computing them.
     return pd.DataFrame(
-        {**{name: bars[name].array for name in carried}, **dict(zip(INDICATORS, table, strict=True))}, copy=False
+        {**{name: bars[name].array for name in BAR}, **dict(zip(BAR_TECHNICALS, table, strict=True))}, copy=False
     )
-
-
-def _check(bars: pd.DataFrame) -> None:
-    wanted = ("date", "symbol", "bar_close_ts", "open", "high", "low", "close", "volume", "adj_factor")
-    missing = [name for name in wanted if name not in bars.columns]
-    if missing:
-        raise InvalidIntradayBarsError(f"the bars lack the columns {', '.join(missing)}; give those of resampled_bars")
-    if bars["symbol"].nunique() > 1:
-        raise InvalidIntradayBarsError(f"bars of {bars['symbol'].nunique()} symbols; give those of one market")
-    closes = bars["bar_close_ts"].astype("int64").to_numpy()
-    backwards = np.flatnonzero(closes[1:] <= closes[:-1])
-    if len(backwards):
-        at = bars["bar_close_ts"].iloc[backwards[0] + 1]
-        raise InvalidIntradayBarsError(f"the bar closed at {at} is repeated or out of order; sort bars by bar_close_ts")
 
 
 def _quarters(days: npt.NDArray[np.datetime64], horizon: str) -> Iterator[tuple[int, int, int]]:
@@ -179,10 +147,9 @@ def _quarters(days: npt.NDArray[np.datetime64], horizon: str) -> Iterator[tuple[
     yield from zip(firsts.tolist(), begins.tolist(), ends.tolist(), strict=True)
 
 
-def _technicals(
-    high: Floats, low: Floats, close: Floats, volume: Floats, factor: Floats, starts: Integers, out: Floats
-) -> None:
+def _technicals(bars: _Series, starts: Integers, out: Floats) -> None:
     """Indicators of the last bars of the given ones, written to `out`: a row per indicator, a column per bar."""
+    close, volume, factor = bars.close, bars.volume, bars.factor
     skip = len(close) - out.shape[1]
 
     def put(name: str, values: Floats) -> None:
@@ -192,32 +159,32 @@ def _technicals(
             out[_ROW[name]] = values[skip:]
 
     position = np.arange(len(close)) - np.repeat(starts, np.diff(np.append(starts, len(close))))
-    for n in _RETURNS:
+    for n in RETURN_BARS:
         put(f"ret_{n}b", _lagged_ratio(close, n, position) - 1)
     log_returns = np.log(_lagged_ratio(close, 1, position))
-    for n in _VOLATILITIES:
+    for n in VOLATILITY_BARS:
         put(f"vol_{n}b", indicators.standard_deviation(log_returns, n, starts))
-    for n in _RSIS:
+    for n in RSI_BARS:
         put(f"rsi_{n}b", indicators.rsi(close, n, starts))
     macd = indicators.macd(close, starts)
     for name, values in zip(("macd_line_b", "macd_signal_b", "macd_hist_b"), macd, strict=True):
         put(name, values)
     bands = indicators.bollinger(close, 20, 2.0, starts)
-    for n in _AVERAGES:
+    for n in AVERAGE_BARS:
         average = bands.middle if n == 20 else indicators.sma(close, n, starts)
         put(f"sma_{n}b", average)
         put(f"ema_{n}b", indicators.ema(close, n, starts))
-        if n in _DISTANCES:
+        if n in DISTANCE_BARS:
             put(f"dist_sma_{n}b", (close - average) / average)
     put("bb_upper_20b", bands.upper)
     put("bb_lower_20b", bands.lower)
     put("bb_width_20b", bands.width)
     put("bb_position_20b", bands.position)
-    put("atr_14b", indicators.atr(high, low, close, 14, starts))
+    put("atr_14b", indicators.atr(bars.high, bars.low, close, 14, starts))
     usual = indicators.sma(volume, 20, starts)
     put("volume_sma_20b", usual)
-    put("volume_ratio_20b", _quotient(volume, usual))
-    put("volume_trend_20b", _quotient(indicators.sma(volume, 5, starts), usual))
+    put("volume_ratio_20b", quotient(volume, usual))
+    put("volume_trend_20b", quotient(indicators.sma(volume, 5, starts), usual))
 
 
 def _lagged_ratio(values: Floats, lag: int, position: Integers) -> Floats:
@@ -227,35 +194,23 @@ def _lagged_ratio(values: Floats, lag: int, position: Integers) -> Floats:
     return result
 
 
-def _quotient(numerator: Floats, denominator: Floats) -> Floats:
-    """NaN where the denominator is not positive."""
-    result = np.full(len(numerator), np.nan)
-    np.divide(numerator, denominator, out=result, where=denominator > 0)
-    return result
-
-
 def mes_daily(continuous: pd.DataFrame) -> pd.DataFrame:
     """The last completed bar of every period as of each session of `futures_continuous_1d`, by (symbol, date).
 
     Periods: 1d the session itself; 7d the calendar week; 30d the last 21 sessions, ending at D; 3m, 6m, 12m the
     calendar quarter, half-year and year. A calendar period is complete at D when D is its last weekday or lies in the
     next period; so when its last weekday is a holiday it completes with the first session after it, and no calendar
-    needs to be known in advance. For each period {h}:
-        bar_first_date_{h}, bar_last_date_{h}: trade dates of its first and last session.
-        bar_open_{h}, bar_high_{h}, bar_low_{h}, bar_close_{h}: adjusted prices divided by the factor of D.
-        bar_volume_{h}: contracts (Int64). bar_sessions_{h}: sessions in it (Int64).
-        bar_ret_{h}: its close / close of the session before its first one - 1; NULL if that session lies more than
-            `span_limit(2)` trade dates before.
-        bar_range_{h}: high / low - 1.
-        bar_position_{h}: (close of D - low) / (high - low), which may leave 0..1; NULL for a range of 0.
+    needs to be known in advance. The columns are HORIZONS of the dictionary.
+
     All columns of a period are NULL when none has been completed, when more than max(2, n // 8) of the n weekdays of
     the calendar period have no session (history had not begun, or a hole), when the 21 sessions span more than
-    `span_limit(21)` trade dates, or when an adjusted price in it is unknown.
+    `span_limit(21)` trade dates, or when an adjusted price in it is unknown; its return also when the session before
+    its first lies more than `span_limit(2)` trade dates before that.
 
     Raises:
-        InvalidSessionsError: the frame is not one row per (symbol, weekday), or lacks a column.
+        InvalidFrameError: the frame is not one row per (symbol, weekday), or lacks a column.
     """
-    sessions = Sessions(continuous)
+    sessions = Sessions(continuous, PERIOD_INPUTS)
     frame = {"date": sessions.dates, "symbol": sessions.frame["symbol"]}
     for name in PERIODS:
         first, last, known = _period_bounds(sessions, name)
@@ -310,7 +265,6 @@ def _period_bar(sessions: Sessions, first: Integers, last: Integers, known: Bool
         return np.where(known, to_price_resolution(values / factor), np.nan)
 
     width = np.where(known & (highest > lowest), highest - lowest, np.nan)
-    base = np.where(before[first] > 0, before[first], np.nan)
     return {
         "first_date": np.where(known, sessions.dates[first], np.datetime64("NaT", "ns")),
         "last_date": np.where(known, sessions.dates[last], np.datetime64("NaT", "ns")),
@@ -320,8 +274,8 @@ def _period_bar(sessions: Sessions, first: Integers, last: Integers, known: Bool
         "close": price(close[last]),
         "volume": pd.arrays.IntegerArray(np.where(known, total, 0).astype(np.int64), ~known),
         "sessions": pd.arrays.IntegerArray(np.where(known, last - first + 1, 0), ~known),
-        "ret": np.where(known, close[last] / base - 1, np.nan),
-        "range": np.where(known & (lowest > 0), highest / np.where(lowest > 0, lowest, np.nan) - 1, np.nan),
+        "ret": np.where(known, quotient(close[last], before[first]) - 1, np.nan),
+        "range": np.where(known, quotient(highest, lowest) - 1, np.nan),
         "position": (close - lowest) / width,
     }
 

@@ -7,13 +7,22 @@ is compared with its own levels in the contract of s, which is the same comparis
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cbi_dagster.catalog.columns.pivots import (
+    ATR_SESSIONS,
+    CONFLUENCE,
+    CONFLUENCE_ATR,
+    DISTANCES,
+    INPUTS,
+    MID_POINTS,
+    NEAREST,
+    PERIOD_LEVELS,
+)
 from cbi_dagster.market.sessions import week_numbers
 
 from .windows import (
@@ -23,67 +32,36 @@ from .windows import (
     Sessions,
     nullable_booleans,
     nullable_integers,
+    quotient,
     to_price_resolution,
 )
 
-ATR_SESSIONS = 14
-CONFLUENCE_ATR = 0.25
-"""Half-width of a confluence zone around the close, in ATRs of 14 sessions."""
-
-BACK_TRADE_DATES = 44
-"""How far before D a row may look: to the first weekday of the prior month, two consecutive months having at
-most 45 weekdays. The 14 true ranges and the close before them (22), the own levels of the three sessions
-before D (12) and yesterday's weekly levels (14) are nearer."""
-
-_DAILY = ("P", "R1", "R2", "R3", "R4", "S1", "S2", "S3", "S4")
-_NEAREST = (*_DAILY, "M1", "M5")
-_DISTANCES = ("P", "R1", "S1", "R2", "S2", "R3", "S3")
-_CONFLUENCE = ("P", "R1", "S1", "R2", "S2", "WP", "MP")
 _PATTERN_SESSIONS = (1, 2, 3)
 
 
 def pivot_math_daily(continuous: pd.DataFrame, tolerances: Mapping[str, float]) -> pd.DataFrame:
-    """Pivots of every session of `futures_continuous_1d`, sorted by (symbol, date).
+    """Pivots of every session of `futures_continuous_1d`, sorted by (symbol, date): the columns PIVOTS.
 
-    With H, L, C of the prior session (NULL if it lies more than `span_limit(2)` trade dates back):
-        P = (H+L+C)/3; R1 = 2P-L; R2 = P+(H-L); R3 = H+2(P-L); R4 = H+3(P-L);
-        S1 = 2P-H; S2 = P-(H-L); S3 = L-2(H-P); S4 = L-3(H-P);
-        M1 = (P+R1)/2, M2 = (R1+R2)/2, M3 = (R2+R3)/2, M4 = (R3+R4)/2; M5..M8 the same with S.
-    W- and M-prefixed P, R1..R3, S1..S3: the same formulas on the highest high, lowest low and last close of
-        the ISO week / calendar month before that of D, as far as it has sessions; NULL if it has none.
+    Daily levels are NULL if the prior session lies more than `span_limit(2)` trade dates back. W- and M-prefixed ones
+    have the same formulas on the highest high, lowest low and last close of the ISO week / calendar month before that
+    of D, as far as it has sessions; NULL if it has none. Prices and distances are in quote units; levels and distances
+    rounded to 1e-10. Comparisons are inclusive unless a column says otherwise; each session of a pattern is compared
+    with the levels of its own day. Flags and counts are NULL when any value they need is.
 
-    Prices and distances are in quote units; levels and distances rounded to 1e-10:
-        current_price: unadjusted close of D. distance_to_X: current_price - X, signed.
-        atr_14: mean of 14 true ranges ending at D, in the price of D's contract.
-        distance_to_P_atr: distance_to_P / atr_14; NULL if atr_14 is 0.
-        distance_to_nearest_pivot, nearest_pivot_type: unsigned, among P, R1..R4, S1..S4, M1, M5, the first of
-            equals.
-        weekly_pivot_distance, monthly_pivot_distance: unsigned, to WP and MP; with `_signed`: current_price -
-            level.
-        price_above_P: strictly. price_between_R1_R2, price_between_S1_P: inclusive.
-        pivot_confluence_count: how many of P, R1, S1, R2, S2, WP, MP lie within 0.25 atr_14 of current_price,
-            inclusive. pivot_zone_strength: the count clamped to 1..5. pivot_confluence_3_or_higher: >= 3.
-        pivot_confluence_count_fixed: how many lie within `tolerances[symbol]` quote units, inclusive; NULL
-            for symbols without a tolerance.
-    Patterns, each session against the levels of its own day:
-        price_rejected_R1_twice: at least 2 of the 3 sessions before D had high > R1 and close < R1.
-        price_bouncing_off_S1: at least 1 of them had low <= S1, and at least 2 had close >= P.
-        price_stuck_between_R1_S1_for_3_days: all 3 closed within [S1, R1].
-        weekly_pivot_flip: the session before D and D closed on opposite sides of WP, both strictly.
-    Flags and counts are NULL when any value they need is.
+    `tolerances`: half-width, in quote units, of the fixed confluence zone of each symbol that has one.
 
     Raises:
-        InvalidSessionsError: the frame is not one row per (symbol, weekday), or lacks a column.
+        InvalidFrameError: the frame is not one row per (symbol, weekday), or lacks a column of INPUTS.
     """
-    sessions = Sessions(continuous)
+    sessions = Sessions(continuous, INPUTS)
     close = sessions.column("close")
     factor = sessions.column("adj_factor")
     adjusted = [sessions.column(f"adj_{price}") for price in ("high", "low", "close")]
     week, month = week_numbers(sessions.ordinals), _month_numbers(sessions.dates)
     day_levels = _levels(*(sessions.previous(price) for price in adjusted))
     adjusted_levels = {
-        **{name: day_levels[name] for name in _DAILY},
-        **_mid_points(day_levels),
+        **day_levels,
+        **{name: (day_levels[near] + day_levels[far]) / 2 for name, (near, far) in MID_POINTS.items()},
         **_period_levels("W", sessions, adjusted, week),
         **_period_levels("M", sessions, adjusted, month),
     }
@@ -100,8 +78,8 @@ def pivot_math_daily(continuous: pd.DataFrame, tolerances: Mapping[str, float]) 
             **levels,
             "current_price": close,
             "atr_14": atr,
-            **{f"distance_to_{name}": distance[name] for name in _DISTANCES},
-            "distance_to_P_atr": distance["P"] / np.where(atr > 0, atr, np.nan),
+            **{f"distance_to_{name}": distance[name] for name in DISTANCES},
+            "distance_to_P_atr": quotient(distance["P"], atr),
             "distance_to_nearest_pivot": nearest,
             "nearest_pivot_type": nearest_type,
             "price_above_P": _flag(distance["P"] > 0, distance["P"]),
@@ -146,21 +124,14 @@ def _levels(high: Floats, low: Floats, close: Floats) -> dict[str, Floats]:
     }
 
 
-def _mid_points(levels: dict[str, Floats]) -> dict[str, Floats]:
-    resistances, supports = ("P", "R1", "R2", "R3", "R4"), ("P", "S1", "S2", "S3", "S4")
-    pairs = [*itertools.pairwise(resistances), *itertools.pairwise(supports)]
-    return {f"M{n}": (levels[near] + levels[far]) / 2 for n, (near, far) in enumerate(pairs, start=1)}
-
-
 def _month_numbers(dates: npt.NDArray[np.datetime64]) -> Integers:
     return dates.astype("datetime64[M]").astype(np.int64)
 
 
 def _period_levels(prefix: str, sessions: Sessions, adjusted: list[Floats], period: Integers) -> dict[str, Floats]:
     """Levels from the sessions of the period (numbered without gaps) before that of each session."""
-    names = ("P", "R1", "R2", "R3", "S1", "S2", "S3")
     if not len(sessions):
-        return {prefix + name: np.empty(0) for name in names}
+        return {prefix + name: np.empty(0) for name in PERIOD_LEVELS}
     # One number per (symbol, period), with a spare period between symbols, so that the first of one symbol
     # never finds the last of another before it.
     key = sessions.symbol_codes * (int(np.ptp(period)) + 2) + (period - period.min())
@@ -171,20 +142,20 @@ def _period_levels(prefix: str, sessions: Sessions, adjusted: list[Floats], peri
     place = np.minimum(np.searchsorted(key[first], key - 1), len(first) - 1)
     found = key[first][place] == key - 1
     levels = _levels(*(np.where(found, values[place], np.nan) for values in summary))
-    return {prefix + name: levels[name] for name in names}
+    return {prefix + name: levels[name] for name in PERIOD_LEVELS}
 
 
 def _nearest(distance: dict[str, Floats]) -> tuple[Floats, npt.NDArray[np.object_]]:
-    away = np.abs(np.stack([distance[name] for name in _NEAREST]))
+    away = np.abs(np.stack([distance[name] for name in NEAREST]))
     known = ~np.isnan(away).any(axis=0)
     index = np.where(known, np.argmin(away, axis=0), 0)
-    types = np.array(_NEAREST, dtype=object)[index]
+    types = np.array(NEAREST, dtype=object)[index]
     types[~known] = None
     return np.where(known, away[index, np.arange(away.shape[1])], np.nan), types
 
 
 def _confluence(distance: dict[str, Floats], tolerance: Floats) -> tuple[Booleans, Integers]:
-    away = np.abs(np.stack([distance[name] for name in _CONFLUENCE]))
+    away = np.abs(np.stack([distance[name] for name in CONFLUENCE]))
     known = ~np.isnan(away).any(axis=0) & ~np.isnan(tolerance)
     return known, (away <= tolerance).sum(axis=0)
 

@@ -11,16 +11,19 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from cbi_dagster.catalog.columns.technicals import (
+    AVERAGE_SESSIONS,
+    DISTANCE_SESSIONS,
+    INPUTS,
+    RETURN_SESSIONS,
+    RSI_SESSIONS,
+    VOLATILITY_SESSIONS,
+)
 from cbi_dagster.catalog.spans import span_limit
 
 from . import indicators
-from .windows import Floats, Integers, Sessions
+from .windows import Floats, Integers, Sessions, positive, quotient
 
-RETURN_SESSIONS = (1, 5, 21)
-AVERAGE_SESSIONS = (5, 10, 20, 50, 100, 200)
-RSI_SESSIONS = (7, 14, 21)
-VOLATILITY_SESSIONS = (5, 10, 20, 30, 60)
-DISTANCE_SESSIONS = (20, 50, 200)
 MOMENTUM_SESSIONS = 10
 MACD_SESSIONS = (12, 26, 9)
 BAND_SESSIONS, BAND_DEVIATIONS = 20, 2.0
@@ -31,28 +34,14 @@ VOLUME_SESSIONS, VOLUME_SHORT_SESSIONS = 20, 5
 def technicals_daily(continuous: pd.DataFrame) -> pd.DataFrame:
     """Technical indicators of every session of `futures_continuous_1d`, sorted by (symbol, date).
 
-    Columns, all float64 with NaN = NULL; c is `adj_close`, prices are in quote units of D's contract:
-        return_1d, _5d, _21d: c / c that many sessions ago - 1. log_return_1d: ln(c / c one session ago). NULL if the
-            earlier price is not positive or lies further back than `span_limit` of the sessions + 1.
-        sma_n: mean of the last n closes. ema_n: exponential mean, e += 2 / (n + 1) x (c - e), starting from the
-            first close; n = 5, 10, 20, 50, 100, 200; NULL before the n-th session.
-        rsi_7, _14, _21: Wilder's, 0..100; 50 for a flat series.
-        macd_line = EMA12 - EMA26, NULL before the 26th session; macd_signal = EMA9 of the line, macd_hist = line -
-            signal, NULL before the 34th. The recursions start from the first close.
-        bb_upper, bb_lower: 2 sample standard deviations (ddof 1) of 20 around sma_20; bb_width = upper
-            - lower; bb_position = (c - lower) / (upper - lower), NULL for a width of 0.
-        atr_14_wilder: Wilder's average of 14 true ranges.
-        vol_5d, _10d, _20d, _30d, _60d: sample standard deviation (ddof 1) of that many log returns, per session,
-            not annualised.
-        dist_sma_20, _50, _200: (c - sma) / sma; NULL unless the mean is positive.
-        volume_sma_20: mean of 20 volumes, contracts; volume_ratio: volume / that mean; volume_trend: mean of 5
-            volumes / mean of 20. NULL where the mean of 20 is 0.
-        momentum_10: c - c 10 sessions ago, price. roc_10: 100 x (c / c 10 sessions ago - 1), percent.
+    The columns are TECHNICALS of the dictionary, all float64 with NaN = NULL. A return is NULL if the earlier price is
+    not positive or lies further back than `span_limit` of the sessions + 1; an average is NULL before its window is
+    full.
 
     Raises:
-        InvalidSessionsError: the frame is not one row per (symbol, weekday), or lacks a column.
+        InvalidFrameError: the frame is not one row per (symbol, weekday), or lacks a column of INPUTS.
     """
-    sessions = Sessions(continuous)
+    sessions = Sessions(continuous, INPUTS)
     factor = sessions.column("adj_factor")
     high, low, close = (sessions.column(f"adj_{price}") for price in ("high", "low", "close"))
     volume = sessions.column("volume")
@@ -73,12 +62,11 @@ def technicals_daily(continuous: pd.DataFrame) -> pd.DataFrame:
             "atr_14_wilder": true_range / factor,
             **volatilities(sessions, close, VOLATILITY_SESSIONS),
             **{
-                f"dist_sma_{n}": _quotient(close - averages[f"sma_{n}"], averages[f"sma_{n}"])
-                for n in DISTANCE_SESSIONS
+                f"dist_sma_{n}": quotient(close - averages[f"sma_{n}"], averages[f"sma_{n}"]) for n in DISTANCE_SESSIONS
             },
             "volume_sma_20": mean_volume,
-            "volume_ratio": _quotient(volume, mean_volume),
-            "volume_trend": _quotient(short_volume, mean_volume),
+            "volume_ratio": quotient(volume, mean_volume),
+            "volume_trend": quotient(short_volume, mean_volume),
             "momentum_10": (close - sessions.previous(close, MOMENTUM_SESSIONS)) / factor,
             "roc_10": 100 * (_growth(sessions, close, MOMENTUM_SESSIONS) - 1),
         }
@@ -98,8 +86,7 @@ def segment_starts(sessions: Sessions, count: int) -> Integers:
 
 def log_return(sessions: Sessions, close: Floats, count: int = 1) -> Floats:
     """ln(close / close `count` sessions ago); NaN if either is not positive or the hole is too long."""
-    growth = _growth(sessions, close, count)
-    return np.log(np.where(growth > 0, growth, np.nan))
+    return np.log(positive(_growth(sessions, close, count)))
 
 
 def moving_averages(sessions: Sessions, close: Floats, counts: tuple[int, ...]) -> dict[str, Floats]:
@@ -138,9 +125,4 @@ def volatilities(sessions: Sessions, close: Floats, counts: tuple[int, ...]) -> 
 
 
 def _growth(sessions: Sessions, close: Floats, count: int) -> Floats:
-    return _quotient(close, sessions.previous(close, count))
-
-
-def _quotient(numerator: Floats, denominator: Floats) -> Floats:
-    """NaN where the denominator is not positive."""
-    return numerator / np.where(denominator > 0, denominator, np.nan)
+    return quotient(close, sessions.previous(close, count))

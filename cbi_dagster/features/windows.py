@@ -13,13 +13,14 @@ every row, and never as running sums; order statistics sort each window by itsel
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cbi_dagster.catalog.frames import InvalidFrameError, require
 from cbi_dagster.catalog.spans import span_limit
 from cbi_dagster.market.sessions import trade_date_ordinals
 
@@ -34,8 +35,15 @@ Prices are decimal fractions, so without it a close that sits exactly on a level
 it by rounding noise."""
 
 
-class InvalidSessionsError(ValueError):
-    """The frame given to a feature family is not a table of sessions: one row per (symbol, weekday)."""
+def positive(values: Floats) -> Floats:
+    """The values, NaN where they are not positive: what a logarithm or a ratio may be taken of."""
+    return np.where(values > 0, values, np.nan)
+
+
+def quotient(numerator: Floats, divisor: Floats) -> Floats:
+    """`numerator / divisor`, NaN where the divisor is not positive."""
+    ratio: Floats = numerator / positive(divisor)
+    return ratio
 
 
 def to_price_resolution(prices: Floats) -> Floats:
@@ -68,22 +76,20 @@ class Sessions:
         symbols: the name of each symbol code.
     """
 
-    def __init__(self, frame: pd.DataFrame) -> None:
-        """Sort and check `frame`, which needs `symbol` and `date` (naive midnights).
+    def __init__(self, frame: pd.DataFrame, columns: Sequence[str] = ("symbol", "date")) -> None:
+        """Sort and check `frame`, which needs the `columns`, `symbol` and `date` (naive midnights) among them.
 
         Raises:
-            InvalidSessionsError: a column is missing, a key is NULL or repeated, or a date is not a weekday.
+            InvalidFrameError: a column is missing, a key is NULL or repeated, or a date is not a weekday.
         """
-        self._require(frame, "symbol", "date")
+        require(frame, columns, "sessions", key=("symbol", "date"))
         codes, names = pd.factorize(np.asarray(frame["symbol"], dtype=object), sort=True)
         dates = frame["date"].to_numpy(dtype="datetime64[ns]")
-        if (codes < 0).any() or np.isnat(dates).any():
-            raise InvalidSessionsError("symbol or date is NULL in some session; give every session its key")
         days = dates.astype("datetime64[D]")
         weekend = ~np.is_busday(days)
         if weekend.any():
             row = int(np.flatnonzero(weekend)[0])
-            raise InvalidSessionsError(
+            raise InvalidFrameError(
                 f"{names[codes[row]]} has a session on {days[row]}, a weekend: trade dates are Monday to "
                 "Friday; assign bars by Chicago time + 7 h before building sessions"
             )
@@ -94,13 +100,6 @@ class Sessions:
         self.ordinals: Integers = ordinals[order]
         self.symbol_codes: Integers = codes[order].astype(np.int64)
         self.symbols: list[str] = [str(name) for name in names]
-        repeated = (np.diff(self.symbol_codes) == 0) & (np.diff(self.ordinals) == 0)
-        if repeated.any():
-            row = int(np.flatnonzero(repeated)[0])
-            raise InvalidSessionsError(
-                f"{self.symbols[self.symbol_codes[row]]} has {int(repeated.sum())} repeated trade date(s), "
-                f"the first {self.dates[row].astype('datetime64[D]')}: keep one row per (symbol, date)"
-            )
         self._bounds: Integers = np.searchsorted(self.symbol_codes, np.arange(len(self.symbols) + 1))
         self._position: Integers = np.arange(len(order)) - self._bounds[self.symbol_codes]
 
@@ -115,8 +114,7 @@ class Sessions:
         return slice(int(self._bounds[code]), int(self._bounds[code + 1]))
 
     def column(self, name: str) -> Floats:
-        """A numeric column as contiguous float64; `InvalidSessionsError` if the frame has none of that name."""
-        self._require(self.frame, name)
+        """A numeric column as contiguous float64."""
         return np.ascontiguousarray(self.frame[name].to_numpy(dtype=np.float64, na_value=np.nan))
 
     def by_symbol(self, values: Mapping[str, float]) -> Floats:
@@ -216,11 +214,3 @@ class Sessions:
         lagged[:lag] = values[:1]
         lagged[lag:] = values[:-lag]
         return lagged
-
-    @staticmethod
-    def _require(frame: pd.DataFrame, *columns: str) -> None:
-        missing = [name for name in columns if name not in frame.columns]
-        if missing:
-            raise InvalidSessionsError(
-                f"the sessions lack the column(s) {', '.join(missing)}; give a frame shaped like futures_continuous_1d"
-            )

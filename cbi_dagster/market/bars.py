@@ -7,15 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from cbi_dagster.catalog.columns.bars import OHLCV
+from cbi_dagster.catalog.columns.sessions import INPUTS, SESSIONS
+from cbi_dagster.catalog.frames import require
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.decision import closes_at_decision
 from cbi_dagster.market.sessions import BAR_NS, HOUR_NS, session_bounds, utc_instants
-
-SESSION_COLUMNS = (
-    "date", "root", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "volume",
-    "open_interest", "vwap", "realized_vol_1h", "close_decision", "bar_source", "bar_count", "session_close_ts",
-    "boundary_instrument_id", "boundary_close", "exchange", "currency", "dataset",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,8 @@ def session_bars(bars: dict[str, pd.DataFrame], universe: Universe) -> SessionBa
     `bars` maps vendor schemas (`ohlcv-1m`, `ohlcv-1h`, `ohlcv-1d`) to landed bars with `session_instrument_id` and
     `session_covered`. A session belongs to the contract that the vendor's mapping names for the UTC date equal to the
     trade date, known before the session starts; bars of any other contract are rejected as `roll_boundary`. A
-    session that landed data does not cover from open to close is held back whole.
+    session that landed data does not cover from open to close is held back whole. Raises InvalidFrameError for bars
+    that lack a column of INPUTS.
 
     `vwap`, `realized_vol_1h` and `close_decision` come from intraday bars only; a session built from vendor UTC-day
     bars says `utc_1d` (or `utc_1d_merged` when Sunday's bar was folded into Monday) and leaves them NULL.
@@ -53,6 +51,7 @@ def session_bars(bars: dict[str, pd.DataFrame], universe: Universe) -> SessionBa
         frame = bars.get(schema)
         if frame is None or frame.empty:
             continue
+        require(frame, INPUTS, f"landed bars of {schema}")
         frame, rejects, held = _split(frame.assign(schema=schema))
         finer = (
             pd.MultiIndex.from_frame(frame[["symbol", "date"]]).isin(taken)
@@ -76,10 +75,9 @@ def session_bars(bars: dict[str, pd.DataFrame], universe: Universe) -> SessionBa
 
 def quarantine_rows(rejected: pd.DataFrame) -> pd.DataFrame:
     """Rejected bars as rows for `ops.quarantine`: where each came from, why it was rejected and what it said."""
-    values = ["open", "high", "low", "close", "volume"]
     detail = [
-        ", ".join(f"{name}={value:g}" for name, value in zip(values, row, strict=True))
-        for row in rejected.reindex(columns=values).to_numpy(np.float64)
+        ", ".join(f"{name}={value:g}" for name, value in zip(OHLCV, row, strict=True))
+        for row in rejected.reindex(columns=list(OHLCV)).to_numpy(np.float64)
     ]
     origin = ["date", "source_file", "source_row", "symbol", "ts_event", "reason"]
     return rejected.reindex(columns=origin).astype({"symbol": object}).assign(detail=detail)
@@ -187,7 +185,7 @@ def _boundary(frame: pd.DataFrame, first: pd.DataFrame, rejects: pd.DataFrame) -
 def _finish(parts: list[pd.DataFrame], universe: Universe) -> pd.DataFrame:
     """Name the rows and add the product's facts: the root stands for the preferred continuous symbol."""
     if not parts:
-        return pd.DataFrame(columns=list(SESSION_COLUMNS))
+        return pd.DataFrame(columns=list(SESSIONS))
     built = pd.concat(parts, ignore_index=True)
     product = {root: universe.product(root) for root in built["root"].unique()}
     vendor = built["vendor_symbol"]
@@ -203,4 +201,4 @@ def _finish(parts: list[pd.DataFrame], universe: Universe) -> pd.DataFrame:
     built["session_close_ts"] = pd.DatetimeIndex(session_closes, tz="UTC")
     built["settle"] = np.nan
     built["open_interest"] = pd.array([pd.NA] * len(built), dtype="Int64")
-    return built.sort_values(["symbol", "date"], ignore_index=True)[list(SESSION_COLUMNS)]
+    return built.sort_values(["symbol", "date"], ignore_index=True)[list(SESSIONS)]

@@ -13,12 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cbi_dagster.catalog.spans import span_limit
+from cbi_dagster.catalog.columns.sessions import STALE_TRADE_DATES
 from cbi_dagster.config.universe import Universe, clock_minutes
 from cbi_dagster.market.sessions import CHICAGO, chicago_instants, utc_instants
-
-STALE_TRADE_DATES = span_limit(2)
-"""How many trade dates old another market's last price may be at the decision time."""
 
 _Floats = npt.NDArray[np.float64]
 _Ordinals = npt.NDArray[np.int64]

@@ -18,26 +18,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cbi_dagster.catalog.columns.bars import OHLCV
+from cbi_dagster.catalog.columns.mes import BAR_INPUTS, LANDED_INPUTS, RESAMPLED, SESSION_INPUTS
+from cbi_dagster.catalog.frames import InvalidFrameError, require, require_order
 from cbi_dagster.market.sessions import BAR_NS, MINUTE_NS, chicago_instants, utc_instants
 
 HORIZON_MINUTES = {"1min": 1, "5min": 5, "15min": 15, "30min": 30, "1hr": 60, "4hr": 240}
 """Length of each horizon's blocks; each is a multiple of the one before it, so bars are built from bars."""
 
-BAR_COLUMNS = (
-    "date", "symbol", "bar_close_ts", "instrument_id", "open", "high", "low", "close", "volume", "adj_factor",
-)  # fmt: skip
-
-_VALUES = ("open", "high", "low", "close", "volume")
 SESSION_STARTS_AT = -7 * 60
 """17:00 of the day before, in minutes from midnight of the trade date."""
 _DAY_MINUTES = 1440
 
 _Arrays = dict[str, npt.NDArray[np.generic]]
 _Positions = npt.NDArray[np.intp]
-
-
-class InvalidBarsError(ValueError):
-    """Intraday bars or sessions that cannot be resampled: a missing column, a repeated bar, several markets."""
 
 
 def resampled_bars(
@@ -55,22 +49,16 @@ def resampled_bars(
             listed, that were built from vendor day bars, or that the landed data does not cover yield nothing.
 
     Returns:
-        For each of the horizons a frame of `BAR_COLUMNS` sorted by `bar_close_ts` with a RangeIndex. `date` is the
+        For each of the horizons a frame of `RESAMPLED` sorted by `bar_close_ts` with a RangeIndex. `date` is the
         session's, `symbol` (categorical) that of `continuous`; prices are unadjusted, and price x `adj_factor` is the
         adjusted price (NaN where the factor is unknown). A horizon finer than a session's schema has no bars of it.
 
     Raises:
-        InvalidBarsError: a column is missing, a bar or session is repeated, or there are several symbols.
+        InvalidFrameError: a column is missing, a bar or session is repeated, or there are several symbols.
     """
-    _require(continuous, "date", "symbol", "instrument_id", "bar_source", "adj_factor")
-    symbols = continuous["symbol"].unique()
-    if len(symbols) > 1:
-        raise InvalidBarsError(f"sessions of several symbols ({', '.join(map(str, symbols))}); give one market's")
+    require(continuous, SESSION_INPUTS, "sessions")
     sessions = continuous.sort_values("date", kind="stable")
-    dates = sessions["date"].to_numpy("datetime64[ns]")
-    if (dates[1:] == dates[:-1]).any():
-        repeated = dates[1:][dates[1:] == dates[:-1]][0].astype("datetime64[D]")
-        raise InvalidBarsError(f"the session {repeated} is listed twice; keep one row per trade date")
+    require_order(sessions, "date", "sessions")
 
     lengths = {horizon: minutes for horizon, minutes in HORIZON_MINUTES.items() if horizon in horizons}
     parts: dict[str, list[_Arrays]] = {horizon: [] for horizon in lengths}
@@ -94,9 +82,9 @@ def _session_blocks(frame: pd.DataFrame, sessions: pd.DataFrame, schema: str) ->
     `at` counts minutes from the session's start plus 1440 for every day of the session's date: one ascending key
     for time, session and block.
     """
-    _require(frame, "date", "ts_event", "instrument_id", "open", "high", "low", "close", "volume", "session_covered")
+    require(frame, LANDED_INPUTS, f"landed bars of {schema}")
     if frame.empty or sessions.empty:
-        return {"at": np.empty(0, np.int64), **{name: np.empty(0) for name in _VALUES}}
+        return {"at": np.empty(0, np.int64), **{name: np.empty(0) for name in OHLCV}}
     session_days = sessions["date"].to_numpy("datetime64[D]")
     days = frame["date"].to_numpy("datetime64[D]")
     place = np.minimum(np.searchsorted(session_days, days), len(session_days) - 1)
@@ -106,7 +94,7 @@ def _session_blocks(frame: pd.DataFrame, sessions: pd.DataFrame, schema: str) ->
         & frame["session_covered"].to_numpy(bool)
     )
     at = _minutes_at(days, session_days, place, frame["ts_event"])
-    columns: _Arrays = {"at": at, **{name: frame[name].to_numpy() for name in _VALUES}}
+    columns: _Arrays = {"at": at, **{name: frame[name].to_numpy() for name in OHLCV}}
     if not own.all():
         columns = {name: values[own] for name, values in columns.items()}
     step = np.diff(columns["at"])
@@ -116,20 +104,20 @@ def _session_blocks(frame: pd.DataFrame, sessions: pd.DataFrame, schema: str) ->
         if (np.diff(columns["at"]) == 0).any():
             row = int(np.flatnonzero(np.diff(columns["at"]) == 0)[0])
             day = np.datetime64(int(columns["at"][row]) // _DAY_MINUTES, "D")
-            raise InvalidBarsError(f"{schema} has two bars of one start in the session {day}; keep the landed last one")
+            raise InvalidFrameError(f"{schema} has two bars of one start in the session {day}; keep the last landed")
     return columns
 
 
 def _made_blocks(frame: pd.DataFrame, sessions: pd.DataFrame) -> _Arrays:
     """The same of bars of a horizon, in order of time; a bar is placed by the last minute of its block."""
-    _require(frame, "date", "bar_close_ts", *_VALUES)
+    require(frame, BAR_INPUTS, "bars of a horizon")
     session_days = sessions["date"].to_numpy("datetime64[D]")
     days = frame["date"].to_numpy("datetime64[D]")
     own = np.isin(days, session_days)
     frame, days = frame[own], days[own]
     at = _minutes_at(days, session_days, np.searchsorted(session_days, days), frame["bar_close_ts"]) - 1
     order = np.argsort(at, kind="stable")
-    return {"at": at[order], **{name: frame[name].to_numpy()[order] for name in _VALUES}}
+    return {"at": at[order], **{name: frame[name].to_numpy()[order] for name in OHLCV}}
 
 
 def _minutes_at(
@@ -166,7 +154,7 @@ def _frame(parts: list[_Arrays], sessions: pd.DataFrame, minutes: int) -> pd.Dat
     filled = [part for part in parts if len(part["at"])]
     columns: _Arrays = {
         name: np.concatenate([part[name] for part in filled]) if filled else np.empty(0, np.int64)
-        for name in ("at", *_VALUES)
+        for name in ("at", *OHLCV)
     }
     if len(filled) > 1:
         order = np.argsort(columns["at"], kind="stable")
@@ -188,14 +176,6 @@ def _frame(parts: list[_Arrays], sessions: pd.DataFrame, minutes: int) -> pd.Dat
             "volume": columns["volume"].astype(np.int64, copy=False),
             "adj_factor": sessions["adj_factor"].to_numpy(np.float64)[place],
         },
-        columns=list(BAR_COLUMNS),
+        columns=list(RESAMPLED),
         copy=False,
     )
-
-
-def _require(frame: pd.DataFrame, *columns: str) -> None:
-    missing = [name for name in columns if name not in frame.columns]
-    if missing:
-        raise InvalidBarsError(
-            f"the column(s) {', '.join(missing)} are missing; give landed bars and rows of futures_continuous_1d"
-        )

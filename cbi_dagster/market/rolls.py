@@ -9,18 +9,13 @@ import re
 import numpy as np
 import pandas as pd
 
+from cbi_dagster.catalog.columns.continuous import CONTINUOUS, INPUTS
+from cbi_dagster.catalog.frames import require
 from cbi_dagster.config.universe import Product, Universe
 
 MONTH_CODES = "FGHJKMNQUVXZ"
 _OUTRIGHT = re.compile(r"^(?P<root>[A-Z0-9]+?)(?P<month>[FGHJKMNQUVXZ])(?P<year>\d{1,2})$")
 _ADJUSTED = ("open", "high", "low", "close", "close_decision")
-
-CONTINUOUS_COLUMNS = (
-    "date", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "volume",
-    "open_interest", "vwap", "close_decision", "realized_vol_1h", "bar_source", "session_close_ts", "is_roll",
-    "roll_gap", "roll_method", "roll_span_trade_dates", "adj_factor", "adj_open", "adj_high", "adj_low", "adj_close",
-    "adj_close_decision",
-)  # fmt: skip
 
 
 def continuous(sessions: pd.DataFrame, universe: Universe) -> pd.DataFrame:
@@ -31,10 +26,12 @@ def continuous(sessions: pd.DataFrame, universe: Universe) -> pd.DataFrame:
     one's times `old price / new price`, taken from the closes of both contracts in the session before where both are
     known (`both_legs`), else from the old contract's last bar before the switch and the new contract's first bar
     after it (`adjacent_bars`). Where either price is not positive a ratio means nothing: the method is `undefined`
-    and the adjusted series stops (NULL) rather than continue on an invented factor.
+    and the adjusted series stops (NULL) rather than continue on an invented factor. Raises InvalidFrameError for
+    sessions that lack a column of INPUTS or repeat a symbol and date.
     """
+    require(sessions, INPUTS, "session bars", key=("symbol", "date"))
     if sessions.empty:
-        return pd.DataFrame(columns=list(CONTINUOUS_COLUMNS))
+        return pd.DataFrame(columns=list(CONTINUOUS))
     sessions = sessions.reset_index(drop=True)
     front: list[np.ndarray] = []
     rolls: list[dict[str, np.ndarray]] = []
@@ -44,7 +41,7 @@ def continuous(sessions: pd.DataFrame, universe: Universe) -> pd.DataFrame:
             front.append(chosen.index.to_numpy())
             rolls.append(_rolls(chosen, rows))
     if not front:
-        return pd.DataFrame(columns=list(CONTINUOUS_COLUMNS))
+        return pd.DataFrame(columns=list(CONTINUOUS))
     # The rows of all products are taken at once: gluing sixteen wide frames together took nearly a third of the time.
     result = sessions.take(np.concatenate(front)).reset_index(drop=True)
     result["symbol"] = result["root"].astype(object)
@@ -53,7 +50,7 @@ def continuous(sessions: pd.DataFrame, universe: Universe) -> pd.DataFrame:
     result["roll_span_trade_dates"] = result["roll_span_trade_dates"].astype("Int64")
     for name in _ADJUSTED:
         result[f"adj_{name}"] = result[name] * result["adj_factor"]
-    return result[list(CONTINUOUS_COLUMNS)]
+    return result[list(CONTINUOUS)]
 
 
 def _front_sessions(rows: pd.DataFrame, product: Product) -> pd.DataFrame:

@@ -124,20 +124,9 @@ def require_quality(flat: pd.DataFrame, sessions: pd.DataFrame, universe: Univer
 def _row_rules(flat: pd.DataFrame, universe: Universe, as_of: dt.date | None) -> Iterator[Finding]:
     """Blocking rules about one row; a NULL where a value is needed breaks them."""
     days = flat["data_date"].to_numpy().astype("datetime64[D]")
-    open_, high, low, close, volume, weight, pivot, s1, r1 = (
-        _floats(flat, name)
-        for name in (
-            "market_data_open",
-            "market_data_high",
-            "market_data_low",
-            "market_data_close",
-            "market_data_volume",
-            "regime_weight",
-            "pivots_P",
-            "pivots_S1",
-            "pivots_R1",
-        )
-    )
+    opened, high, low, close = (_floats(flat, f"market_data_{name}") for name in ("open", "high", "low", "close"))
+    weight = _floats(flat, "regime_weight")
+    pivot, s1, r1 = (_floats(flat, f"pivots_{name}") for name in ("P", "S1", "R1"))
     negative_allowed = flat["symbol"].isin([p.root for p in universe.products if p.allows_negative_price]).to_numpy()
     room = _ROUNDING * np.abs(pivot)
     holds = {
@@ -145,10 +134,10 @@ def _row_rules(flat: pd.DataFrame, universe: Universe, as_of: dt.date | None) ->
         "symbol and data_date are a unique key": ~flat.duplicated(_KEY, keep=False).to_numpy(),
         "the symbol is in universe.yaml": flat["symbol"].isin(universe.roots).to_numpy(),
         "data_date is a weekday": np.is_busday(days),
-        "open, high, low and close are known": ~np.isnan(open_ + high + low + close),
-        "low <= open, close <= high": (low <= np.fmin(open_, close)) & (np.fmax(open_, close) <= high),
+        "open, high, low and close are known": ~np.isnan(opened + high + low + close),
+        "low <= open, close <= high": (low <= np.fmin(opened, close)) & (np.fmax(opened, close) <= high),
         "prices are positive": (low > 0) | negative_allowed,
-        "volume is known and not negative": volume >= 0,
+        "volume is known and not negative": _floats(flat, "market_data_volume") >= 0,
         "every row has a regime": flat["regime_name"].notna().to_numpy(),
         "the regime's weight is 1 to 1000": (weight >= 1) & (weight <= 1000),
         "S1 <= P <= R1": ~((pivot < s1 - room) | (pivot > r1 + room)),

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cbi_dagster.catalog.columns.regimes import CALENDAR_INPUTS, WEIGHT_INPUTS
+from cbi_dagster.catalog.frames import require
 from cbi_dagster.config.regimes import RegimeRegistry
 
 _NAMED = 5
@@ -85,10 +87,13 @@ class RegimeCache:
     """Look-up of a trade date's regime in constant time, over `training.regime_calendar` and its weights."""
 
     def __init__(self, calendar: pd.DataFrame, weights: pd.DataFrame) -> None:
-        """`calendar`: date, regime, valid_from, valid_to; `weights`: regime, weight. Both in any order.
+        """Rows of both tables (CALENDAR_INPUTS, WEIGHT_INPUTS), in any order.
 
-        Raises RegimeNotCoveredError for a date with two regimes or none, and for a regime without exactly one weight.
+        Raises RegimeNotCoveredError for a date with two regimes or none, and for a regime without exactly one weight;
+        InvalidFrameError for a missing column.
         """
+        require(calendar, CALENDAR_INPUTS, "rows of training.regime_calendar")
+        require(weights, WEIGHT_INPUTS, "rows of training.regime_weights")
         self._dates = pd.DatetimeIndex(calendar["date"])
         if (twice := self._dates.duplicated()).any():
             raise RegimeNotCoveredError(

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from cbi_dagster.catalog.frames import to_array
+from cbi_dagster.catalog.columns.matrix import INPUTS
+from cbi_dagster.catalog.frames import require, to_array
 from cbi_dagster.catalog.model import Table, Type
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.matrix.quality import require_quality
@@ -31,9 +32,10 @@ def consolidate(
 
     `continuous` has one row per symbol and trade date and decides which rows there are. `families` maps STRUCT names to
     frames keyed by `symbol` and `date`. A session without a row in a family has NULLs there; a STRUCT that no family
-    fills is NULL. Raises RegimeNotCoveredError, QualityError or, for a family that is not what the table declares,
-    ValueError; never skips a row.
+    fills is NULL. Raises RegimeNotCoveredError, QualityError, InvalidFrameError or, for a family that the table has no
+    STRUCT for, ValueError; never skips a row.
     """
+    require(continuous, INPUTS, "sessions")
     flat = flatten(continuous, families, table)
     flat = enrich(flat, regimes)
     require_quality(flat, continuous, universe)
@@ -44,7 +46,8 @@ def flatten(continuous: pd.DataFrame, families: Mapping[str, pd.DataFrame], tabl
     """One flat row per session with `<struct>_<field>` columns, sorted by symbol and date.
 
     `timestamp`, the row's decision time, is the session's close. Raises ValueError for a family that the table has no
-    STRUCT for, that lacks a declared field (`enrich` adds those it derives itself) or that repeats a symbol and date.
+    STRUCT for, InvalidFrameError for one that lacks a declared field (`enrich` adds those it derives itself) or that
+    repeats a symbol and date.
     """
     if strangers := sorted(set(families) - {column.name for column in table.columns}):
         raise ValueError(f"{table.id} declares no STRUCT for the families {', '.join(strangers)}")
@@ -56,13 +59,12 @@ def flatten(continuous: pd.DataFrame, families: Mapping[str, pd.DataFrame], tabl
     for column in table.columns:
         if column.name not in sources:
             continue
-        rows = sources[column.name].set_index(["symbol", "date"])
-        if rows.index.has_duplicates:
-            raise ValueError(f"the rows for STRUCT {column.name} repeat a symbol and date: each may come once")
+        rows = sources[column.name]
         names = [part.name for part in column.fields if f"{column.name}_{part.name}" not in _ENRICHED]
-        if missing := [name for name in names if name not in rows.columns]:
-            raise ValueError(f"the rows for STRUCT {column.name} lack {', '.join(missing)}: compute or undeclare them")
-        parts.append(rows[names].reindex(keys).reset_index(drop=True).add_prefix(f"{column.name}_"))
+        require(rows, ("symbol", "date", *names), f"rows for STRUCT {column.name}", key=("symbol", "date"))
+        parts.append(
+            rows.set_index(["symbol", "date"])[names].reindex(keys).reset_index(drop=True).add_prefix(f"{column.name}_")
+        )
     return pd.concat(parts, axis=1)
 
 

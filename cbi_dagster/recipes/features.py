@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from cbi_dagster.catalog.indicator_columns import FX_FIELDS
+from cbi_dagster.catalog.columns.fx import MATRIX_FIELDS
 from cbi_dagster.catalog.tables.features import (
     BIOFUEL_DAILY,
     DAILY_ML_MATRIX,
@@ -84,7 +84,7 @@ def daily_ml_matrix(
         "fibs": fib_levels_daily,
         "regime": volatility_daily,
         "technicals": technicals_daily,
-        "fx": fx_cross_daily.rename(columns=FX_FIELDS),
+        "fx": fx_cross_daily.rename(columns=MATRIX_FIELDS),
         "biofuel": biofuel_daily,
         "golden_zone": golden_zone_daily,
     }

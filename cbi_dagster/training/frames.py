@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from cbi_dagster.catalog.frames import require
 from cbi_dagster.config.horizons import Horizon, Splits
 from cbi_dagster.training.labels import labels
 from cbi_dagster.training.splits import split_of
@@ -20,6 +21,7 @@ NOT_MATURED = "not_matured"
 """Why a row of a daily table has no label: its target session has not come, or the return is undefined (`labels`)."""
 
 
+_MATRIX = "rows of features.daily_ml_matrix"
 #: What the matrix calls otherwise.
 _RENAMED = {
     "regime_name": "regime", "regime_weight": "training_weight", "timestamp": "as_of", "run_id": "source_run_id",
@@ -51,8 +53,9 @@ def split_by_maturity(
     `matrix`: rows of `features.daily_ml_matrix` with flattened STRUCTs; `continuous`: rows of `futures_continuous_1d`
     that hold the matrix' dates and reach `horizon.forward_trade_dates` beyond them. The training weight is the
     regime's and is no feature; `as_of` is the row's decision time, never the time of the computation.
-    Raises UnmatchedRowsError when a matrix row is no session of `continuous`.
+    Raises UnmatchedRowsError when a matrix row is no session of `continuous`, InvalidFrameError when it comes twice.
     """
+    require(matrix, ("symbol", "data_date", *_RENAMED), _MATRIX, key=("symbol", "data_date"))
     own = np.flatnonzero((matrix["symbol"] == horizon.symbol).to_numpy(bool))
     dates = matrix["data_date"].to_numpy()[own]
     order = np.argsort(dates, kind="stable")
@@ -67,27 +70,27 @@ def split_by_maturity(
     rows["horizon_sessions"] = horizon.sessions
     rows["split"] = split_of(rows["data_date"], rows["target_date"], splits)
     unlabelled = pd.DataFrame({"symbol": horizon.symbol, "data_date": dates[~matured], "reason": NOT_MATURED})
-    return TrainingFrame(rows.drop(columns=["feature_version", "ingestion_ts"]), unlabelled)
+    return TrainingFrame(rows, unlabelled)
 
 
 def with_resampled_bars(matrix: pd.DataFrame, bars: pd.DataFrame, symbol: str) -> pd.DataFrame:
     """Matrix rows of the symbol with the bars of longer periods that were complete at each date, as further features.
 
     `bars`: rows of `features.mes_horizons_daily`. A row stays a session: the bars add to what is known on it.
-    Raises UnmatchedRowsError when a matrix row has no row of bars.
+    Raises UnmatchedRowsError when a matrix row has no row of bars, InvalidFrameError when either comes twice.
     """
+    require(matrix, ("symbol", "data_date"), _MATRIX, key=("symbol", "data_date"))
+    require(bars, ("symbol", "date"), "rows of features.mes_horizons_daily", key=("symbol", "date"))
     rows = matrix[matrix["symbol"] == symbol].reset_index(drop=True)
-    bars = bars[bars["symbol"] == symbol].drop(columns=["ingestion_ts", "run_id"])
-    beside = _of_dates(bars, rows["data_date"].to_numpy(), symbol, "features.mes_horizons_daily")
+    beside = _of_dates(
+        bars[bars["symbol"] == symbol], rows["data_date"].to_numpy(), symbol, "features.mes_horizons_daily"
+    )
     return pd.concat([rows, beside], axis="columns")
 
 
 def _of_dates(others: pd.DataFrame, dates: np.ndarray, symbol: str, source: str) -> pd.DataFrame:
     """The rows of `others`, without symbol and date, for the matrix rows of one symbol: each has exactly one."""
     index = pd.DatetimeIndex(dates)
-    if index.has_duplicates:
-        date = index[index.duplicated()][0]
-        raise pd.errors.MergeError(f"features.daily_ml_matrix has several rows for {date:%Y-%m-%d}: each may come once")
     at = pd.DatetimeIndex(others["date"]).get_indexer(index)
     if (strange := at < 0).any():
         first = ", ".join(f"{date:%Y-%m-%d}" for date in index[strange][:3])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from cbi_dagster.catalog.frames import require_order
 from cbi_dagster.config.horizons import IntradayHorizon, Splits
 from cbi_dagster.market.sessions import utc_instants
 from cbi_dagster.matrix.regimes import RegimeCache
@@ -30,16 +31,11 @@ def next_bar_labels(bars: pd.DataFrame, horizon: IntradayHorizon) -> pd.DataFram
         target_{name} = c' / c - 1; target_price_{name} = c'; target_direction_{name} = the sign of the target;
         target_ts = the later bar's `bar_close_ts`, `horizon.minutes` after the bar's own.
     All four are NULL where `unlabelled` (one of SESSION_END, GAP, NO_PRICE, else None) says why.
-    Raises ValueError for bars that are not in ascending order or of several symbols: the next one could not be told.
+    Raises InvalidFrameError for bars that are not in ascending order or of several symbols: the next one could not be
+    told.
     """
-    if bars["symbol"].nunique() > 1:
-        raise ValueError(f"bars of {bars['symbol'].nunique()} symbols: give those of {horizon.symbol} alone")
+    require_order(bars, "bar_close_ts", f"bars of {horizon.name}")
     closes_at = utc_instants(bars["bar_close_ts"]).astype("datetime64[ns]")
-    if (backwards := np.diff(closes_at) <= np.timedelta64(0, "ns")).any():
-        at = bars["bar_close_ts"].iloc[int(np.flatnonzero(backwards)[0]) + 1]
-        raise ValueError(
-            f"the {horizon.name} bar closed at {at} is repeated or out of order: sort bars by bar_close_ts"
-        )
     dates, close = bars["date"].to_numpy("datetime64[ns]"), bars["close"].to_numpy(np.float64)
     count = len(bars)
     later_close, target_ts = np.full(count, np.nan), np.full(count, np.datetime64("NaT"), "datetime64[ns]")
@@ -86,7 +82,7 @@ def split_by_label(bars: pd.DataFrame, regimes: RegimeCache, horizon: IntradayHo
     unlabelled = label.pop("unlabelled")
     known = unlabelled.isna().to_numpy()
     left_out = keys.loc[~known, ["symbol", "date", "bar_close_ts"]].assign(reason=unlabelled[~known])
-    rows = bars.drop(columns="ingestion_ts").take(order[known]).reset_index(drop=True)
+    rows = bars.take(order[known]).reset_index(drop=True)
     rows["data_date"], rows["source_run_id"] = rows.pop("date"), rows.pop("run_id")
     rows[label.columns] = label[known].reset_index(drop=True)
     days = rows["data_date"].to_numpy("datetime64[D]")

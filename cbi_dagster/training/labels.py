@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from cbi_dagster.catalog.columns.training import LABEL_INPUTS
+from cbi_dagster.catalog.frames import require
 from cbi_dagster.config.horizons import Horizon
 
 
@@ -18,13 +20,11 @@ def labels(continuous: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
         target_direction_{name} = the sign of the target; target_date = the trade date of t+h.
     All four are NULL while t+h has not come, where an adjusted close is NULL, and where t+h lies more than
     `horizon.forward_trade_dates` weekdays ahead: across such a hole h sessions are not the horizon they are named for,
-    and a label must not depend on more of the future than its table declares. Raises ValueError for a symbol with two
-    rows of one date: sessions could not be counted.
+    and a label must not depend on more of the future than its table declares. Raises InvalidFrameError for a symbol
+    with two rows of one date: sessions could not be counted.
     """
+    require(continuous, LABEL_INPUTS, "rows of futures_continuous_1d", key=("symbol", "date"))
     rows = continuous.sort_values(["symbol", "date"], ignore_index=True)
-    if (twice := rows.duplicated(["symbol", "date"])).any():
-        market, date = rows.loc[twice, ["symbol", "date"]].iloc[0]
-        raise ValueError(f"futures_continuous_1d has several rows for {market} on {date:%Y-%m-%d}: each may come once")
     count, h = len(rows), horizon.sessions
     symbol = rows["symbol"].astype("category").cat.codes.to_numpy()
     dates = rows["date"].to_numpy().astype("datetime64[D]")

@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 from cbi_dagster.catalog import Table
+from cbi_dagster.catalog.columns.macro import KEY, VINTAGES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES
@@ -36,12 +37,6 @@ from cbi_dagster.vendors.kinds import Examined, Landed, LandedFile, within
 from cbi_dagster.vendors.tabular import TabularFile
 
 FILE_COLUMNS = ("series_id", "date", "value", "available_at", "unit", "source")
-SERIES_COLUMNS = (
-    "series_id", "reference_date", "value", "available_at", "unit", "series_source", "trade_date_available",
-)  # fmt: skip
-"""Columns of `raw_intelligence.macro_series`."""
-KEY = ("series_id", "reference_date", "available_at")
-"""What identifies a vintage."""
 
 REASONS = (
     "null_series_id",
@@ -68,7 +63,7 @@ class SeriesUnitChangedError(ValueError):
 class ScreenedMacro:
     """The rows of one file, sorted into kept and rejected ones, both in the file's order.
 
-    `series` has SERIES_COLUMNS and `source_row`; `rejected` has the columns of `decode_macro` and `reason`.
+    `series` has VINTAGES and `source_row`; `rejected` has the columns of `decode_macro` and `reason`.
     """
 
     series: pd.DataFrame
@@ -136,11 +131,11 @@ def screen_macro(rows: pd.DataFrame, universe: Universe) -> ScreenedMacro:
     kept = rows[~bad].reset_index(drop=True)
     kept["trade_date_available"] = trade_date_available(kept["available_at"], universe)
     rejected = rows[bad].assign(reason=reason[bad].astype(object)).reset_index(drop=True)
-    return ScreenedMacro(kept[[*SERIES_COLUMNS, "source_row"]], rejected)
+    return ScreenedMacro(kept[[*VINTAGES, "source_row"]], rejected)
 
 
 def merge_macro(stored: pd.DataFrame, arriving: pd.DataFrame) -> pd.DataFrame:
-    """The vintages of both frames (SERIES_COLUMNS; further columns pass through), sorted by KEY.
+    """The vintages of both frames (VINTAGES; further columns pass through), sorted by KEY.
 
     A vintage that is in both is taken from `arriving`; every other one is kept.
 
@@ -211,7 +206,7 @@ class Macro:
             start=public.min() if len(public) else landed_at,
             end=public.max() + pd.Timedelta(1, "us") if len(public) else landed_at,
             rows=len(rows),
-            kept=screened.series[list(SERIES_COLUMNS)],
+            kept=screened.series[list(VINTAGES)],
             rejected=quarantine_rows(screened.rejected, self._universe, landed_at),
             outside={},
             symbols=pd.DataFrame(),

@@ -1,12 +1,14 @@
-"""The declarations of feature tables and the pure functions behind them say the same."""
+"""What tables declare and what the pure functions behind them take and give is the same."""
 
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
-from cbi_dagster.catalog import INCEPTION, Table
-from cbi_dagster.catalog.indicator_columns import BIOFUEL
-from cbi_dagster.catalog.spans import trade_dates_within
+from cbi_dagster.catalog import ASSET_TABLES, TABLES, Read, Table
+from cbi_dagster.catalog.columns import DICTIONARY
+from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.model import WRITE_COLUMNS, names
 from cbi_dagster.catalog.tables.features import (
     BIOFUEL_DAILY,
     FIB_LEVELS_DAILY,
@@ -17,47 +19,34 @@ from cbi_dagster.catalog.tables.features import (
     VOLATILITY_DAILY,
 )
 from cbi_dagster.catalog.tables.mes import GOLDEN_ZONE_1H, GOLDEN_ZONE_DAILY, MES_HORIZONS_DAILY, MES_INTRADAY
-from cbi_dagster.config.biofuel import load_biofuel
-from cbi_dagster.features import biofuel, fibs, fx, golden_zone, mes_horizons, pivots, volatility
+from cbi_dagster.recipes import RECIPES
+
+READS = [pytest.param(read, id=f"{table.id}-{read.source}") for table in ASSET_TABLES for read in table.reads]
 
 
-def backs(table: Table) -> list[object]:
-    return [read.back for read in table.reads]
+@pytest.mark.parametrize("read", READS)
+def test_every_read_says_which_columns_it_needs(read: Read) -> None:
+    assert read.columns
+    source = TABLES.get(read.source)
+    known = names((*source.columns, *WRITE_COLUMNS)) if source else tuple(DICTIONARY)
+    assert set(read.columns) <= set(known)
 
 
-def computed(table: Table) -> list[str]:
-    """The declared columns but those that a write adds."""
-    return [column.name for column in table.columns]
+def none_of(table: Table) -> list[pd.DataFrame]:
+    """Empty inputs of a table with the columns that it reads."""
+    empty = [(TABLES[read.source], read.columns) for read in table.reads]
+    return [
+        to_frame(source, source.arrow_schema(stored=True).empty_table().select(columns)) for source, columns in empty
+    ]
 
 
-def test_declared_windows_are_those_the_functions_enforce() -> None:
-    assert backs(VOLATILITY_DAILY) == [volatility.BACK_TRADE_DATES]
-    assert backs(PIVOT_MATH_DAILY) == [pivots.BACK_TRADE_DATES]
-    assert backs(FIB_LEVELS_DAILY) == [fibs.BACK_TRADE_DATES]
-    assert backs(TECHNICALS_DAILY) == backs(FX_DAILY) == [INCEPTION]
-    assert backs(FX_CROSS_DAILY) == [fx.CROSS_BACK_TRADE_DATES]
-    oldest = max(load_biofuel().max_staleness_days.values())
-    assert backs(BIOFUEL_DAILY) == [biofuel.BACK_TRADE_DATES, biofuel.BACK_TRADE_DATES + trade_dates_within(oldest)]
-
-
-def test_the_windows_of_mes_tables_reach_back_to_the_anchor() -> None:
-    for table, (horizon, back) in zip(MES_INTRADAY, mes_horizons.BACK_TRADE_DATES.items(), strict=True):
-        assert (table.name, set(backs(table))) == (f"mes_{horizon}", {back})
-    assert backs(MES_HORIZONS_DAILY) == [mes_horizons.DAILY_BACK_TRADE_DATES]
-    assert set(backs(GOLDEN_ZONE_1H)) == {INCEPTION}
-    assert backs(GOLDEN_ZONE_DAILY) == [0]
-
-
-def test_mes_tables_declare_the_columns_of_their_functions_in_order() -> None:
-    bar = ("date", "symbol", "bar_close_ts", "open", "high", "low", "close", "volume")
-    for table in MES_INTRADAY:
-        assert computed(table) == [*bar, *mes_horizons.INDICATORS]
-    bars = {name: [] for name in (*bar, "adj_factor")}
-    empty = pd.DataFrame(bars).astype({"date": "datetime64[us]", "bar_close_ts": "datetime64[us, UTC]"})
-    zone = golden_zone.golden_zone_1h(empty)
-    assert computed(GOLDEN_ZONE_1H) == [*zone.columns]
-    assert computed(GOLDEN_ZONE_DAILY) == [*golden_zone.golden_zone_daily(zone).columns]
-
-
-def test_biofuel_columns_have_the_units_of_the_formulas() -> None:
-    assert {column.name: column.unit for column in BIOFUEL} == biofuel.COLUMN_UNITS
+@pytest.mark.parametrize(
+    "table",
+    [
+        VOLATILITY_DAILY, PIVOT_MATH_DAILY, FIB_LEVELS_DAILY, TECHNICALS_DAILY, FX_DAILY, FX_CROSS_DAILY, BIOFUEL_DAILY,
+        MES_HORIZONS_DAILY, GOLDEN_ZONE_1H, GOLDEN_ZONE_DAILY, *MES_INTRADAY,
+    ],
+    ids=lambda table: table.name,
+)  # fmt: skip
+def test_a_function_gives_the_columns_of_its_table_in_order(table: Table) -> None:
+    assert tuple(RECIPES[table.id](*none_of(table)).columns) == names(table.columns)

@@ -151,3 +151,9 @@ def test_what_lies_beyond_is_named_and_not_looked_into():
     reached = package().reached([ROOT], lambda module: module == "shop.tools")
     assert reached.beyond == {"shop.tools.Scale", "shop.tools.rounded"}
     assert "shop.parts.Base" not in reached.definitions
+
+
+def test_of_what_lies_beyond_the_definition_is_named_and_not_its_attribute():
+    used = package(counter=("return 1", "return round_off.cache_info()"))
+    reached = used.reached(["shop.counter.unrelated"], lambda module: module.startswith("shop.tools"))
+    assert reached.beyond == {"shop.tools.rounded"}

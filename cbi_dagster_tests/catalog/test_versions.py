@@ -53,7 +53,7 @@ def test_a_shared_helper_makes_exactly_the_tables_stale_that_use_it():
 @pytest.mark.parametrize(
     ("module", "old", "new"),
     [
-        ("features.volatility", "= Sessions(continuous)\n", "= Sessions(continuous)  # all of them\n"),
+        ("features.volatility", "= Sessions(continuous, INPUTS)\n", "= Sessions(continuous, INPUTS)  # all of them\n"),
         ("features.volatility", '"""Volatility of every session', '"""The volatility of every session'),
         ("features.windows", "centre = self.mean(values, count)", "centre = self.mean( values,\n            count )"),
         ("catalog.model", '"""The window in words."""', '"""The window, in words."""'),

@@ -10,6 +10,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from cbi_dagster.catalog import Table
+
 REAL_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
@@ -105,6 +107,13 @@ def rows_of_the_last_day_computed_from(
         computed = compute(seen)
         rows.append(computed[computed["date"] == day])
     return pd.concat(rows, ignore_index=True)
+
+
+def declared_back(table: Table) -> int:
+    """How many trade dates before D the table reads of its first input."""
+    back = table.reads[0].back
+    assert isinstance(back, int)
+    return back
 
 
 def assert_windows_suffice(

@@ -13,11 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cbi_dagster.catalog.columns.fibs import EXTENSIONS, RETRACEMENTS
 from cbi_dagster.catalog.spans import span_limit
+from cbi_dagster.catalog.tables.features import FIB_LEVELS_DAILY
 from cbi_dagster.features.fibs import (
-    BACK_TRADE_DATES,
-    EXTENSIONS,
-    RETRACEMENTS,
     NearTolerance,
     fib_levels_daily,
     last_legs,
@@ -27,6 +26,7 @@ from .continuous_frames import (
     assert_the_past_stands,
     assert_windows_suffice,
     continuous_frame,
+    declared_back,
     random_market,
     random_sessions,
     real_sessions,
@@ -298,7 +298,7 @@ def test_deleting_the_future_changes_nothing(market: pd.DataFrame) -> None:
 
 
 def test_a_day_alone_equals_the_full_rebuild(market: pd.DataFrame) -> None:
-    assert_windows_suffice(fibs, market, DAYS, BACK_TRADE_DATES)
+    assert_windows_suffice(fibs, market, DAYS, declared_back(FIB_LEVELS_DAILY))
 
 
 @pytest.mark.parametrize("back", [125, span_limit(126)])

@@ -8,14 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbi_dagster.features.fx import (
-    CROSS_BACK_TRADE_DATES,
-    CURRENCIES,
-    REGIMES,
-    UnknownQuoteError,
-    fx_cross_daily,
-    fx_daily,
-)
+from cbi_dagster.catalog.columns.fx import CURRENCIES, VOLATILITY_REGIMES
+from cbi_dagster.catalog.tables.features import FX_CROSS_DAILY
+from cbi_dagster.features.fx import UnknownQuoteError, fx_cross_daily, fx_daily
 from cbi_dagster.features.pivots import pivot_math_daily
 from cbi_dagster.features.technicals import technicals_daily
 
@@ -23,6 +18,7 @@ from .continuous_frames import (
     assert_the_past_stands,
     assert_windows_suffice,
     continuous_frame,
+    declared_back,
     random_sessions,
 )
 
@@ -208,7 +204,7 @@ def test_the_regime_is_cut_from_the_dispersion(market: pd.DataFrame) -> None:
         shocked.loc[there, ["close_decision", "adj_close_decision"]] *= jump
         seen.append(cross(shocked).set_index("date").loc[day, "fx_volatility_regime"])
     assert (seen[0], seen[-1]) == ("low", "crisis")
-    assert [REGIMES.index(regime) for regime in seen] == sorted(REGIMES.index(regime) for regime in seen)
+    assert seen == sorted(seen, key=VOLATILITY_REGIMES.index)
     expected = np.select(
         [found["fx_dispersion"].isna(), *(found["fx_dispersion"] < cut for cut in (1, 2, 4))],
         [None, "low", "normal", "high"],
@@ -332,7 +328,7 @@ def test_a_day_of_the_cross_alone_equals_the_full_rebuild(market: pd.DataFrame) 
         found = cross(frame)
         return found.assign(fx_volatility_regime=found["fx_volatility_regime"].astype(object))
 
-    assert_windows_suffice(rows_of_full_columns, market, DAYS, CROSS_BACK_TRADE_DATES)
+    assert_windows_suffice(rows_of_full_columns, market, DAYS, declared_back(FX_CROSS_DAILY))
 
 
 def test_ninety_trade_dates_would_not_do(market: pd.DataFrame) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cbi_dagster.catalog.frames import InvalidFrameError
 from cbi_dagster.features import golden_zone as module
-from cbi_dagster.features.golden_zone import InvalidHourBarsError, golden_zone_1h, golden_zone_daily
+from cbi_dagster.features.golden_zone import golden_zone_1h, golden_zone_daily
 from cbi_dagster.market.resample import resampled_bars
 
 from ..market.intraday_frames import intraday_market
@@ -382,9 +383,9 @@ def test_nothing_in_nothing_out() -> None:
 
 def test_bars_that_are_not_one_ordered_market_are_refused() -> None:
     bars = hour_bars(0)
-    with pytest.raises(InvalidHourBarsError, match="adj_factor"):
+    with pytest.raises(InvalidFrameError, match="1h bars lack adj_factor"):
         golden_zone_1h(bars.drop(columns="adj_factor"))
-    with pytest.raises(InvalidHourBarsError, match="out of order"):
+    with pytest.raises(InvalidFrameError, match="out of order"):
         golden_zone_1h(bars.iloc[::-1])
-    with pytest.raises(InvalidHourBarsError, match="2 symbols"):
+    with pytest.raises(InvalidFrameError, match="2 symbols"):
         golden_zone_1h(bars.assign(symbol=np.where(bars.index > 9, "ES", "MES")))

@@ -8,25 +8,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cbi_dagster.catalog import TABLES
+from cbi_dagster.catalog.columns.mes import BAR_TECHNICALS, PERIODS, WARM_UP_MONTHS
+from cbi_dagster.catalog.frames import InvalidFrameError
 from cbi_dagster.catalog.spans import span_limit
+from cbi_dagster.catalog.tables.mes import MES_HORIZONS_DAILY
 from cbi_dagster.features import mes_horizons as module
 from cbi_dagster.features.mes_horizons import (
-    BACK_TRADE_DATES,
-    DAILY_BACK_TRADE_DATES,
-    INDICATORS,
-    PERIODS,
-    WARM_UP_MONTHS,
-    InvalidIntradayBarsError,
     anchor,
     mes_daily,
     mes_intraday,
 )
-from cbi_dagster.features.windows import InvalidSessionsError
 from cbi_dagster.market.resample import HORIZON_MINUTES, resampled_bars
 from cbi_dagster.market.sessions import trade_date_ordinals
 
 from ..market.intraday_frames import intraday_market
-from .continuous_frames import assert_the_past_stands, assert_windows_suffice, random_sessions
+from .continuous_frames import assert_the_past_stands, assert_windows_suffice, declared_back, random_sessions
 
 
 def market_bars(horizon: str, seed: int, start: str, end: str, **changes: object) -> pd.DataFrame:
@@ -102,7 +99,7 @@ def reference(bars: pd.DataFrame) -> pd.DataFrame:
     columns["volume_sma_20b"] = volume.rolling(20).mean()
     columns["volume_ratio_20b"] = volume / volume.rolling(20).mean()
     columns["volume_trend_20b"] = volume.rolling(5).mean() / volume.rolling(20).mean()
-    return pd.DataFrame(columns)[list(INDICATORS)]
+    return pd.DataFrame(columns)[list(BAR_TECHNICALS)]
 
 
 @pytest.mark.parametrize(
@@ -121,16 +118,16 @@ def test_every_bar_follows_the_formulas_from_its_anchor_on(horizon: str, start: 
     expected = reference(since)[(since["date"] >= quarter).to_numpy()]
     got = rows_of(built, quarter, end)
     assert len(got) == len(expected) > 30
-    for name in INDICATORS:
+    for name in BAR_TECHNICALS:
         np.testing.assert_allclose(got[name], expected[name], rtol=1e-7, atol=1e-9, err_msg=name)
-    assert got[list(INDICATORS)].notna().all().all()
+    assert got[list(BAR_TECHNICALS)].notna().all().all()
 
 
 def test_bars_are_carried_as_they_are_and_in_order(hours: pd.DataFrame) -> None:
     built = mes_intraday(hours, "1hr")
     carried = ["date", "symbol", "bar_close_ts", "open", "high", "low", "close", "volume"]
     pd.testing.assert_frame_equal(built[carried], hours[carried])
-    assert list(built.columns) == carried + list(INDICATORS)
+    assert list(built.columns) == carried + list(BAR_TECHNICALS)
 
 
 def test_the_anchor_is_the_same_for_all_days_of_a_quarter_and_depends_on_nothing_else() -> None:
@@ -146,7 +143,8 @@ def test_no_day_looks_further_back_than_declared(horizon: str) -> None:
     days = pd.bdate_range("1999-01-01", "2060-12-31").to_numpy("datetime64[D]")
     first = np.busday_offset(anchor(days, horizon), 0, roll="forward")
     reach = trade_date_ordinals(days) - trade_date_ordinals(first)
-    assert BACK_TRADE_DATES[horizon] - 4 <= reach.max() <= BACK_TRADE_DATES[horizon]
+    back = declared_back(TABLES[f"features.mes_{horizon}"])
+    assert back - 4 <= reach.max() <= back
 
 
 @pytest.mark.parametrize("day", ["2023-04-03", "2023-06-30", "2023-07-03", "2023-08-17", "2023-11-30"])
@@ -195,7 +193,7 @@ def test_a_planted_look_ahead_is_noticed(hours: pd.DataFrame) -> None:
 
 def test_warm_up_is_null_to_the_bar(hours: pd.DataFrame) -> None:
     built = mes_intraday(hours, "1hr")
-    first = {name: int(built[name].first_valid_index()) for name in INDICATORS}
+    first = {name: int(built[name].first_valid_index()) for name in BAR_TECHNICALS}
     assert first == {
         **{f"ret_{n}b": n for n in (1, 7, 30)},
         **{f"vol_{n}b": n for n in (5, 10, 20, 30, 60)},
@@ -215,7 +213,7 @@ def test_a_roll_alone_moves_no_ratio_and_quotes_prices_in_the_new_contract(hours
     for name in ("open", "high", "low", "close"):
         rolled[name] = hours[name] * np.where(late, 2.0, 1.0)
     plain, doubled = mes_intraday(hours, "1hr"), mes_intraday(rolled, "1hr")
-    for name in INDICATORS:
+    for name in BAR_TECHNICALS:
         scale = np.where(late, 2.0, 1.0) if name in module._PRICES else 1.0
         np.testing.assert_allclose(doubled[name], plain[name] * scale, rtol=1e-12, err_msg=name)
 
@@ -238,12 +236,12 @@ def test_unknown_or_impossible_prices_have_no_indicators_and_what_follows_starts
     broken.loc[2000:2010, "adj_factor"] = np.nan
     broken.loc[2100, ["low", "close"]] = -1.0
     built = mes_intraday(broken, "1hr")
-    assert built.loc[2000:2010, list(INDICATORS)].isna().all().all()
-    assert built.loc[2100, list(INDICATORS)].isna().all()
+    assert built.loc[2000:2010, list(BAR_TECHNICALS)].isna().all().all()
+    assert built.loc[2100, list(BAR_TECHNICALS)].isna().all()
     assert built.loc[2101, "ret_1b"] != built.loc[2101, "ret_1b"]
     assert built.loc[2011:2014, "sma_5b"].isna().all()
     assert math.isfinite(built.loc[2015, "sma_5b"])
-    assert not np.isinf(built[list(INDICATORS)]).any().any()
+    assert not np.isinf(built[list(BAR_TECHNICALS)]).any().any()
 
 
 def test_a_market_that_stands_still() -> None:
@@ -264,11 +262,11 @@ def test_nothing_in_nothing_out(hours: pd.DataFrame) -> None:
 
 
 def test_bars_that_are_not_one_ordered_market_are_refused(hours: pd.DataFrame) -> None:
-    with pytest.raises(InvalidIntradayBarsError, match="adj_factor"):
+    with pytest.raises(InvalidFrameError, match="adj_factor"):
         mes_intraday(hours.drop(columns="adj_factor"), "1hr")
-    with pytest.raises(InvalidIntradayBarsError, match="out of order"):
+    with pytest.raises(InvalidFrameError, match="out of order"):
         mes_intraday(hours.iloc[::-1], "1hr")
-    with pytest.raises(InvalidIntradayBarsError, match="2 symbols"):
+    with pytest.raises(InvalidFrameError, match="2 symbols"):
         mes_intraday(hours.assign(symbol=np.where(hours.index > 9, "ES", "MES")), "1hr")
     with pytest.raises(KeyError):
         mes_intraday(hours, "2hr")
@@ -393,14 +391,14 @@ def test_daily_deleting_the_future_changes_nothing() -> None:
 def test_daily_a_day_alone_equals_the_full_rebuild_and_less_would_not_do() -> None:
     frame = sessions(holiday_rate=0.0)
     ends = pd.DatetimeIndex(["2020-12-30", "2021-05-14", "2021-12-30", "2022-01-03", "2022-12-29"])
-    assert_windows_suffice(mes_daily, frame, ends, DAILY_BACK_TRADE_DATES)
+    assert_windows_suffice(mes_daily, frame, ends, declared_back(MES_HORIZONS_DAILY))
     with pytest.raises(AssertionError):
         assert_windows_suffice(mes_daily, frame, ends, 2 * 260 - 1)
 
 
 def test_daily_windows_suffice_with_holes() -> None:
     frame = sessions(3, holes=((40, 5), (260, 6), (522, 4), (700, 30)))
-    assert_windows_suffice(mes_daily, frame, days_of(frame), DAILY_BACK_TRADE_DATES)
+    assert_windows_suffice(mes_daily, frame, days_of(frame), declared_back(MES_HORIZONS_DAILY))
 
 
 def test_daily_takes_symbols_apart_and_nothing_for_nothing() -> None:
@@ -410,5 +408,5 @@ def test_daily_takes_symbols_apart_and_nothing_for_nothing() -> None:
     pd.testing.assert_frame_equal(both[both["symbol"] == "MES"].reset_index(drop=True), alone, check_exact=True)
     empty = mes_daily(frame.iloc[:0])
     assert (empty.dtypes == alone.dtypes).all()
-    with pytest.raises(InvalidSessionsError, match="volume"):
+    with pytest.raises(InvalidFrameError, match="volume"):
         mes_daily(frame.drop(columns="volume"))

@@ -9,13 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cbi_dagster.catalog.columns.pivots import NEAREST
 from cbi_dagster.catalog.spans import span_limit
-from cbi_dagster.features.pivots import BACK_TRADE_DATES, pivot_math_daily
+from cbi_dagster.catalog.tables.features import PIVOT_MATH_DAILY
+from cbi_dagster.features.pivots import pivot_math_daily
 
 from .continuous_frames import (
     assert_the_past_stands,
     assert_windows_suffice,
     continuous_frame,
+    declared_back,
     random_market,
     random_sessions,
     real_sessions,
@@ -23,7 +26,6 @@ from .continuous_frames import (
 
 DAYS = pd.bdate_range("2015-01-20", "2016-08-30", freq="5B")
 TOLERANCES = {"ZL": 1.0}
-NEAREST = ("P", "R1", "R2", "R3", "R4", "S1", "S2", "S3", "S4", "M1", "M5")
 
 
 def pivots(frame: pd.DataFrame) -> pd.DataFrame:
@@ -295,7 +297,7 @@ def test_levels_ignore_the_day_itself(market: pd.DataFrame) -> None:
 
 
 def test_a_day_alone_equals_the_full_rebuild(market: pd.DataFrame) -> None:
-    assert_windows_suffice(pivots, market, DAYS, BACK_TRADE_DATES)
+    assert_windows_suffice(pivots, market, DAYS, declared_back(PIVOT_MATH_DAILY))
 
 
 def test_the_declared_window_is_tight() -> None:
@@ -303,9 +305,9 @@ def test_the_declared_window_is_tight() -> None:
     frame = random_sessions("ZL", 4, 80, start="2013-06-03", holiday_rate=0.0)
     frame.loc[frame["date"] == "2013-07-01", ["high", "adj_high"]] *= 2
     last_day = pd.DatetimeIndex(["2013-08-30"])
-    assert_windows_suffice(pivots, frame, last_day, BACK_TRADE_DATES)
+    assert_windows_suffice(pivots, frame, last_day, declared_back(PIVOT_MATH_DAILY))
     with pytest.raises(AssertionError):
-        assert_windows_suffice(pivots, frame, last_day, BACK_TRADE_DATES - 1)
+        assert_windows_suffice(pivots, frame, last_day, declared_back(PIVOT_MATH_DAILY) - 1)
 
 
 def test_atr_is_the_one_the_legacy_system_computed() -> None:

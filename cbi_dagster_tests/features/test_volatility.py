@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbi_dagster.features.volatility import BACK_TRADE_DATES, volatility_daily
+from cbi_dagster.catalog.tables.features import VOLATILITY_DAILY
+from cbi_dagster.features.volatility import volatility_daily
 
 from .continuous_frames import (
     assert_the_past_stands,
     assert_windows_suffice,
     continuous_frame,
+    declared_back,
     random_market,
     random_sessions,
 )
@@ -142,7 +144,7 @@ def test_a_planted_look_ahead_is_noticed(market: pd.DataFrame) -> None:
 
 
 def test_a_day_alone_equals_the_full_rebuild(market: pd.DataFrame) -> None:
-    assert_windows_suffice(volatility_daily, market, DAYS, BACK_TRADE_DATES)
+    assert_windows_suffice(volatility_daily, market, DAYS, declared_back(VOLATILITY_DAILY))
 
 
 @pytest.mark.parametrize("back", [252, 252 + 21])

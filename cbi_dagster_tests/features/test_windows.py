@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cbi_dagster.catalog.frames import InvalidFrameError
 from cbi_dagster.catalog.spans import span_limit
-from cbi_dagster.features.windows import InvalidSessionsError, Sessions, to_price_resolution
+from cbi_dagster.features.windows import Sessions, to_price_resolution
 
 from .continuous_frames import random_market
 
@@ -85,20 +86,23 @@ def test_rounding_puts_a_computed_level_on_the_tick_it_means() -> None:
     ("changes", "complaint"),
     [
         ({"date": pd.to_datetime(["2024-01-05", "2024-01-06"])}, "ZL has a session on 2024-01-06, a weekend"),
-        ({"date": pd.to_datetime(["2024-01-05", "2024-01-05"])}, "ZL has 1 repeated .* 2024-01-05"),
+        (
+            {"date": pd.to_datetime(["2024-01-05", "2024-01-05"])},
+            r"repeat .* in 1 rows, first \(ZL, 2024-01-05\)",
+        ),
         ({"date": pd.to_datetime(["2024-01-05", None])}, "NULL"),
         ({"symbol": ["ZL", None]}, "NULL"),
     ],
 )
 def test_what_is_not_a_table_of_sessions_is_refused(changes: dict[str, object], complaint: str) -> None:
     frame = pd.DataFrame({"symbol": ["ZL", "ZL"], "date": pd.to_datetime(["2024-01-04", "2024-01-05"])})
-    with pytest.raises(InvalidSessionsError, match=complaint):
+    with pytest.raises(InvalidFrameError, match=complaint):
         Sessions(frame.assign(**changes))
 
 
 def test_a_missing_column_is_named() -> None:
     frame = pd.DataFrame({"symbol": ["ZL"], "date": pd.to_datetime(["2024-01-04"])})
-    with pytest.raises(InvalidSessionsError, match="adj_close"):
-        Sessions(frame).column("adj_close")
-    with pytest.raises(InvalidSessionsError, match="date"):
+    with pytest.raises(InvalidFrameError, match="adj_close"):
+        Sessions(frame, ("symbol", "date", "adj_close"))
+    with pytest.raises(InvalidFrameError, match="date"):
         Sessions(frame.drop(columns="date"))

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cbi_dagster.catalog.columns.mes import RESAMPLED
+from cbi_dagster.catalog.frames import InvalidFrameError
 from cbi_dagster.config.horizons import load_horizons
-from cbi_dagster.market.resample import BAR_COLUMNS, HORIZON_MINUTES, InvalidBarsError, resampled_bars
+from cbi_dagster.market.resample import HORIZON_MINUTES, resampled_bars
 
 from .intraday_frames import intraday_market
 
@@ -40,7 +42,7 @@ def reference(bars: pd.DataFrame, sessions: pd.DataFrame, minutes: int) -> pd.Da
              max(bar.high for bar in inside), min(bar.low for bar in inside), inside[-1].close,
              sum(bar.volume for bar in inside), factor[date])
         )  # fmt: skip
-    return pd.DataFrame(rows, columns=list(BAR_COLUMNS))
+    return pd.DataFrame(rows, columns=list(RESAMPLED))
 
 
 @pytest.fixture(scope="module")
@@ -156,21 +158,21 @@ def test_a_session_alone_gives_the_same_bars_as_all_together(market) -> None:
 def test_nothing_landed_gives_empty_frames(market) -> None:
     for bars in ({}, {"ohlcv-1m": market[0].iloc[:0]}):
         built = resampled_bars(bars, market[1])
-        assert all(len(frame) == 0 and tuple(frame.columns) == BAR_COLUMNS for frame in built.values())
+        assert all(len(frame) == 0 and tuple(frame.columns) == RESAMPLED for frame in built.values())
     assert len(resampled_bars({"ohlcv-1m": market[0]}, market[1].iloc[:0])["1min"]) == 0
 
 
 def test_what_cannot_be_resampled_is_refused_by_name(market) -> None:
     bars, sessions = market
-    with pytest.raises(InvalidBarsError, match="two bars of one start in the session 2024-10-30"):
+    with pytest.raises(InvalidFrameError, match="two bars of one start in the session 2024-10-30"):
         resampled_bars({"ohlcv-1m": pd.concat([bars, bars.iloc[:1]])}, sessions)
-    with pytest.raises(InvalidBarsError, match="session_covered"):
+    with pytest.raises(InvalidFrameError, match="session_covered"):
         resampled_bars({"ohlcv-1m": bars.drop(columns="session_covered")}, sessions)
-    with pytest.raises(InvalidBarsError, match="bar_source"):
+    with pytest.raises(InvalidFrameError, match="sessions lack bar_source"):
         resampled_bars({"ohlcv-1m": bars}, sessions.drop(columns="bar_source"))
-    with pytest.raises(InvalidBarsError, match="2024-10-31 is listed twice"):
+    with pytest.raises(InvalidFrameError, match="date 2024-10-31 00:00:00 is repeated"):
         resampled_bars({"ohlcv-1m": bars}, pd.concat([sessions, sessions.iloc[1:2]]))
-    with pytest.raises(InvalidBarsError, match="several symbols"):
+    with pytest.raises(InvalidFrameError, match="sessions are of 2 symbols"):
         resampled_bars({"ohlcv-1m": bars}, sessions.assign(symbol=np.where(np.arange(6) > 2, "ES", "MES")))
 
 
@@ -179,5 +181,5 @@ def test_a_repeated_bar_is_refused_also_where_the_bars_are_in_order(market) -> N
     day = bars.loc[bars["session_instrument_id"] == bars["instrument_id"], "date"].iloc[-1]
     twice = pd.concat([bars, bars.iloc[-1:]])
     assert twice["ts_event"].is_monotonic_increasing
-    with pytest.raises(InvalidBarsError, match=f"two bars of one start in the session {day:%Y-%m-%d}"):
+    with pytest.raises(InvalidFrameError, match=f"two bars of one start in the session {day:%Y-%m-%d}"):
         resampled_bars({"ohlcv-1m": twice}, sessions)

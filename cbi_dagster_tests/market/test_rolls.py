@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cbi_dagster.catalog.columns.sessions import SESSIONS
 from cbi_dagster.config.universe import load_universe
-from cbi_dagster.market.bars import SESSION_COLUMNS
 from cbi_dagster.market.rolls import continuous, delivery_month, forced_roll_date, select_outrights
 
 UNIVERSE = load_universe()
@@ -34,7 +34,7 @@ def sessions(rows):
     frame["close_decision"] = frame["close"]
     frame["high"] = frame[["open", "close"]].max(axis=1)
     frame["low"] = frame[["open", "close"]].min(axis=1)
-    return frame.reindex(columns=list(SESSION_COLUMNS))
+    return frame.reindex(columns=list(SESSIONS))
 
 
 def test_a_roll_between_sessions_compares_last_close_with_first_open():

@@ -152,7 +152,7 @@ def test_a_bad_session_stops_the_matrix() -> None:
     ("change", "complaint"),
     [
         (lambda parts: {**parts, "pivots": parts["pivots"].drop(columns=["R2"])}, "pivots lack R2"),
-        (lambda parts: {**parts, "pivots": pd.concat([parts["pivots"]] * 2)}, "pivots repeat a symbol and date"),
+        (lambda parts: {**parts, "pivots": pd.concat([parts["pivots"]] * 2)}, r"pivots repeat \(symbol, date\)"),
         (lambda parts: {**parts, "moon": parts["pivots"]}, "no STRUCT for the families moon"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.frames import InvalidFrameError, to_frame
 from cbi_dagster.catalog.model import Table
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
 from cbi_dagster.catalog.tables.training import MES_TRAINING, ONE_SYMBOL_STRUCTS, ZL_TRAINING
@@ -38,13 +38,13 @@ def training_frame(matrix: pd.DataFrame, continuous: pd.DataFrame, horizon: Hori
 
 def stored_bars(continuous: pd.DataFrame) -> pd.DataFrame:
     """`features.mes_horizons_daily` as it is read back."""
-    return mes_daily(continuous[continuous["symbol"] == "MES"]).assign(run_id="run-2", ingestion_ts=pd.NaT)
+    return mes_daily(continuous[continuous["symbol"] == "MES"])
 
 
 def stored_matrix(continuous: pd.DataFrame) -> pd.DataFrame:
-    """The matrix as the platform computes it, read back with its write columns."""
+    """The matrix as the platform computes it, read back with the run that wrote it."""
     table = consolidate(continuous, families(continuous), regimes(continuous["date"]), DAILY_ML_MATRIX, load_universe())
-    return to_frame(DAILY_ML_MATRIX, table).assign(run_id="run-1", ingestion_ts=pd.Timestamp("2025-01-01", tz="UTC"))
+    return to_frame(DAILY_ML_MATRIX, table).assign(run_id="run-1")
 
 
 @functools.cache
@@ -74,7 +74,7 @@ def test_a_frame_has_its_symbols_features_and_required_columns(
     others = tuple(f"{name}_" for name, symbol in ONE_SYMBOL_STRUCTS.items() if symbol != horizon.symbol)
     assert len(others) in (1, 2)
     features = {name for name in matrix.columns if "_" in name and not name.startswith(others)}
-    features -= {"data_date", "regime_name", "regime_weight", "feature_version", "run_id", "ingestion_ts"}
+    features -= {"data_date", "regime_name", "regime_weight", "feature_version", "run_id"}
     if horizon.symbol == "MES":
         features |= {f"bar_{part}_{h}" for part in BAR_PARTS for h in ("1d", "7d", "30d", "3m", "6m", "12m")}
     labels_ = {f"target_{horizon.name}", f"target_price_{horizon.name}", f"target_direction_{horizon.name}"}
@@ -177,7 +177,7 @@ def test_resampled_bars_are_further_features_of_the_same_rows(matrix: pd.DataFra
 
 
 def test_a_matrix_that_repeats_a_date_is_an_error(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
-    with pytest.raises(pd.errors.MergeError):
+    with pytest.raises(InvalidFrameError, match=r"rows of features\.daily_ml_matrix repeat"):
         training_frame(pd.concat([matrix, matrix.tail(1)]), continuous, ZL["1w"])
 
 
@@ -241,8 +241,7 @@ def test_a_hole_in_the_data_leaves_rows_unlabelled_and_counts_them() -> None:
     matrix = pd.DataFrame(
         {
             "symbol": "ZL", "data_date": holed["date"], "timestamp": holed["date"].dt.tz_localize("UTC"),
-            "regime_name": "baseline", "regime_weight": 100, "feature_version": "1", "run_id": None,
-            "ingestion_ts": pd.NaT,
+            "regime_name": "baseline", "regime_weight": 100, "run_id": None,
         }
     )  # fmt: skip
     result = split_by_maturity(matrix, holed, horizon, SPLITS)

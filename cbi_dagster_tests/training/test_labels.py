@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cbi_dagster.catalog.frames import InvalidFrameError
 from cbi_dagster.config.horizons import Horizon, load_horizons
 from cbi_dagster.training.labels import labels
 from cbi_dagster_tests.features.continuous_frames import continuous_frame, random_market, random_sessions
@@ -122,7 +123,7 @@ def test_a_return_from_or_to_no_price_is_unknown(adjusted: float) -> None:
 
 def test_two_rows_of_one_date_are_refused() -> None:
     continuous = random_sessions("ZL", 1, 10)
-    with pytest.raises(ValueError, match="several rows for ZL on 2015-01-"):
+    with pytest.raises(InvalidFrameError, match=r"first \(ZL, 2015-01-06\)"):
         labels(pd.concat([continuous, continuous.iloc[[3]]]), horizon(1))
 
 

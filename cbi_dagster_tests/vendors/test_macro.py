@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cbi_dagster.catalog.columns.macro import KEY, VINTAGES
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.vendors.files import (
     CorruptFileError,
@@ -17,9 +18,7 @@ from cbi_dagster.vendors.files import (
     TruncatedFileError,
 )
 from cbi_dagster.vendors.macro import (
-    KEY,
     REASONS,
-    SERIES_COLUMNS,
     SeriesUnitChangedError,
     UnitConflictError,
     decode_macro,
@@ -144,7 +143,7 @@ def test_every_row_is_kept_or_rejected_with_its_reason(csv: Write) -> None:
     assert screened.rejected["reason"].tolist() == list(FAULTS.values())
     assert screened.rejected["source_row"].tolist() == list(range(1, len(FAULTS) + 1))
     assert set(FAULTS.values()) == set(REASONS)
-    assert list(screened.series.columns) == [*SERIES_COLUMNS, "source_row"]
+    assert list(screened.series.columns) == [*VINTAGES, "source_row"]
     assert screened.series["value"].tolist() == [21.5]
     assert screened.series["trade_date_available"].tolist() == [pd.Timestamp("2024-03-04")]
 
@@ -173,7 +172,7 @@ def test_all_vintages_are_kept_and_the_later_landing_wins_an_equal_one() -> None
     arriving = vintages(("A", "2024-01-01", 1.5, "2024-03-01"), ("A", "2024-02-01", 2.5, "2024-03-01"))
     merged = merge_macro(stored, arriving)
     assert merged["value"].tolist() == [1.0, 1.5, 2.5]
-    assert list(merged.columns) == [*SERIES_COLUMNS, "source_row"]
+    assert list(merged.columns) == [*VINTAGES, "source_row"]
     assert not merged.duplicated(list(KEY)).any()
 
 

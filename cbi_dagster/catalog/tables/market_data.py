@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cbi_dagster.catalog.columns import pick
+from cbi_dagster.catalog.columns import bars, continuous, pick, sessions
 from cbi_dagster.catalog.model import Read, Table, ordered
 from cbi_dagster.catalog.partitioning import INCEPTION, Daily
 
@@ -14,18 +14,13 @@ def _landed(name: str, schema: str, what: str) -> Table:
         dataset="market_data",
         name=name,
         description=f"{what} of the universe, merged over all deliveries; a later one wins for its bars.",
-        columns=pick(
-            "date ts_event root symbol instrument_id publisher_id open high low close volume session_instrument_id "
-            "session_covered dataset source_file source_row"
-        ),
+        columns=pick(*bars.LANDED),
         key=("symbol", "ts_event"),
         partitioning=Daily("date"),
         layer="market_data",
-        required=frozenset(
-            {"root", "instrument_id", "open", "high", "low", "close", "volume", "session_covered", "dataset"}
-        ),
+        required=frozenset({"root", "instrument_id", *bars.OHLCV, "session_covered", "dataset"}),
         cluster=("root", "symbol"),
-        reads=(Read(f"landing.{schema.replace('-', '_')}"),),
+        reads=(Read(f"landing.{schema.replace('-', '_')}", columns=bars.LANDED),),
         row_checks=_OHLC,
         owners=("team:market-data",),
     )
@@ -40,56 +35,28 @@ OHLCV_1D = Table(
     name="databento_futures_ohlcv_1d",
     description="Session bars: one row per symbol and trade date, made of one contract's bars from the finest stored "
     "schema that covers the session. The root is the symbol of the preferred continuous series.",
-    columns=pick(
-        "date root symbol contract instrument_id open high low close settle volume open_interest vwap realized_vol_1h "
-        "close_decision bar_source bar_count session_close_ts boundary_instrument_id boundary_close exchange currency "
-        "dataset"
-    ),
+    columns=pick(*sessions.SESSIONS),
     key=("symbol", "date"),
     partitioning=Daily("date"),
     layer="market_data",
-    required=frozenset(
-        {
-            "root",
-            "instrument_id",
-            "open",
-            "high",
-            "low",
-            "close",
-            "volume",
-            "bar_source",
-            "bar_count",
-            "session_close_ts",
-        }
-    ),
+    required=frozenset({"root", "instrument_id", *bars.OHLCV, "bar_source", "bar_count", "session_close_ts"}),
     cluster=("symbol",),
-    reads=(Read(OHLCV_1M.id), Read(OHLCV_1H.id), Read(OHLCV_UTC_1D.id)),
+    reads=tuple(Read(table.id, columns=sessions.INPUTS) for table in (OHLCV_1M, OHLCV_1H, OHLCV_UTC_1D)),
     row_checks=_OHLC,
     owners=("team:market-data",),
 )
 
-#: What `futures_continuous_1d` needs of a session.
-_SESSION_COLUMNS = (
-    "date root symbol contract instrument_id open high low close settle volume open_interest vwap realized_vol_1h "
-    "close_decision bar_source session_close_ts boundary_instrument_id boundary_close"
-)
 FUTURES_CONTINUOUS_1D = Table(
     dataset="market_data",
     name="futures_continuous_1d",
     description="One continuous series per product: the front contract's session, its roll and its forward factor.",
-    columns=pick(
-        "date symbol contract instrument_id open high low close settle volume open_interest vwap close_decision "
-        "realized_vol_1h bar_source session_close_ts is_roll roll_gap roll_method roll_span_trade_dates adj_factor "
-        "adj_open adj_high adj_low adj_close adj_close_decision"
-    ),
+    columns=pick(*continuous.CONTINUOUS),
     key=("symbol", "date"),
     partitioning=Daily("date"),
     layer="market_data",
-    required=frozenset(
-        {"instrument_id", "open", "high", "low", "close", "volume", "bar_source", "session_close_ts", "is_roll"}
-    ),
+    required=frozenset({"instrument_id", *bars.OHLCV, "bar_source", "session_close_ts", "is_roll"}),
     cluster=("symbol",),
-    reads=(Read(OHLCV_1D.id, back=INCEPTION, columns=tuple(_SESSION_COLUMNS.split())),),
+    reads=(Read(OHLCV_1D.id, back=INCEPTION, columns=continuous.INPUTS),),
     row_checks=_OHLC,
     owners=("team:market-data",),
 )

@@ -2,102 +2,86 @@
 
 from __future__ import annotations
 
-from cbi_dagster.catalog.columns import pick
-from cbi_dagster.catalog.indicator_columns import names
-from cbi_dagster.catalog.mes_columns import (
-    BAR_TECHNICALS,
-    GOLDEN_ZONE,
-    GOLDEN_ZONE_BAR,
-    GOLDEN_ZONE_SESSION,
-    PERIOD_BARS,
-)
+from cbi_dagster.catalog.columns import bars, golden_zone, mes, pick
 from cbi_dagster.catalog.model import Read, Table, ordered
 from cbi_dagster.catalog.partitioning import INCEPTION, Daily, Inception
+from cbi_dagster.catalog.spans import MOST_TRADE_DATES, span_limit
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1H, OHLCV_1M
 from cbi_dagster.config.universe import load_universe
 
 MES = "MES"
 
-_LANDED_COLUMNS = (
-    "date", "symbol", "ts_event", "instrument_id", "open", "high", "low", "close", "volume", "session_covered",
-)  # fmt: skip
-_BAR_COLUMNS = ("date", "symbol", "bar_close_ts", "open", "high", "low", "close", "volume")
-_SESSION_COLUMNS = ("date", "symbol", "instrument_id", "bar_source", "adj_factor")
-
-
-def _landed(table: Table, back: int) -> Read:
-    return Read(table.id, back, columns=_LANDED_COLUMNS, symbols=(load_universe().product(MES).continuous_symbol,))
-
 
 def _bars(table: Table, back: int | Inception) -> Read:
-    return Read(table.id, back, columns=_BAR_COLUMNS)
+    """The vendor's bars of the market, or those of a shorter horizon."""
+    if table in (OHLCV_1M, OHLCV_1H):
+        symbol = load_universe().product(MES).continuous_symbol
+        return Read(table.id, back, columns=mes.LANDED_INPUTS, symbols=(symbol,))
+    return Read(table.id, back, columns=mes.BAR_INPUTS)
 
 
 def _sessions(back: int | Inception) -> Read:
-    return Read(FUTURES_CONTINUOUS_1D.id, back, columns=_SESSION_COLUMNS, symbols=(MES,), looked_up=True)
+    return Read(FUTURES_CONTINUOUS_1D.id, back, columns=mes.SESSION_INPUTS, symbols=(MES,))
 
 
-def _intraday(horizon: str, made_of: str, back: int, *bars: Read) -> Table:
+def _intraday(horizon: str, made_of: str, *sources: Table) -> Table:
+    # From the last weekday of a quarter back to the anchor of its first.
+    back = MOST_TRADE_DATES[3] + MOST_TRADE_DATES[mes.WARM_UP_MONTHS[horizon]] - 1
     return Table(
         dataset="features",
         name=f"mes_{horizon}",
         description=f"MES bars of {horizon} with technicals over bars, each named by its close and made of {made_of}.",
-        columns=pick(f"date symbol bar_close_ts open high low close volume {names(BAR_TECHNICALS)}"),
+        columns=pick(*mes.INTRADAY),
         key=("symbol", "bar_close_ts"),
         partitioning=Daily("date"),
         layer="features",
-        required=frozenset({"open", "high", "low", "close", "volume"}),
+        required=frozenset(bars.OHLCV),
         cluster=("symbol",),
-        reads=(*bars, _sessions(back)),
+        reads=(*(_bars(source, back) for source in sources), _sessions(back)),
         row_checks=(ordered("low", "open", "high"), ordered("low", "close", "high")),
     )
 
 
-#: How far back a bar looks, by the horizon of its table; the pure function enforces it (a test keeps the two in step).
-_QUARTER, _HALF_YEAR, _YEAR = 88, 131, 327
+_MINUTES_ONLY = "sessions landed in hours only have none"
 
-MES_1MIN = _intraday(
-    "1min",
-    "1-minute vendor bars: sessions that are landed in hours only have none",
-    _QUARTER,
-    _landed(OHLCV_1M, _QUARTER),
-)
-MES_5MIN = _intraday(
-    "5min", "1-minute bars: sessions landed in hours only have none", _QUARTER, _bars(MES_1MIN, _QUARTER)
-)
-MES_15MIN = _intraday(
-    "15min", "5-minute bars: sessions landed in hours only have none", _QUARTER, _bars(MES_5MIN, _QUARTER)
-)
-MES_30MIN = _intraday(
-    "30min", "15-minute bars: sessions landed in hours only have none", _HALF_YEAR, _bars(MES_15MIN, _HALF_YEAR)
-)
+MES_1MIN = _intraday("1min", f"1-minute vendor bars: {_MINUTES_ONLY}", OHLCV_1M)
+MES_5MIN = _intraday("5min", f"1-minute bars: {_MINUTES_ONLY}", MES_1MIN)
+MES_15MIN = _intraday("15min", f"5-minute bars: {_MINUTES_ONLY}", MES_5MIN)
+MES_30MIN = _intraday("30min", f"15-minute bars: {_MINUTES_ONLY}", MES_15MIN)
 MES_1HR = _intraday(
     "1hr",
     "30-minute bars, or of 1-hour vendor bars where the session is landed in hours only",
-    _HALF_YEAR,
-    _landed(OHLCV_1H, _HALF_YEAR),
-    _bars(MES_30MIN, _HALF_YEAR),
+    OHLCV_1H,
+    MES_30MIN,
 )
-MES_4HR = _intraday("4hr", "1-hour bars", _YEAR, _bars(MES_1HR, _YEAR))
+MES_4HR = _intraday("4hr", "1-hour bars", MES_1HR)
 MES_INTRADAY = (MES_1MIN, MES_5MIN, MES_15MIN, MES_30MIN, MES_1HR, MES_4HR)
 
 MES_HORIZONS_DAILY = Table(
     dataset="features",
     name="mes_horizons_daily",
     description="The last completed bar of every longer period as of each MES session: 1d 7d 30d 3m 6m 12m.",
-    columns=pick(f"date symbol {names(PERIOD_BARS)}"),
+    columns=pick(*mes.HORIZONS),
     key=("symbol", "date"),
     partitioning=Daily("date"),
     layer="features",
     cluster=("symbol",),
-    reads=(Read(FUTURES_CONTINUOUS_1D.id, back=529, symbols=(MES,)),),
+    reads=(
+        # To the first weekday of the year before that of D, and the session before it.
+        Read(
+            FUTURES_CONTINUOUS_1D.id,
+            back=2 * MOST_TRADE_DATES[12] + span_limit(2),
+            columns=mes.PERIOD_INPUTS,
+            symbols=(MES,),
+        ),
+    ),
 )
 
 GOLDEN_ZONE_1H = Table(
     dataset="features",
     name="golden_zone_1h",
     description="The golden-zone state machine of MES at the close of every 1h bar, since inception.",
-    columns=pick(f"date symbol bar_close_ts {names(GOLDEN_ZONE)} {names(GOLDEN_ZONE_BAR)}"),
+    columns=pick(*golden_zone.BY_BAR),
     key=("symbol", "bar_close_ts"),
     partitioning=Daily("date"),
     layer="features",
@@ -108,10 +92,10 @@ GOLDEN_ZONE_DAILY = Table(
     dataset="features",
     name="golden_zone_daily",
     description="The golden zone of MES as of each session's close, and whether a close qualified in the session.",
-    columns=pick(f"date symbol {names(GOLDEN_ZONE)} {names(GOLDEN_ZONE_SESSION)}"),
+    columns=pick(*golden_zone.BY_SESSION),
     key=("symbol", "date"),
     partitioning=Daily("date"),
     layer="features",
     cluster=("symbol",),
-    reads=(Read(GOLDEN_ZONE_1H.id),),
+    reads=(Read(GOLDEN_ZONE_1H.id, columns=golden_zone.SESSION_INPUTS),),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cbi_dagster.catalog.columns import pick
+from cbi_dagster.catalog.columns import macro, pick
 from cbi_dagster.catalog.model import Read, Table
 from cbi_dagster.catalog.partitioning import Daily
 
@@ -12,12 +12,12 @@ MACRO_SERIES = Table(
     description="Vintages of macro series: every value with the instant it became public. A revision is one more row; "
     "of one vintage landed twice the later file wins. A vintage is in the partition of the trade date on which it is "
     "known first.",
-    columns=pick("series_id reference_date value available_at unit series_source trade_date_available"),
-    key=("series_id", "reference_date", "available_at"),
+    columns=pick(*macro.VINTAGES),
+    key=macro.KEY,
     partitioning=Daily("trade_date_available"),
     layer="raw_intelligence",
     required=frozenset({"value", "unit", "series_source"}),
     cluster=("series_id",),
-    reads=(Read("landing.macro"),),
+    reads=(Read("landing.macro", columns=macro.VINTAGES),),
     owners=("team:market-data",),
 )

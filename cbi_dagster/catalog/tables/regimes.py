@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cbi_dagster.catalog.columns import pick
+from cbi_dagster.catalog.columns import pick, regimes
 from cbi_dagster.catalog.model import Table
 from cbi_dagster.catalog.partitioning import Daily, Unpartitioned
 
@@ -10,7 +10,7 @@ REGIME_CALENDAR = Table(
     dataset="training",
     name="regime_calendar",
     description="The regime in force on each trade date.",
-    columns=pick("date regime valid_from valid_to is_fallback"),
+    columns=pick(*regimes.CALENDAR),
     key=("date",),
     partitioning=Daily("date"),
     layer="regimes",
@@ -21,7 +21,7 @@ REGIME_WEIGHTS = Table(
     dataset="training",
     name="regime_weights",
     description="The declared regimes with their training weights.",
-    columns=pick("regime weight description research_rationale known_from"),
+    columns=pick(*regimes.WEIGHTS),
     key=("regime",),
     partitioning=Unpartitioned(),
     layer="regimes",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from cbi_dagster.catalog.columns import pick
-from cbi_dagster.catalog.model import Column, Read, Table, Type, renamed
+from collections.abc import Iterator
+
+from cbi_dagster.catalog.columns import pick, regimes, training
+from cbi_dagster.catalog.model import Column, Read, Table, Type, names, renamed
 from cbi_dagster.catalog.partitioning import Monthly
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX, MATRIX_STRUCTS
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
@@ -16,12 +18,20 @@ from cbi_dagster.config.horizons import Horizon, IntradayHorizon, load_horizons
 ONE_SYMBOL_STRUCTS = {"golden_zone": "MES", "fx": "ZL", "biofuel": "ZL"}
 
 
+def _structs(symbol: str) -> Iterator[Column]:
+    return (group for group in MATRIX_STRUCTS if ONE_SYMBOL_STRUCTS.get(group.name, symbol) == symbol)
+
+
+def _matrix_inputs(symbol: str) -> tuple[str, ...]:
+    """What rows of a symbol need of the matrix."""
+    return ("symbol", "data_date", "timestamp", *names(_structs(symbol)), "regime_name", "run_id")
+
+
 def _flattened(symbol: str) -> tuple[Column, ...]:
     """The symbol's STRUCT fields as columns named `<struct>_<field>`; the regime's name and weight are no features."""
     return tuple(
         renamed(part, f"{group.name}_{part.name}")
-        for group in MATRIX_STRUCTS
-        if ONE_SYMBOL_STRUCTS.get(group.name, symbol) == symbol
+        for group in _structs(symbol)
         for part in group.fields
         if (group.name, part.name) not in (("regime", "name"), ("regime", "weight"))
     )
@@ -54,12 +64,12 @@ def _daily_table(horizon: Horizon, resampled: Table | None = None) -> Table:
         required=frozenset({"regime", "training_weight", f"target_{label}", "target_date", "split", "as_of"}),
         cluster=("regime",),
         reads=(
-            Read(DAILY_ML_MATRIX.id, symbols=(horizon.symbol,)),
-            *((Read(resampled.id),) if resampled else ()),
+            Read(DAILY_ML_MATRIX.id, columns=_matrix_inputs(horizon.symbol), symbols=(horizon.symbol,)),
+            *((Read(resampled.id, columns=("date", "symbol", *names(_features(resampled)))),) if resampled else ()),
             Read(
                 FUTURES_CONTINUOUS_1D.id,
                 forward=horizon.forward_trade_dates,
-                columns=("date", "symbol", "adj_factor", "adj_close"),
+                columns=training.LABEL_INPUTS,
                 symbols=(horizon.symbol,),
             ),
         ),
@@ -85,7 +95,11 @@ def _intraday_table(horizon: IntradayHorizon, bars: Table) -> Table:
         layer="training",
         required=frozenset({"regime", "training_weight", f"target_{label}", "target_ts", "split", "as_of"}),
         cluster=("regime",),
-        reads=(Read(bars.id), Read(REGIME_CALENDAR.id), Read(REGIME_WEIGHTS.id)),
+        reads=(
+            Read(bars.id, columns=("date", "symbol", "bar_close_ts", *names(_features(bars)), "run_id")),
+            Read(REGIME_CALENDAR.id, columns=regimes.CALENDAR_INPUTS),
+            Read(REGIME_WEIGHTS.id, columns=regimes.WEIGHT_INPUTS),
+        ),
         owners=("team:models",),
     )
 

@@ -1,0 +1,135 @@
+"""Biofuel economics of soybean oil."""
+
+from __future__ import annotations
+
+from cbi_dagster.catalog.model import Column, Type, names
+
+_F = Type.FLOAT64
+
+FUTURES_UNITS = {
+    "ZL": "USc/lb",
+    "ZS": "USc/bu",
+    "ZM": "USD/short_ton",
+    "ZC": "USc/bu",
+    "CL": "USD/bbl",
+    "HO": "USD/gal",
+    "RB": "USD/gal",
+    "NG": "USD/MMBtu",
+}
+"""The markets read, and the unit in which each is quoted."""
+
+MEAN_SESSIONS = 30
+VOLATILITY_SESSIONS = 20
+MOMENTUM_SESSIONS = (7, 30)
+
+INPUTS = ("date", "symbol", "close", "close_decision")
+MACRO_INPUTS = ("series_id", "reference_date", "value", "available_at", "unit")
+"""What is read of the vintages of macro series."""
+
+LEVELS = (
+    Column(
+        "boho_spread",
+        _F,
+        "Soybean oil in a gallon of biodiesel minus heating oil: ZL/100 x 7.5 - HO; positive when the feedstock costs "
+        "more than the fuel.",
+        "USD/gal",
+    ),
+    Column(
+        "biodiesel_margin",
+        _F,
+        "HO - ZL/100 x 7.5 - conversion cost + blender credit of the date, before the value of RINs.",
+        "USD/gal",
+    ),
+    Column(
+        "d4_rin_proxy",
+        _F,
+        "max(0, -biodiesel_margin) / 1.5: the D4 RIN that lets a biodiesel producer break even; no market price.",
+        "USD/RIN",
+    ),
+    Column(
+        "d5_rin_proxy",
+        _F,
+        "max(d4_rin_proxy, d6_rin_proxy): D5 met with surplus D4, never below D6; no market price.",
+        "USD/RIN",
+    ),
+    Column(
+        "d6_rin_proxy",
+        _F,
+        "max(0, -ethanol_margin_proxy) / 1.0: the D6 RIN that lets an ethanol producer break even; no market price.",
+        "USD/RIN",
+    ),
+    Column("oil_value_bu", _F, "Oil in a bushel of soybeans: ZL/100 x 11.", "USD/bu"),
+    Column("board_crush", _F, "ZL/100 x 11 + ZM x 44/2000 - ZS/100.", "USD/bu"),
+    Column(
+        "oil_share",
+        _F,
+        "Oil in the value of the crush products: oil_value_bu / (oil_value_bu + ZM x 44/2000).",
+        "fraction",
+    ),
+    Column(
+        "ethanol_margin_proxy",
+        _F,
+        "ethanol_parity_spread - conversion cost + distillers grains (17 lb per bushel, at the price of corn per "
+        "pound); ethanol is taken to cost RB x 0.667.",
+        "USD/gal",
+    ),
+    Column(
+        "ethanol_parity_spread",
+        _F,
+        "RB x 0.667 - ZC/100/2.8: gasoline with the energy of a gallon of ethanol minus the corn in it.",
+        "USD/gal",
+    ),
+    Column(
+        "sugar_ethanol_spread",
+        _F,
+        "SB/100 x 14.8 - ZC/100/2.8: raw sugar minus corn in a gallon of ethanol; positive when sugar is the dearer "
+        "feedstock; NULL without the sugar series.",
+        "USD/gal",
+    ),
+    Column("soy_to_corn_ratio", _F, "ZS / ZC.", "ratio"),
+    Column("oil_to_gas_ratio", _F, "CL / (42 x RB).", "ratio"),
+    Column("nat_gas_cost_per_gal_ethanol", _F, "Natural gas burnt for a gallon of ethanol: NG x 0.026.", "USD/gal"),
+    Column("crack_321", _F, "(2 x 42 x RB + 42 x HO - 3 x CL) / 3.", "USD/bbl"),
+)
+"""From unadjusted prices as known at the decision time; a roll of a leg counts as a move."""
+
+_RELATIVE = (
+    Column("biodiesel_margin_to_oil", _F, "biodiesel_margin / (ZL/100 x 7.5).", "fraction"),
+    Column("ethanol_margin_proxy_to_gasoline", _F, "ethanol_margin_proxy / RB.", "fraction"),
+    *(
+        Column(
+            f"clean_energy_momentum_{n}d",
+            _F,
+            f"Clean energy series (ICLN) over its value {n} ZL sessions before, each as known on its day, minus 1; "
+            "NULL without the series.",
+            "fraction",
+        )
+        for n in MOMENTUM_SESSIONS
+    ),
+)
+_WINDOWS = (
+    *(
+        Column(
+            f"{level.name}_ma{MEAN_SESSIONS}",
+            _F,
+            f"Mean of {level.name} over the last {MEAN_SESSIONS} sessions.",
+            level.unit,
+        )
+        for level in LEVELS
+    ),
+    *(
+        Column(
+            f"{level.name}_vol{VOLATILITY_SESSIONS}",
+            _F,
+            f"Sample standard deviation of {level.name} over the last {VOLATILITY_SESSIONS} sessions.",
+            level.unit,
+            ge=0,
+        )
+        for level in LEVELS
+    ),
+)
+MATRIX_COLUMNS = (*LEVELS, *_RELATIVE)
+"""What the matrix takes: means and volatilities of levels stay in `biofuel_daily`."""
+COLUMNS = (*MATRIX_COLUMNS, *_WINDOWS)
+
+BIOFUEL = ("date", "symbol", *names(COLUMNS))

@@ -1,0 +1,59 @@
+"""The continuous series: front sessions, rolls and adjusted prices."""
+
+from __future__ import annotations
+
+from cbi_dagster.catalog.columns.bars import PRICE
+from cbi_dagster.catalog.model import Column, Type, names
+
+_S, _I, _F, _B = Type.STRING, Type.INT64, Type.FLOAT64, Type.BOOL
+
+COLUMNS = (
+    Column("is_roll", _B, "Whether the session trades another contract than the previous one."),
+    Column(
+        "roll_gap",
+        _F,
+        "New contract's price minus the old one's at the switch, unadjusted; NULL without a roll.",
+        PRICE,
+    ),
+    Column(
+        "roll_method",
+        _S,
+        "How the roll's factor was found: both_legs compares the two contracts' closes of the "
+        "session before; adjacent_bars compares the old contract's last bar with the new contract's first; "
+        "undefined marks a price that is not positive.",
+        isin=("both_legs", "adjacent_bars", "undefined"),
+    ),
+    Column(
+        "roll_span_trade_dates",
+        _I,
+        "Trade dates between the two prices of the roll's factor: 0 when both belong to "
+        "one session; NULL without a roll.",
+        "trade dates",
+        ge=0,
+    ),
+    Column(
+        "adj_factor",
+        _F,
+        "Forward ratio factor of the session's contract: 1 for the first contract, then the "
+        "product of old/new price ratios. NULL once a ratio was undefined.",
+        "ratio",
+        gt=0,
+    ),
+    Column("adj_open", _F, "open x adj_factor.", "adjusted price"),
+    Column("adj_high", _F, "high x adj_factor.", "adjusted price"),
+    Column("adj_low", _F, "low x adj_factor.", "adjusted price"),
+    Column("adj_close", _F, "close x adj_factor.", "adjusted price"),
+    Column("adj_close_decision", _F, "close_decision x adj_factor.", "adjusted price"),
+)
+
+INPUTS = (
+    "date", "root", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "volume",
+    "open_interest", "vwap", "realized_vol_1h", "close_decision", "bar_source", "session_close_ts",
+    "boundary_instrument_id", "boundary_close",
+)  # fmt: skip
+"""What the continuous series needs of session bars."""
+
+CONTINUOUS = (
+    "date", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "volume", "open_interest",
+    "vwap", "close_decision", "realized_vol_1h", "bar_source", "session_close_ts", *names(COLUMNS),
+)  # fmt: skip

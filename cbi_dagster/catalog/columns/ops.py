@@ -1,0 +1,76 @@
+"""Operational tables."""
+
+from __future__ import annotations
+
+from cbi_dagster.catalog.columns.bars import PRICE
+from cbi_dagster.catalog.model import Column, Type
+
+_S, _I, _F, _D, _T = Type.STRING, Type.INT64, Type.FLOAT64, Type.DATE, Type.TIMESTAMP
+
+COLUMNS = (
+    Column("table_name", _S, "Table a record is about, `dataset.name`."),
+    Column("partition_key", _S, "Dagster partition key: a trade date, the first day of a month, or `all`."),
+    Column("content_hash", _S, "Digest of the partition's rows without audit columns."),
+    Column("row_count", _I, "Rows of the partition.", "rows", ge=0),
+    Column("written_at", _T, "When the partition's content last changed (UTC)."),
+    Column("written_run", _S, "Run that wrote the content."),
+    Column("code_version", _S, "Code version of the table under which the content was last confirmed."),
+    Column("input_fingerprint", _S, "Digest of the inputs' content in the declared window when last confirmed."),
+    Column("verified_at", _T, "When the content was last confirmed (UTC)."),
+    Column("verified_run", _S, "Run that confirmed the content."),
+    Column("reason", _S, "Why a row was rejected or held back."),
+    Column("detail", _S, "The rejected values, for a person to read."),
+    Column(
+        "vendor_schema",
+        _S,
+        "Vendor schema of a file or bar; `macro` for a file of macro series, empty for rows of a table.",
+        isin=("ohlcv-1m", "ohlcv-1h", "ohlcv-1d", "macro", ""),
+    ),
+    Column("bar_rows", _I, "Number of bars or rows.", "rows", ge=0),
+    Column("file_hash", _S, "SHA-256 of a landed file."),
+    Column("landing_sequence", _I, "Landing order: on the same bar the higher number wins.", ge=0),
+    Column("file_bytes", _I, "Size of the file.", "bytes", ge=0),
+    Column("stype_in", _S, "How the request named its symbols.", isin=("continuous", "parent", "raw_symbol")),
+    Column("span_start", _T, "Start of what the file covers (UTC, inclusive)."),
+    Column("span_end", _T, "End of what the file covers (UTC, exclusive)."),
+    Column("file_rows", _I, "Rows of the file.", "rows", ge=0),
+    Column("kept_rows", _I, "Rows taken as bars of the universe or as vintages of a series.", "rows", ge=0),
+    Column(
+        "rejected_rows",
+        _I,
+        "Rows rejected with a reason, those of symbols outside the universe not counted.",
+        "rows",
+        ge=0,
+    ),
+    Column("outside_rows", _I, "Rows of symbols outside the universe, left out.", "rows", ge=0),
+    Column("landed_at", _T, "When the file was landed (UTC)."),
+    Column("mapping_start", _D, "First UTC date of a symbol's mapping (inclusive)."),
+    Column("mapping_end", _D, "End of a symbol's mapping (UTC date, exclusive)."),
+    *(
+        Column(f"{side}_{name}", _F, f"{word} {name} of a corrected bar.", PRICE)
+        for side, word in (("old", "Earlier"), ("new", "Corrected"))
+        for name in ("open", "high", "low", "close")
+    ),
+    Column("old_volume", _I, "Earlier volume of a corrected bar.", "contracts", ge=0),
+    Column("new_volume", _I, "Corrected volume of a corrected bar.", "contracts", ge=0),
+    Column("old_instrument_id", _I, "Earlier contract of a corrected bar."),
+    Column("new_instrument_id", _I, "Corrected contract of a corrected bar."),
+    Column("event_id", _S, "Identity of a landing or of one table's write within a run."),
+    Column("source", _S, "What ran: a vendor file name or a table."),
+    Column("run_status", _S, "How it ended.", isin=("running", "success", "failed")),
+    Column("started_at", _T, "When it started (UTC)."),
+    Column("ended_at", _T, "When it ended (UTC)."),
+    Column("rows_in", _I, "Rows that went in.", "rows", ge=0),
+    Column("rows_out", _I, "Rows that came out.", "rows", ge=0),
+    Column("rows_rejected", _I, "Rows rejected with a reason.", "rows", ge=0),
+    Column(
+        "rows_held_back",
+        _I,
+        "Rows held back: bars until their session is complete, training rows without a label.",
+        "rows",
+        ge=0,
+    ),
+    Column("partitions_written", _I, "Partitions whose content changed.", "partitions", ge=0),
+    Column("partitions_unchanged", _I, "Partitions confirmed as they were.", "partitions", ge=0),
+    Column("error_message", _S, "What went wrong, NULL on success."),
+)
