@@ -18,6 +18,7 @@ import pyarrow.parquet
 
 from cbi_dagster.vendors.files import AGAIN, Content, CorruptFileError, LayoutError, TruncatedFileError
 
+_ISO_8601 = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|[+-]\d{2}(:?\d{2})?))?)?$"
 _WHOLE_LIMIT = 2**53  # beyond it a double does not tell neighbouring whole numbers apart
 
 
@@ -78,10 +79,16 @@ class TabularFile:
         return numbers.astype(np.int64)
 
     def instants(self, name: str) -> pd.Series:
-        """datetime64[ns, UTC], NaT for NULL: timestamps, or ISO 8601 text; without a zone they are read as UTC."""
+        """datetime64[ns, UTC], NaT for NULL: timestamps, or ISO 8601 text; without a zone they are read as UTC.
+
+        A date is the instant at which it begins; text that names less than a day is refused.
+        """
         column = self._column(name)
         try:
             if pa.types.is_string(column.type):
+                self.refuse(
+                    name, pc.invert(pc.match_substring_regex(column, _ISO_8601)), "is no ISO 8601 date or instant"
+                )
                 stated = pd.to_datetime(_series(column, object), utc=True, format="ISO8601")
                 return stated.astype("datetime64[ns, UTC]")
             if not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
@@ -90,15 +97,15 @@ class TabularFile:
                 column = column.cast(pa.timestamp("ns"))
             return pd.Series(column.cast(pa.timestamp("ns", "UTC")).to_pandas())
         except (ValueError, TypeError) as error:  # of pandas; those of Arrow are ValueErrors too
-            raise LayoutError(self._path, f"{name}: {error}", "Write ISO 8601, e.g. 2024-07-01T14:00:00Z") from error
+            said = str(error).partition("\n")[0].rstrip(".: ")
+            raise LayoutError(self._path, f"{name}: {said}", "Write ISO 8601, e.g. 2024-07-01T14:00:00Z") from error
 
     def refuse(self, name: str, bad: pd.Series | pa.ChunkedArray, what: str) -> None:
         """Raise LayoutError for the first row where `bad` is true, if there is one."""
         rows = np.flatnonzero(bad)
         if len(rows):
-            raise LayoutError(
-                self._path, f"{name} of data row {rows[0]} {what} ({len(rows)} such rows)", "Correct the column"
-            )
+            where = f"{name} of data row {rows[0]} {what} ({len(rows)} such rows)"
+            raise LayoutError(self._path, where, "Correct the column")
 
     def _column(self, name: str) -> pa.ChunkedArray:
         if name not in self:
