@@ -123,7 +123,9 @@ def _faulty(column: str, value: object) -> pd.DataFrame:
         ("volume", 0, "non_positive_volume"),
         ("volume", -1, "non_positive_volume"),
         ("ts_event", pd.Timestamp("2024-07-01 11:30", tz="UTC"), "off_grid_timestamp"),
+        ("ts_event", pd.Timestamp("2024-07-01 11:00:00.000000001", tz="UTC"), "off_grid_timestamp"),
         ("ts_event", pd.Timestamp("2024-06-28 11:00", tz="UTC"), "outside_file_span"),
+        ("ts_event", START - pd.Timedelta(hours=1), "outside_file_span"),
         ("ts_event", END, "outside_file_span"),
         ("ts_event", pd.Timestamp("2024-07-01 10:00", tz="UTC"), "duplicate_bar"),
         ("ts_event", pd.Timestamp("2024-07-05 22:00", tz="UTC"), "weekend_trade_date"),
@@ -135,6 +137,22 @@ def test_an_impossible_bar_is_rejected_with_its_reason(column: str, value: objec
     assert result.rejected["reason"].tolist() == [reason]
     assert result.rejected["source_row"].tolist() == [1]
     assert result.bars["source_row"].tolist() == [0, 2]
+
+
+def test_bars_at_both_ends_of_the_period_and_on_the_bounds_of_every_rule_are_kept() -> None:
+    bars = pd.concat([hourly("2024-07-01", 1), hourly("2024-07-05 21:00", 1)], ignore_index=True)
+    flat = bars.assign(open=0.01, high=0.01, low=0.01, close=0.01, volume=1)
+    span = (START, END - pd.Timedelta(hours=2))
+    assert len(screen_bars(vendor_bars(("ZL.v.0", flat)), "ohlcv-1h", UNIVERSE, span).bars) == 2
+    span = (START + pd.Timedelta(1, "ns"), END - pd.Timedelta(hours=3))
+    assert screen_bars(vendor_bars(("ZL.v.0", flat)), "ohlcv-1h", UNIVERSE, span).bars.empty
+
+
+def test_the_grid_is_that_of_the_schema() -> None:
+    bars = hourly("2024-07-01 10:00", 3)
+    bars["ts_event"] += pd.to_timedelta([0, 90, 60], unit="s")
+    for schema, kept in (("ohlcv-1m", [0, 2]), ("ohlcv-1h", [0])):
+        assert screened(vendor_bars(("ZL.v.0", bars)), schema).bars["source_row"].tolist() == kept
 
 
 def test_a_bar_gets_the_first_reason_that_holds() -> None:
