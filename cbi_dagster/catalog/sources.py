@@ -15,6 +15,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import platform
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -323,12 +324,29 @@ class Package:
         return None
 
 
-def installed(name: str) -> Package:
-    """The package as it is installed."""
+def _root(name: str) -> Path:
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(f"{name} is no installed package")
-    root = Path(spec.submodule_search_locations[0])
+    return Path(spec.submodule_search_locations[0])
+
+
+def files_digest(name: str) -> str:
+    """Digest of every source and configuration file of an installed package, as they are, and of the Python version.
+
+    Equal digests mean equal code versions, which take twenty times as long to find.
+    """
+    digest = hashlib.blake2b(platform.python_version().encode(), digest_size=DIGEST_BYTES)
+    root = _root(name)
+    for path in sorted(item for item in root.rglob("*") if item.suffix in (".py", ".yaml")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()} {len(content)} ".encode() + content)
+    return digest.hexdigest()
+
+
+def installed(name: str) -> Package:
+    """The package as it is installed."""
+    root = _root(name)
 
     def source(module: str) -> tuple[str, bool] | None:
         path = root.joinpath(*module.split(".")[1:])
