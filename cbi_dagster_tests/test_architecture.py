@@ -41,7 +41,20 @@ PURE = {
     "itertools", "math", "numpy", "operator", "pandas", "pyarrow", "re", "talib", "types", "typing",
 }  # fmt: skip
 #: Declarations are read from files and made into schemas; nothing else.
-DECLARED = PURE | {"ast", "difflib", "hashlib", "importlib", "json", "pandera", "pathlib", "pydantic", "yaml"}
+DECLARED = PURE | {
+    "ast",
+    "difflib",
+    "inspect",
+    "pkgutil",
+    "platform",
+    "hashlib",
+    "importlib",
+    "json",
+    "pandera",
+    "pathlib",
+    "pydantic",
+    "yaml",
+}
 ALLOWED = dict.fromkeys(STAGES[1], PURE) | dict.fromkeys(STAGES[0], DECLARED)
 #: What would make a result depend on more than its inputs.
 IMPURE = {"now", "today", "utcnow", "random", "default_rng", "environ", "getenv", "open", "read_parquet", "read_csv"}

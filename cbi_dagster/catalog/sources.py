@@ -269,11 +269,14 @@ class Package:
             self._modules[name] = Module(name, found[0], is_package=found[1]) if found else None
         return self._modules[name]
 
-    def reached(self, roots: Iterable[str], beyond: Callable[[str], bool]) -> Reached:
-        """What `roots` (dotted names) reach; modules where `beyond(module)` holds are not looked into."""
+    def reached(self, roots: Iterable[str], beyond: Callable[[str], bool], called: Iterable[str] = ()) -> Reached:
+        """What `roots` (dotted names) reach; modules where `beyond(module)` holds are not looked into.
+
+        `called`: methods of classes among the roots that are called from outside.
+        """
         found: dict[str, Definition] = {}
         named_beyond: set[str] = set()
-        attributes: set[str] = set()
+        attributes = set(called)
         waiting: dict[str, list[tuple[str, str]]] = {}
         todo = [self._find(root, beyond) for root in roots]
         while todo:
@@ -288,11 +291,11 @@ class Package:
             assert module is not None
             definition = found[f"{where}.{name}"] = module.definitions[name]
             for method in module.methods.get(name, ()):
-                called = method.rpartition(".")[2]
-                if module.definitions[method].implicit or called in attributes:
+                attribute = method.rpartition(".")[2]
+                if module.definitions[method].implicit or attribute in attributes:
                     todo.append((where, method))
                 else:
-                    waiting.setdefault(called, []).append((where, method))
+                    waiting.setdefault(attribute, []).append((where, method))
             for attribute in definition.attributes - attributes:
                 todo += waiting.pop(attribute, [])
             attributes |= definition.attributes

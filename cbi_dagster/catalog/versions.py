@@ -16,6 +16,7 @@ import enum
 import functools
 import hashlib
 import importlib
+import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -61,8 +62,8 @@ def code_version(table: Table, functions: Iterable[Callable[..., Any]], package:
     `package`: the source to look at (default: the installed one).
     """
     functions = [*functions, *(check.holds for check in table.row_checks)]
-    roots = sorted({name for function in functions for name in _names(function)})
-    found = (package or _this_package()).reached(roots, _counts_otherwise)
+    roots, methods = zip(*(_root(function) for function in functions), strict=True)
+    found = (package or _this_package()).reached(roots, _counts_otherwise, methods)
     parts = {f"code {_short(name)}": definition.digest for name, definition in found.definitions.items()}
     parts |= {f"declaration {name}": _digest(value) for name, value in _declared(table)}
     for name in found.beyond:
@@ -82,7 +83,7 @@ def code_version(table: Table, functions: Iterable[Callable[..., Any]], package:
 def formula_modules(function: Callable[..., Any]) -> list[str]:
     """Paths (`cbi_dagster/features/fibs.py`) of the modules that a recipe's function calls by itself."""
     package = _this_package()
-    own = package.reached(_names(function), lambda module: not module.startswith(f"{PACKAGE}.recipes"))
+    own = package.reached([_root(function)[0]], lambda module: not module.startswith(f"{PACKAGE}.recipes"))
     modules = {name.rpartition(".")[0] for name in own.beyond}
     rooms = ("market", "features", "matrix", "training", "policy", "vendors")
     return sorted(f"{name.replace('.', '/')}.py" for name in modules if _room(name) in rooms)
@@ -105,18 +106,18 @@ def _counts_otherwise(module: str) -> bool:
     return module != PACKAGE and (_room(module) not in _ROOMS or _is_declaring(module))
 
 
-def _names(function: Callable[..., Any]) -> Iterator[str]:
-    """The definition at the top of its module that a function is made in, and its method there."""
-    outermost = function.__qualname__.partition(".<locals>")[0]
-    yield f"{function.__module__}.{outermost.partition('.')[0]}"
+def _root(function: Callable[..., Any]) -> tuple[str, str]:
+    """The definition at the top of its module that a function is made in, and what it is called there if a method."""
+    definition, _, method = function.__qualname__.partition(".<locals>")[0].partition(".")
+    return f"{function.__module__}.{definition}", method
 
 
 def _bound(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
     """What a function made in another one was given by it, as far as that is no function."""
-    cells = getattr(function, "__closure__", None) or ()
-    for name, cell in zip(function.__code__.co_freevars if cells else (), cells, strict=True):
-        if not callable(cell.cell_contents) or isinstance(cell.cell_contents, BaseModel):
-            yield name, _plain(cell.cell_contents)
+    bound = inspect.getclosurevars(function).nonlocals if inspect.isfunction(function) else {}
+    for name, value in bound.items():
+        if not callable(value) or isinstance(value, BaseModel):
+            yield name, _plain(value)
 
 
 def _declared(table: Table) -> Iterator[tuple[str, Any]]:

@@ -8,32 +8,13 @@ scale, on which the first contract of the history has factor 1.
 
 from __future__ import annotations
 
-from cbi_dagster.catalog.columns import (
-    bars,
-    biofuel,
-    continuous,
-    fibs,
-    fx,
-    golden_zone,
-    identity,
-    macro,
-    matrix,
-    mes,
-    ops,
-    pivots,
-    policy,
-    regimes,
-    sessions,
-    technicals,
-    training,
-    volatility,
-)
+import importlib
+import pkgutil
+
 from cbi_dagster.catalog.model import Column
 
-_FAMILIES = (
-    identity, bars, sessions, continuous, volatility, pivots, fibs, technicals, fx, biofuel, macro, regimes, policy,
-    mes, golden_zone, matrix, training, ops,
-)  # fmt: skip
+#: Every module beside this one is a family.
+_FAMILIES = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
 
 _ALL = tuple(column for family in _FAMILIES for column in family.COLUMNS)
 DICTIONARY: dict[str, Column] = {column.name: column for column in _ALL}
