@@ -8,8 +8,8 @@ replaced in eleven ways counts as often as a number. A mutant runs against the t
 named in `ALSO`), stopping at the first failure; one that takes several times as long as the tests do is killed.
 
 Not sampled, by kind: type annotations, code for type checkers or `__main__`, the wording of errors, `==` against `is`,
-decorators that only remember results, and the arguments `strict=`, `copy=` and `frozen=`, which change no result. Other
-mutants that change nothing are told apart by reading, not left out.
+decorators that only remember results, and the arguments `strict=`, `copy=`, `frozen=` and `dtype=`, which guard, or
+annotate what the values are already. Other mutants that change nothing are told apart by reading, not left out.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ALSO: dict[str, tuple[str, ...]] = {}
 
 _SAME = ("_Eq_Is", "_Is_Eq", "_NotEq_IsNot", "_IsNot_NotEq")
 _REMEMBERING = {"cache", "lru_cache", "cached_property"}
-_WITHOUT_RESULT = {"strict", "copy", "frozen"}
+_WITHOUT_RESULT = {"strict", "copy", "dtype", "frozen"}
 _Span = tuple[tuple[int, int], tuple[int, int]]
 
 

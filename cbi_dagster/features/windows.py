@@ -132,7 +132,7 @@ class Sessions:
         stretch = int(np.ptp(self.ordinals)) + span_limit(count) + 1 if len(self) else 1
         key = self.symbol_codes * stretch + self.ordinals
         within = np.arange(len(self)) - np.searchsorted(key, key - span_limit(count)) + 1
-        counted: Integers = np.minimum(np.minimum(within, self._position + 1), count)
+        counted: Integers = np.minimum(within, count)
         return counted
 
     def previous(self, values: Floats, sessions: int = 1) -> Floats:

@@ -334,3 +334,15 @@ def test_a_day_of_the_cross_alone_equals_the_full_rebuild(market: pd.DataFrame) 
 def test_ninety_trade_dates_would_not_do(market: pd.DataFrame) -> None:
     with pytest.raises(AssertionError):
         assert_windows_suffice(cross, market, DAYS, 92)
+
+
+@pytest.mark.parametrize("price", [0.0, -0.2])
+def test_a_quote_that_is_not_positive_is_unknown(price: float) -> None:
+    frame = currency_market(20, 60, holes=False)
+    day = sorted(frame["date"].unique())[50]
+    for symbol in ("6L", "CNH"):
+        spoilt = frame.copy()
+        names = [f"{prefix}{name}" for prefix in ("", "adj_") for name in ("close", "low", "close_decision")]
+        spoilt.loc[(spoilt["symbol"] == symbol) & (spoilt["date"] == day), names] = price
+        row = daily(spoilt).set_index(["symbol", "date"]).loc[(symbol, day)]
+        assert row[["fx_usd_per_unit", "fx_log_return_1d", "fx_sma_5", "fx_atr_14"]].isna().all()

@@ -410,3 +410,14 @@ def test_daily_takes_symbols_apart_and_nothing_for_nothing() -> None:
     assert (empty.dtypes == alone.dtypes).all()
     with pytest.raises(InvalidFrameError, match="volume"):
         mes_daily(frame.drop(columns="volume"))
+
+
+@pytest.mark.parametrize("price", [0.0, -37.63])
+def test_a_price_that_is_not_positive_is_no_base_of_a_return(price: float) -> None:
+    frame = full_weeks()
+    frame.loc[frame["date"] == "2023-03-10", "adj_close"] = price
+    built = mes_daily(frame).set_index("date")
+    assert np.isnan(built.loc["2023-03-17", "bar_ret_7d"])
+    assert built.loc["2023-03-24", "bar_ret_7d"] == pytest.approx(
+        built.loc["2023-03-24", "bar_close_7d"] / built.loc["2023-03-17", "bar_close_7d"] - 1
+    )
