@@ -206,6 +206,13 @@ def struct(name: str, description: str, fields: tuple[Column, ...]) -> Column:
     return Column(name, Type.STRUCT, description, fields=fields)
 
 
+def per_window(lengths: Iterable[int], column: Column) -> tuple[Column, ...]:
+    """One meaning over windows of several lengths: `{n}` in the column's name and description stands for each."""
+    return tuple(
+        replace(column, name=column.name.format(n=n), description=column.description.format(n=n)) for n in lengths
+    )
+
+
 def names(columns: Iterable[Column]) -> tuple[str, ...]:
     """Names of columns, in their order."""
     return tuple(column.name for column in columns)

@@ -22,7 +22,7 @@ import pandas as pd
 
 from cbi_dagster.catalog.frames import InvalidFrameError, require
 from cbi_dagster.catalog.spans import span_limit
-from cbi_dagster.market.sessions import trade_date_ordinals
+from cbi_dagster.market.sessions import is_weekend, trade_date_ordinals
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Integers: TypeAlias = npt.NDArray[np.int64]
@@ -86,7 +86,7 @@ class Sessions:
         codes, names = pd.factorize(np.asarray(frame["symbol"], dtype=object), sort=True)
         dates = frame["date"].to_numpy(dtype="datetime64[ns]")
         days = dates.astype("datetime64[D]")
-        weekend = ~np.is_busday(days)
+        weekend = is_weekend(days)
         if weekend.any():
             row = int(np.flatnonzero(weekend)[0])
             raise InvalidFrameError(

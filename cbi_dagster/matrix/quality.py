@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cbi_dagster.config.universe import Product, Universe
+from cbi_dagster.market.sessions import is_weekend
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -133,7 +134,7 @@ def _row_rules(flat: pd.DataFrame, universe: Universe, as_of: dt.date | None) ->
         "symbol and data_date are known": flat[_KEY].notna().all(axis=1).to_numpy(),
         "symbol and data_date are a unique key": ~flat.duplicated(_KEY, keep=False).to_numpy(),
         "the symbol is in universe.yaml": flat["symbol"].isin(universe.roots).to_numpy(),
-        "data_date is a weekday": np.is_busday(days),
+        "data_date is a weekday": ~is_weekend(days),
         "open, high, low and close are known": ~np.isnan(opened + high + low + close),
         "low <= open, close <= high": (low <= np.fmin(opened, close)) & (np.fmax(opened, close) <= high),
         "prices are positive": (low > 0) | negative_allowed,

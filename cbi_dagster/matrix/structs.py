@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from cbi_dagster.catalog.columns.matrix import INPUTS
 from cbi_dagster.catalog.frames import require, to_array
-from cbi_dagster.catalog.model import Table, Type
+from cbi_dagster.catalog.model import Table, Type, names
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.matrix.quality import require_quality
 from cbi_dagster.matrix.regimes import RegimeCache
@@ -49,7 +49,7 @@ def flatten(continuous: pd.DataFrame, families: Mapping[str, pd.DataFrame], tabl
     STRUCT for, InvalidFrameError for one that lacks a declared field (`enrich` adds those it derives itself) or that
     repeats a symbol and date.
     """
-    if strangers := sorted(set(families) - {column.name for column in table.columns}):
+    if strangers := sorted(set(families) - set(names(table.columns))):
         raise ValueError(f"{table.id} declares no STRUCT for the families {', '.join(strangers)}")
     sessions = continuous.sort_values(["symbol", "date"], ignore_index=True)
     flat = sessions[["symbol", "date", "session_close_ts"]].set_axis(["symbol", "data_date", "timestamp"], axis=1)
@@ -60,10 +60,13 @@ def flatten(continuous: pd.DataFrame, families: Mapping[str, pd.DataFrame], tabl
         if column.name not in sources:
             continue
         rows = sources[column.name]
-        names = [part.name for part in column.fields if f"{column.name}_{part.name}" not in _ENRICHED]
-        require(rows, ("symbol", "date", *names), f"rows for STRUCT {column.name}", key=("symbol", "date"))
+        fields = [part.name for part in column.fields if f"{column.name}_{part.name}" not in _ENRICHED]
+        require(rows, ("symbol", "date", *fields), f"rows for STRUCT {column.name}", key=("symbol", "date"))
         parts.append(
-            rows.set_index(["symbol", "date"])[names].reindex(keys).reset_index(drop=True).add_prefix(f"{column.name}_")
+            rows.set_index(["symbol", "date"])[fields]
+            .reindex(keys)
+            .reset_index(drop=True)
+            .add_prefix(f"{column.name}_")
         )
     return pd.concat(parts, axis=1)
 
@@ -92,4 +95,4 @@ def to_structs(flat: pd.DataFrame, table: Table) -> pa.Table:
         fields = [to_array(part, flat.get(f"{column.name}_{part.name}", unknown)) for part in column.fields]
         empty = np.logical_and.reduce([field.is_null().to_numpy(zero_copy_only=False) for field in fields])
         arrays.append(pa.StructArray.from_arrays(fields, fields=list(column.arrow_type), mask=pa.array(empty)))
-    return pa.table(arrays, names=[column.name for column in table.columns])
+    return pa.table(arrays, names=names(table.columns))

@@ -13,6 +13,7 @@ from cbi_dagster.catalog.tables.features import (
     FIB_LEVELS_DAILY,
     FX_CROSS_DAILY,
     FX_DAILY,
+    MATRIX_FAMILIES,
     PIVOT_MATH_DAILY,
     TECHNICALS_DAILY,
     VOLATILITY_DAILY,
@@ -79,14 +80,11 @@ def daily_ml_matrix(
     regime_calendar: pd.DataFrame,
     regime_weights: pd.DataFrame,
 ) -> pa.Table:
-    families = {
-        "pivots": pivot_math_daily,
-        "fibs": fib_levels_daily,
-        "regime": volatility_daily,
-        "technicals": technicals_daily,
-        "fx": fx_cross_daily.rename(columns=MATRIX_FIELDS),
-        "biofuel": biofuel_daily,
-        "golden_zone": golden_zone_daily,
-    }
+    currencies = fx_cross_daily.rename(columns=MATRIX_FIELDS)
+    filled = (
+        volatility_daily, pivot_math_daily, fib_levels_daily, technicals_daily, currencies, biofuel_daily,
+        golden_zone_daily,
+    )  # fmt: skip
+    families = dict(zip(MATRIX_FAMILIES, filled, strict=True))
     regimes = RegimeCache(regime_calendar, regime_weights)
     return consolidate(futures_continuous_1d, families, regimes, DAILY_ML_MATRIX, load_universe())

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cbi_dagster.catalog import Table
-from cbi_dagster.catalog.model import FIRST_TRADE_DATE
+from cbi_dagster.catalog.model import FIRST_TRADE_DATE, names
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR, REGIME_WEIGHTS
 from cbi_dagster.catalog.tables.training import MES_BAR_TRAINING, MES_TRAINING, ZL_TRAINING
 from cbi_dagster.config.horizons import Horizon, IntradayHorizon, load_horizons
@@ -31,7 +31,7 @@ def regime_weights() -> pd.DataFrame:
 def _built(table: Table, frame: TrainingFrame) -> TableOutput:
     """The labelled rows with the columns that the table declares; those without a label are accounted for."""
     nothing = frame.unlabelled.rename(columns={"data_date": "date"}).iloc[:0]
-    return TableOutput(frame.rows[[column.name for column in table.columns]], nothing, frame.unlabelled_counts())
+    return TableOutput(frame.rows[list(names(table.columns))], nothing, frame.unlabelled_counts())
 
 
 def _zl_asset(table: Table, horizon: Horizon) -> Recipe:

@@ -18,7 +18,8 @@ VOLATILITY = TABLES["features.volatility_daily"]
 
 
 def stored(world: World, table: Table) -> dict[str, str]:
-    return world.hashes()[table.id].to_dict()
+    hashes = world.hashes()
+    return hashes[hashes.index.get_level_values("table_name") == table.id].droplevel("table_name").to_dict()
 
 
 def samples(world: World, table: Table) -> list[np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cbi_dagster.catalog.model import Column, Type, names
+from cbi_dagster.catalog.model import Column, Type, names, per_window
 
 _F = Type.FLOAT64
 
@@ -96,15 +96,15 @@ LEVELS = (
 _RELATIVE = (
     Column("biodiesel_margin_to_oil", _F, "biodiesel_margin / (ZL/100 x 7.5).", "fraction"),
     Column("ethanol_margin_proxy_to_gasoline", _F, "ethanol_margin_proxy / RB.", "fraction"),
-    *(
+    *per_window(
+        MOMENTUM_SESSIONS,
         Column(
-            f"clean_energy_momentum_{n}d",
+            "clean_energy_momentum_{n}d",
             _F,
-            f"Clean energy series (ICLN) over its value {n} ZL sessions before, each as known on its day, minus 1; "
-            "NULL without the series.",
+            "Clean energy series (ICLN) over its value {n} ZL sessions before, each as known on its day, minus 1; NULL "
+            "without the series.",
             "fraction",
-        )
-        for n in MOMENTUM_SESSIONS
+        ),
     ),
 )
 _WINDOWS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from cbi_dagster.catalog.model import Column, Type, names
+from cbi_dagster.catalog.model import Column, Type, names, per_window
 
 _S, _F = Type.STRING, Type.FLOAT64
 
@@ -34,18 +34,16 @@ _DOLLARS = "USD per unit of currency"
 
 MARKET_COLUMNS = (
     Column("fx_usd_per_unit", _F, "Close in dollars per unit of the currency, unadjusted.", _DOLLARS, gt=0),
-    *(
-        Column(f"fx_log_return_{n}d", _F, f"Log return of the currency over {n} sessions.", "fraction")
-        for n in RETURN_SESSIONS
+    *per_window(
+        RETURN_SESSIONS, Column("fx_log_return_{n}d", _F, "Log return of the currency over {n} sessions.", "fraction")
     ),
-    *(Column(f"fx_sma_{n}", _F, f"Mean of the last {n} closes of the currency.", _DOLLARS) for n in AVERAGE_SESSIONS),
-    *(
-        Column(f"fx_ema_{n}", _F, f"Exponential mean of closes of the currency, span {n} sessions.", _DOLLARS)
-        for n in AVERAGE_SESSIONS
+    *per_window(AVERAGE_SESSIONS, Column("fx_sma_{n}", _F, "Mean of the last {n} closes of the currency.", _DOLLARS)),
+    *per_window(
+        AVERAGE_SESSIONS,
+        Column("fx_ema_{n}", _F, "Exponential mean of closes of the currency, span {n} sessions.", _DOLLARS),
     ),
-    *(
-        Column(f"fx_rsi_{n}", _F, f"Wilder's RSI of the currency, {n} sessions.", "0..100", ge=0, le=100)
-        for n in RSI_SESSIONS
+    *per_window(
+        RSI_SESSIONS, Column("fx_rsi_{n}", _F, "Wilder's RSI of the currency, {n} sessions.", "0..100", ge=0, le=100)
     ),
     Column("fx_macd_line", _F, "EMA of 12 sessions minus EMA of 26 of the currency.", _DOLLARS),
     Column("fx_macd_signal", _F, "EMA of 9 sessions of fx_macd_line.", _DOLLARS),
@@ -54,26 +52,34 @@ MARKET_COLUMNS = (
     Column("fx_bb_lower", _F, "fx_sma_20 minus 2 sample standard deviations.", _DOLLARS),
     Column("fx_bb_width", _F, "fx_bb_upper minus fx_bb_lower.", _DOLLARS, ge=0),
     Column("fx_bb_position", _F, "(close - fx_bb_lower) / fx_bb_width; may leave 0..1.", "fraction"),
-    *(
+    *per_window(
+        VOLATILITY_SESSIONS,
         Column(
-            f"fx_vol_{n}d",
+            "fx_vol_{n}d",
             _F,
-            f"Sample standard deviation of the last {n} log returns of the currency.",
+            "Sample standard deviation of the last {n} log returns of the currency.",
             "fraction per session",
             ge=0,
-        )
-        for n in VOLATILITY_SESSIONS
+        ),
     ),
     Column("fx_atr_14", _F, "Simple mean of the last 14 true ranges of the currency.", _DOLLARS, ge=0),
 )
+
+
+def _correlations(name: str, of: str) -> tuple[Column, ...]:
+    return per_window(
+        CORRELATION_SESSIONS,
+        Column(f"{name}_{{n}}d", _F, f"Correlation of the last {{n}} returns of {of}.", "-1..1", ge=-1, le=1),
+    )
+
 
 CROSS_COLUMNS = (
     *(
         Column(
             f"fx_{root.lower()}_log_return_1d",
             _F,
-            f"Log return of {currency.upper()} against the dollar between the decision "
-            "times of ZL's last two sessions.",
+            f"Log return of {currency.upper()} against the dollar between the decision times of ZL's last two "
+            "sessions.",
             "fraction",
         )
         for root, currency in CURRENCIES.items()
@@ -96,28 +102,14 @@ CROSS_COLUMNS = (
     Column("fx_volatility_regime", _S, "Cut of fx_dispersion at 1, 2 and 4, inclusive.", isin=VOLATILITY_REGIMES),
     Column("fx_brl_cny_log_ratio", _F, "Logarithm of yuan per real, of unadjusted prices.", "log ratio"),
     *(
-        Column(
-            f"fx_corr_{a.lower()}_{b.lower()}_{n}d",
-            _F,
-            f"Correlation of the last {n} returns of {a} and {b}.",
-            "-1..1",
-            ge=-1,
-            le=1,
-        )
+        column
         for a, b in itertools.combinations(CURRENCIES, 2)
-        for n in CORRELATION_SESSIONS
+        for column in _correlations(f"fx_corr_{a.lower()}_{b.lower()}", f"{a} and {b}")
     ),
     *(
-        Column(
-            f"cross_corr_fx_{name}_{n}d",
-            _F,
-            f"Correlation of the last {n} returns of ZL and of {what}.",
-            "-1..1",
-            ge=-1,
-            le=1,
-        )
+        column
         for name, what in CROSSES.items()
-        for n in CORRELATION_SESSIONS
+        for column in _correlations(f"cross_corr_fx_{name}", f"ZL and of {what}")
     ),
     *(
         Column(

@@ -6,7 +6,7 @@ Windows whose names end in `b` count bars of the table's horizon.
 from __future__ import annotations
 
 from cbi_dagster.catalog.columns.bars import OHLCV, PRICE
-from cbi_dagster.catalog.model import Column, Type, names
+from cbi_dagster.catalog.model import Column, Type, names, per_window
 
 _I, _F, _D = Type.INT64, Type.FLOAT64, Type.DATE
 
@@ -34,38 +34,30 @@ TECHNICAL_INPUTS = (*BAR, "adj_factor")
 PERIOD_INPUTS = ("date", "symbol", "volume", "adj_factor", "adj_open", "adj_high", "adj_low", "adj_close")
 """What bars of longer periods need of sessions."""
 
+_OWN = "in the price of the bar's contract"
+
 BAR_COLUMNS = (
-    *(
-        Column(f"ret_{n}b", _F, f"Adjusted close over the one {n} bars before, minus 1.", "fraction", gt=-1)
-        for n in RETURN_BARS
+    *per_window(
+        RETURN_BARS, Column("ret_{n}b", _F, "Adjusted close over the one {n} bars before, minus 1.", "fraction", gt=-1)
     ),
-    *(
+    *per_window(
+        VOLATILITY_BARS,
         Column(
-            f"vol_{n}b",
+            "vol_{n}b",
             _F,
-            f"Sample standard deviation of the last {n} one-bar log returns, not annualised.",
+            "Sample standard deviation of the last {n} one-bar log returns, not annualised.",
             "fraction per bar",
             ge=0,
-        )
-        for n in VOLATILITY_BARS
+        ),
     ),
-    *(
-        Column(f"rsi_{n}b", _F, f"Wilder's RSI of {n} bars; 50 for a flat series.", "0..100", ge=0, le=100)
-        for n in RSI_BARS
+    *per_window(
+        RSI_BARS, Column("rsi_{n}b", _F, "Wilder's RSI of {n} bars; 50 for a flat series.", "0..100", ge=0, le=100)
     ),
-    Column("macd_line_b", _F, "EMA of 12 bars minus EMA of 26, in the price of the bar's contract.", PRICE),
+    Column("macd_line_b", _F, f"EMA of 12 bars minus EMA of 26, {_OWN}.", PRICE),
     Column("macd_signal_b", _F, "EMA of 9 bars of macd_line_b.", PRICE),
     Column("macd_hist_b", _F, "macd_line_b minus macd_signal_b.", PRICE),
-    *(
-        Column(f"sma_{n}b", _F, f"Mean of the last {n} closes (bars), in the price of the bar's contract.", PRICE)
-        for n in AVERAGE_BARS
-    ),
-    *(
-        Column(
-            f"ema_{n}b", _F, f"Exponential mean of closes, span {n} bars, in the price of the bar's contract.", PRICE
-        )
-        for n in AVERAGE_BARS
-    ),
+    *per_window(AVERAGE_BARS, Column("sma_{n}b", _F, f"Mean of the last {{n}} closes (bars), {_OWN}.", PRICE)),
+    *per_window(AVERAGE_BARS, Column("ema_{n}b", _F, f"Exponential mean of closes, span {{n}} bars, {_OWN}.", PRICE)),
     Column("bb_upper_20b", _F, "sma_20b plus 2 sample standard deviations of the last 20 closes (bars).", PRICE),
     Column("bb_lower_20b", _F, "sma_20b minus 2 sample standard deviations of the last 20 closes (bars).", PRICE),
     Column("bb_width_20b", _F, "bb_upper_20b minus bb_lower_20b.", PRICE, ge=0),
@@ -75,10 +67,8 @@ BAR_COLUMNS = (
         "(close - bb_lower_20b) / bb_width_20b; may leave 0..1; NULL for a width of 0.",
         "fraction",
     ),
-    Column(
-        "atr_14b", _F, "Wilder's average of 14 true ranges (bars), in the price of the bar's contract.", PRICE, ge=0
-    ),
-    *(Column(f"dist_sma_{n}b", _F, f"(close - sma_{n}b) / sma_{n}b.", "fraction", gt=-1) for n in DISTANCE_BARS),
+    Column("atr_14b", _F, f"Wilder's average of 14 true ranges (bars), {_OWN}.", PRICE, ge=0),
+    *per_window(DISTANCE_BARS, Column("dist_sma_{n}b", _F, "(close - sma_{n}b) / sma_{n}b.", "fraction", gt=-1)),
     Column("volume_sma_20b", _F, "Mean volume of the last 20 bars.", "contracts", ge=0),
     Column("volume_ratio_20b", _F, "volume / volume_sma_20b; NULL where that is 0.", "ratio", ge=0),
     Column("volume_trend_20b", _F, "Mean volume of 5 bars / volume_sma_20b; NULL where that is 0.", "ratio", ge=0),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cbi_dagster.catalog.model import Column, Type, names
+from cbi_dagster.catalog.model import Column, Type, names, per_window
 
 _F = Type.FLOAT64
 
@@ -17,15 +17,15 @@ INPUTS = ("date", "symbol", "realized_vol_1h", "adj_high", "adj_low", "adj_close
 
 _PER_YEAR = "fraction per year"
 COLUMNS = (
-    *(
+    *per_window(
+        DEVIATION_SESSIONS,
         Column(
-            f"realized_vol_{n}d",
+            "realized_vol_{n}d",
             _F,
-            f"Sample standard deviation of the last {n} daily log returns of adj_close x sqrt(252).",
+            "Sample standard deviation of the last {n} daily log returns of adj_close x sqrt(252).",
             _PER_YEAR,
             ge=0,
-        )
-        for n in DEVIATION_SESSIONS
+        ),
     ),
     Column(
         "parkinson_vol_21d",

@@ -161,7 +161,7 @@ MATRIX_STRUCTS = (
 )
 
 #: The tables that fill the STRUCTs. What `policy` is made of is not landed yet.
-_FILLED_BY = {
+MATRIX_FAMILIES = {
     "regime": VOLATILITY_DAILY,
     "pivots": PIVOT_MATH_DAILY,
     "fibs": FIB_LEVELS_DAILY,
@@ -192,7 +192,7 @@ DAILY_ML_MATRIX = Table(
     cluster=("symbol", "regime_name"),
     reads=(
         Read(FUTURES_CONTINUOUS_1D.id, columns=matrix.INPUTS),
-        *(Read(item.id, columns=("date", "symbol", *_fields(group, item))) for group, item in _FILLED_BY.items()),
+        *(Read(item.id, columns=("date", "symbol", *_fields(group, item))) for group, item in MATRIX_FAMILIES.items()),
         Read(REGIME_CALENDAR.id, columns=regimes.CALENDAR_INPUTS),
         Read(REGIME_WEIGHTS.id, columns=regimes.WEIGHT_INPUTS),
     ),
