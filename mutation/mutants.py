@@ -39,7 +39,20 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE, TESTS = Path("cbi_dagster"), Path("cbi_dagster_tests")
 ROOMS = ("market", "features", "matrix", "training", "warehouse", "orchestration", "vendors", "cli")
 #: Tests of a module beside or in place of those named after it.
-ALSO: dict[str, tuple[str, ...]] = {}
+ALSO = {
+    "warehouse/contract.py": ["warehouse/test_duckdb.py"],
+    "warehouse/duckdb.py": ["warehouse/test_contract.py"],
+    "orchestration/assets.py": ["orchestration/test_checks.py", "orchestration/test_io_manager.py"],
+    "orchestration/jobs.py": ["orchestration/test_io_manager.py", "orchestration/test_sensors.py"],
+    "orchestration/partitions.py": ["orchestration/test_io_manager.py"],
+    "orchestration/runs.py": ["orchestration/test_sensors.py", "cli/test_commands.py"],
+    "vendors/archive.py": ["vendors/test_files.py"],
+    "vendors/kinds.py": ["vendors/databento/test_landed_bars.py", "vendors/test_landing.py"],
+    "vendors/simulated_markets.py": ["vendors/test_simulate.py"],
+    "vendors/databento/bar_files.py": ["vendors/databento/test_bars.py", "vendors/databento/test_dbn.py"],
+    "vendors/databento/writing.py": ["vendors/databento/test_dbn.py", "vendors/test_simulate.py"],
+    "cli/looking.py": ["cli/test_commands.py", "cli/test_features.py"],
+}
 
 _SAME = ("_Eq_Is", "_Is_Eq", "_NotEq_IsNot", "_IsNot_NotEq")
 _REMEMBERING = {"cache", "lru_cache", "cached_property"}
