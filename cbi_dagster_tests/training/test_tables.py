@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from cbi_dagster.catalog import ASSET_TABLES, Monthly
+from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.catalog.tables.training import ZL_TRAINING
+from cbi_dagster.config.horizons import load_horizons
 
 TRAINING = {table.name: table for table in ASSET_TABLES if "_training_prod_" in table.name}
 HORIZONS = {
@@ -41,3 +43,11 @@ def test_neither_the_weight_nor_the_regimes_name_is_a_feature() -> None:
     # Names of regimes are given with hindsight.
     for table in ZL_TRAINING:
         assert {"regime_name", "regime_weight"}.isdisjoint(column.name for column in table.columns)
+
+
+def test_a_table_reads_sessions_as_far_ahead_as_its_labels_look_and_features_not_ahead_at_all() -> None:
+    for horizon in load_horizons().daily_horizons:
+        table = TRAINING[f"{horizon.symbol.lower()}_training_prod_allhistory_{horizon.name}"]
+        ahead = {read.source: read.forward for read in table.reads}
+        assert ahead.pop(FUTURES_CONTINUOUS_1D.id) == horizon.forward_trade_dates
+        assert set(ahead.values()) == {0}
