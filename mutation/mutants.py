@@ -132,17 +132,13 @@ def _enter(clones: multiprocessing.Queue[str]) -> None:
     os.environ |= {"PYTHONPATH": clone, "CI": "true"}
 
 
-def _baseline(module: Path) -> float:
-    """Seconds that the tests of an unchanged module take; they pass."""
+def _baseline(tests: str) -> float:
+    """Seconds that a command of tests takes without any mutation; they pass."""
     started = time.perf_counter()
-    outcome, output = run_tests(command(module), 1200)
+    outcome, output = run_tests(tests, 1200)
     if outcome is not TestOutcome.SURVIVED:
-        raise RuntimeError(f"{command(module)} fails without any mutation:\n{output}")
+        raise RuntimeError(f"{tests} fails without any mutation:\n{output}")
     return time.perf_counter() - started
-
-
-def _judge(item: WorkItem, timeout: float) -> WorkResult:
-    return mutate_and_test(item.mutations, command(item.mutations[0].module_path), timeout)
 
 
 def run(database: WorkDB, chosen: Sequence[WorkItem], directory: Path) -> None:
@@ -165,16 +161,17 @@ def run(database: WorkDB, chosen: Sequence[WorkItem], directory: Path) -> None:
         subprocess.run(compiled, cwd=clone, check=True)
         clones.put(str(clone))
     with concurrent.futures.ProcessPoolExecutor(2, initializer=_enter, initargs=(clones,)) as pool:
-        modules = sorted({item.mutations[0].module_path for item in chosen}, key=str)
-        slowest = dict(zip((command(m) for m in modules), pool.map(_baseline, modules), strict=True))
+        tests = {item.job_id: command(item.mutations[0].module_path) for item in chosen}
+        commands = sorted(set(tests.values()))
+        seconds = dict(zip(commands, pool.map(_baseline, commands), strict=True))
         waiting = {
-            pool.submit(_judge, item, 20 + 4 * slowest[command(item.mutations[0].module_path)]): item
+            pool.submit(mutate_and_test, item.mutations, tests[item.job_id], 20 + 4 * seconds[tests[item.job_id]]): item
             for item in sorted(chosen, key=_identity)
         }
         for done, future in enumerate(concurrent.futures.as_completed(waiting), start=1):
             item, result = waiting[future], future.result()
             database.set_result(item.job_id, result)
-            told = place(item.mutations[0]) if result.is_killed else "\n".join(survivor(item, result))
+            told = killed(item, result) if result.is_killed else "\n".join(survivor(item, result))
             print(f"{done}/{len(chosen)} {told}", file=sys.stderr, flush=True)
 
 
@@ -195,6 +192,12 @@ def report(database: WorkDB) -> Iterator[str]:
     for item, result in judged:
         if not result.is_killed:
             yield from ("", *survivor(item, result))
+
+
+def killed(item: WorkItem, result: WorkResult) -> str:
+    """The place and the test that noticed; no test for a mutant that cannot be imported or takes too long."""
+    noticed = [line.split(" - ")[0] for line in (result.output or "").splitlines() if line[:6] in ("FAILED", "ERROR ")]
+    return f"{place(item.mutations[0])}: {noticed[0] if noticed else (result.output or '')[-80:]}"
 
 
 def survivor(item: WorkItem, result: WorkResult) -> list[str]:
