@@ -6,6 +6,7 @@ A step asks what to build of the range it was given; its run's tag says whether 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cbi_dagster.catalog import TABLES, Table
+from cbi_dagster.orchestration.claims import claimed
 from cbi_dagster.orchestration.partitions import partitions_of
 from cbi_dagster.recipes import TableOutput
 from cbi_dagster.warehouse.builder import Builder, PreparedBuild, WriteOutcome
@@ -83,6 +85,17 @@ class WarehouseIOManager(dg.IOManager):
                 asked = table.partitioning.keys_between(np.datetime64(keys.start, "D"), np.datetime64(keys.end, "D"))
             self._builds[identity] = self.builder.prepare(table, asked, step.run_id, only_stale=_only_stale(context))
         return self._builds[identity]
+
+
+def claiming(manager: WarehouseIOManager, claims: Path) -> dg.IOManagerDefinition:
+    """The IO manager of runs that a daemon starts: the process of a run claims it as long as it has the manager."""
+
+    def held(context: dg.InitResourceContext) -> Any:  # a generator, which Dagster takes and does not annotate
+        assert context.run is not None
+        with claimed(claims, context.run.run_id):
+            yield manager
+
+    return dg.IOManagerDefinition(held)
 
 
 _NULL_SHARES_SHOWN = 15

@@ -1,4 +1,4 @@
-"""Which runs there are: a range of one partition definition, all of it or only what is stale; and who executes them.
+"""Which runs there are: a range of one partition definition, all of it or only what is stale; and what failed in them.
 
 Dagster accepts assets of two partition definitions in one run and writes the wrong months, and it rounds a range whose
 ends are no partition keys in silence: both are refused here.
@@ -7,11 +7,8 @@ ends are no partition keys in silence: both are refused here.
 from __future__ import annotations
 
 import datetime as dt
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import dagster as dg
 import numpy as np
@@ -98,33 +95,3 @@ def record_failures(warehouse: Warehouse, instance: dg.DagsterInstance, run_id: 
         wanted = [column.name for column in INGESTION_RUNS.columns]
         started = frame["ended_at"]
         warehouse.record_runs(frame.assign(run_status="failed", started_at=started).reindex(columns=wanted))
-
-
-@contextmanager
-def claimed(claims: Path, run_id: str) -> Iterator[None]:
-    """Hold the lock file of a run in the directory `claims` while this process executes it.
-
-    The lock is SQLite's own: it works everywhere and ends with its process, however that ends.
-    """
-    claims.mkdir(parents=True, exist_ok=True)
-    path = claims / f"{run_id}.lock"
-    with closing(sqlite3.connect(path, isolation_level=None)) as lock:
-        lock.execute("BEGIN EXCLUSIVE")
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-
-
-def end_orphans(claims: Path, instance: dg.DagsterInstance) -> None:
-    """Report claimed runs as failed whose process died without a word; they would count as under way for ever."""
-    for path in claims.glob("*.lock"):
-        try:
-            with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as lock:
-                lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError:
-            continue  # its process lives
-        run = instance.get_run_by_id(path.stem)
-        if run is not None and not run.is_finished:
-            instance.report_run_failed(run, "the process that executed this run was killed")
-        path.unlink(missing_ok=True)

@@ -16,8 +16,9 @@ from cbi_dagster.catalog import LANDING_SOURCES, Table
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR
 from cbi_dagster.home import Home, builder
 from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED, asset_key
+from cbi_dagster.orchestration.claims import claimed, end_orphans
 from cbi_dagster.orchestration.io_manager import WarehouseIOManager
-from cbi_dagster.orchestration.jobs import QUIET, claimed, end_orphans, next_run, record_failures, run_tags
+from cbi_dagster.orchestration.jobs import QUIET, next_run, record_failures, run_tags
 from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, partitions_of
 from cbi_dagster.warehouse.builder import Builder, PreparedBuild, WriteOutcome
 from cbi_dagster.warehouse.contract import Warehouse, now_utc

@@ -16,10 +16,9 @@ from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX, VOLATILITY_DAIL
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.catalog.tables.regimes import REGIME_WEIGHTS
 from cbi_dagster.definitions import build_defs
-from cbi_dagster.home import Home, builder
+from cbi_dagster.home import Home
 from cbi_dagster.orchestration.assets import asset_key
 from cbi_dagster.orchestration.checks import CHECKS, matrix_quality, stored_as_written
-from cbi_dagster.orchestration.io_manager import WarehouseIOManager
 from cbi_dagster.orchestration.jobs import QUIET, RANGE_END_TAG, RANGE_START_TAG
 from cbi_dagster.recipes import RECIPES
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
@@ -161,7 +160,7 @@ def test_every_table_has_a_blocking_check() -> None:
 def test_in_a_run_a_failing_check_stops_what_is_built_on_the_table(world: World) -> None:
     home = Home(world.path)
     home.prepare()
-    defs = build_defs(io_manager=WarehouseIOManager(builder(home.warehouse, home.landing)))
+    defs = build_defs(home)
     # The stored row is wrong, the ledger says it is current: a run over what is stale alone leaves it as it is.
     tamper = f"UPDATE {FUTURES_CONTINUOUS_1D.id} SET close = close + 1 WHERE {SESSIONS}"
     ledger = world.warehouse.ledger_rows({VOLATILITY_DAILY.id})

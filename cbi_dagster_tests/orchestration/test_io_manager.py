@@ -59,7 +59,7 @@ class Scene:
     def run(
         self, tables: Sequence[Table], tags: dict[str, str], defs: dg.Definitions | None = None
     ) -> dg.ExecuteInProcessResult:
-        defs = defs or build_defs(io_manager=self.io_manager)
+        defs = defs or build_defs(self.home)
         job = defs.resolve_implicit_global_asset_job_def()
         return job.execute_in_process(
             instance=self.instance, asset_selection=[asset_key(item.id) for item in tables], tags=tags,

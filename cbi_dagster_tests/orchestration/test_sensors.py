@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import shutil
-import zipfile
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-import fsspec
+import pandas as pd
 import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
-from cbi_dagster.catalog import TABLES
-from cbi_dagster.config.universe import load_universe
+from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.tables.ops import INGESTION_RUNS, LANDED_FILES
 from cbi_dagster.definitions import build_defs
 from cbi_dagster.home import Home, builder
-from cbi_dagster.orchestration.io_manager import WarehouseIOManager
 from cbi_dagster.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG
-from cbi_dagster.orchestration.sensors import Seen, Watched, build_sensors, land_all, look
-from cbi_dagster.vendors.archive import Archive
-from cbi_dagster.vendors.landing import Landing
+from cbi_dagster.orchestration.landing import LANDING_JOB
+from cbi_dagster.orchestration.sensors import LANDING_TAG, Seen, after_landing, build_sensors, look
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
@@ -28,11 +30,23 @@ START, MINUTES = dt.date(2023, 3, 1), dt.date(2023, 4, 24)
 
 
 @pytest.fixture(scope="module")
-def delivery(tmp_path_factory) -> Path:
+def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("delivery")
     simulate_delivery(directory, seed=3, start=START, end=dt.date(2023, 5, 1), minute_start=MINUTES)
     (directory / "manifest.json").unlink()
     return directory
+
+
+@pytest.fixture(scope="module")
+def march(delivery: Path) -> Path:
+    (file,) = delivery.glob("*202303*.ohlcv-1h*")
+    return file
+
+
+@pytest.fixture(scope="module")
+def april(delivery: Path) -> Path:
+    (file,) = delivery.glob("*202304*.ohlcv-1h*")
+    return file
 
 
 class Scene:
@@ -45,103 +59,57 @@ class Scene:
         self.watched.mkdir()
         self.warehouse = DuckDBWarehouse(self.home.warehouse)
         self.builder = builder(self.home.warehouse, self.home.landing)
-        sensors = build_sensors(self.home, self.builder, str(self.watched), settle_s=0.0)
-        self.landing, self.refresh = sensors
-        self.defs = build_defs(io_manager=WarehouseIOManager(self.builder))
+        self.landing, self.refresh = build_sensors(self.home, self.builder, str(self.watched), settle_s=0.0)
+        self.defs = build_defs(self.home, str(self.watched))
         self.instance = dg.DagsterInstance.from_config(str(self.home.dagster))
+        self._cursor: str | None = None
 
-    def tick(self, sensor: dg.SensorDefinition, cursor: str | None = None) -> SensorExecutionData:
+    def tick(self, sensor: dg.SensorDefinition) -> SensorExecutionData:
+        """A tick; what the landing sensor knows is kept as the daemon keeps it."""
+        cursor = self._cursor if sensor is self.landing else None
         context = dg.build_sensor_context(instance=self.instance, cursor=cursor, definitions=self.defs)
-        return sensor.evaluate_tick(context)
+        evaluated = sensor.evaluate_tick(context)
+        if sensor is self.landing and evaluated.cursor is not None:
+            self._cursor = evaluated.cursor
+        return evaluated
 
-    def launch(self, request: dg.RunRequest) -> bool:
+    def forget(self) -> None:
+        """The landing sensor's cursor is reset."""
+        self._cursor = None
+
+    def request(self, sensor: dg.SensorDefinition) -> dg.RunRequest:
+        """The one run that a tick asks for."""
+        (request,) = self.tick(sensor).run_requests or []
+        return request
+
+    def launch(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """What the daemon does with a run request."""
-        result = self.defs.resolve_implicit_global_asset_job_def().execute_in_process(
-            instance=self.instance, asset_selection=request.asset_selection, tags=request.tags, raise_on_error=False
+        job = (
+            self.defs.resolve_implicit_global_asset_job_def()
+            if request.asset_selection
+            else self.defs.resolve_job_def(LANDING_JOB)
         )
-        return result.success
+        return job.execute_in_process(
+            instance=self.instance, asset_selection=request.asset_selection, tags=request.tags,
+            run_config=request.run_config, raise_on_error=False,
+        )  # fmt: skip
 
+    def begin(self, request: dg.RunRequest, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED) -> str:
+        """A run of a request that somebody else has under way; its id."""
+        job = self.defs.resolve_job_def(LANDING_JOB) if not request.asset_selection else _empty_job
+        return self.instance.create_run_for_job(
+            job, run_config=request.run_config, tags=request.tags, status=status
+        ).run_id
 
-@pytest.fixture
-def scene(tmp_path: Path):
-    made = Scene(tmp_path)
-    yield made
-    made.instance.dispose()
+    def landed(self) -> list[str]:
+        """Names of the files that are registered, in landing order."""
+        files = to_frame(LANDED_FILES, self.warehouse.read(LANDED_FILES))
+        return files.sort_values("landing_sequence")["source_file"].to_list()
 
-
-def test_a_file_is_ready_once_it_has_settled():
-    known, ready = look({"a": "10:1"}, {}, now=100.0, settle_s=30.0)
-    assert (known["a"], ready) == (Seen("10:1", 100.0), [])
-    assert look({"a": "10:1"}, known, 129.0, 30.0)[1] == []
-    assert look({"a": "10:1"}, known, 130.0, 30.0)[1] == ["a"]
-
-
-def test_a_file_that_still_grows_waits_anew():
-    known, _ = look({"a": "10:1"}, {}, 100.0, 30.0)
-    known, ready = look({"a": "20:2"}, known, 140.0, 30.0)
-    assert (known["a"].since, ready) == (140.0, [])
-
-
-def test_a_file_that_is_dealt_with_is_taken_again_only_when_it_changes():
-    done = {"a": Seen("10:1", 0.0, done=True)}
-    assert look({"a": "10:1"}, done, 999.0, 30.0) == (done, [])
-    known, _ = look({"a": "11:3"}, done, 999.0, 30.0)
-    assert not known["a"].done
-
-
-def test_an_object_store_is_listed_and_fetched_with_the_manifest_of_the_delivery(tmp_path):
-    store = fsspec.filesystem("memory")
-    store.pipe(
-        {"/bucket/in/x.ohlcv-1h.dbn.zst": b"bars", "/bucket/in/manifest.json": b"{}", "/bucket/in/notes.txt": b""}
-    )
-    watched = Watched("memory://bucket/in")
-    assert [Path(path).name for path in watched.listing()] == ["x.ohlcv-1h.dbn.zst"]
-    (copy,) = watched.fetch(watched.listing(), tmp_path)
-    assert copy.read_bytes() == b"bars"
-    assert (copy.parent / "manifest.json").exists()
-
-
-def test_arriving_files_are_landed_and_only_what_they_make_stale_is_run(scene, delivery):
-    first, last = sorted(delivery.glob("*202303*.ohlcv-1h*"))[0], sorted(delivery.glob("*202304*.ohlcv-1h*"))[0]
-    shutil.copy(first, scene.watched)
-    tick = scene.tick(scene.landing)
-    (daily,) = tick.run_requests
-    assert (daily.tags[RANGE_START_TAG], daily.tags[RANGE_END_TAG]) == ("2023-03-01", "2023-03-31")
-    assert scene.launch(daily)
-    (monthly,) = scene.tick(scene.refresh).run_requests
-    assert {key.path[0] for key in monthly.asset_selection} == {"training"}
-    assert scene.launch(monthly)
-    assert scene.tick(scene.refresh).run_requests == []
-    assert scene.tick(scene.landing, tick.cursor).run_requests == []
-
-    before = scene.warehouse.ledger_rows()
-    shutil.copy(last, scene.watched)
-    tick = scene.tick(scene.landing, tick.cursor)
-    (daily,) = tick.run_requests
-    assert scene.launch(daily)
-    after = scene.warehouse.ledger_rows({"features.daily_ml_matrix"})
-    rewritten = after[after["written_at"] > before["written_at"].max()]["partition_key"]
-    # The evening of 31 March had been held back until its session's close was covered.
-    assert rewritten.min() >= "2023-03-31"
-    assert rewritten.max() == "2023-05-01"
-
-
-def test_a_tick_that_is_repeated_names_the_same_run(scene, delivery):
-    shutil.copy(sorted(delivery.glob("*202303*.ohlcv-1h*"))[0], scene.watched)
-    (request,) = scene.tick(scene.landing).run_requests
-    (again,) = scene.tick(scene.landing).run_requests
-    (elsewhere,) = scene.tick(scene.refresh).run_requests
-    assert request.run_key == again.run_key == elsewhere.run_key
-
-
-def test_nothing_is_requested_while_a_refresh_is_under_way(scene, delivery):
-    shutil.copy(sorted(delivery.glob("*202303*.ohlcv-1h*"))[0], scene.watched)
-    (request,) = scene.tick(scene.landing).run_requests
-    scene.instance.create_run_for_job(
-        dg.Definitions(jobs=[_empty_job]).resolve_job_def("_empty_job"), tags=request.tags,
-        status=dg.DagsterRunStatus.STARTED,
-    )  # fmt: skip
-    assert scene.tick(scene.refresh).run_requests == []
+    def told(self, run_id: str) -> pd.DataFrame:
+        """What `ops.ingestion_runs` says of a run, by source."""
+        rows = to_frame(INGESTION_RUNS, self.warehouse.read(INGESTION_RUNS))
+        return rows[rows["event_id"].str.startswith(f"{run_id}:")].set_index("source")
 
 
 @dg.job
@@ -149,32 +117,235 @@ def _empty_job() -> None:
     pass
 
 
-def test_a_broken_file_is_refused_by_name_and_the_others_are_landed(scene, delivery, capfd):
-    good = sorted(delivery.glob("*202303*.ohlcv-1h*"))[0]
-    shutil.copy(good, scene.watched)
-    (scene.watched / "broken.ohlcv-1h.dbn.zst").write_bytes(good.read_bytes()[:5000])
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(tmp_path)
+    yield made
+    made.instance.dispose()
+
+
+# -- which files are ready --------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_ready_once_it_has_settled() -> None:
+    known, ready = look({"a": "10:1"}, {}, now=100.0, settle_s=30.0)
+    assert (known["a"], ready) == (Seen("10:1", 100.0), [])
+    assert look({"a": "10:1"}, known, 129.0, 30.0)[1] == []
+    assert look({"a": "10:1"}, known, 130.0, 30.0)[1] == ["a"]
+
+
+def test_a_file_that_still_grows_waits_anew() -> None:
+    known, _ = look({"a": "10:1"}, {}, 100.0, 30.0)
+    known, ready = look({"a": "20:2"}, known, 140.0, 30.0)
+    assert (known["a"].since, ready) == (140.0, [])
+
+
+def test_a_file_that_is_dealt_with_is_taken_again_only_when_it_changes() -> None:
+    done = {"a": Seen("10:1", 0.0, asked="x", failures=3, done=True)}
+    assert look({"a": "10:1"}, done, 999.0, 30.0) == (done, [])
+    known, _ = look({"a": "11:3"}, done, 999.0, 30.0)
+    assert known == {"a": Seen("11:3", 999.0)}
+
+
+def test_a_file_that_is_gone_is_forgotten() -> None:
+    assert look({}, {"a": Seen("10:1", 0.0)}, 999.0, 30.0) == ({}, [])
+
+
+@pytest.mark.parametrize(("failures", "wait_s"), [(0, 30.0), (1, 60.0), (3, 240.0), (7, 3840.0), (50, 3840.0)])
+def test_every_landing_that_failed_doubles_the_wait_up_to_an_hour_or_so(failures: int, wait_s: float) -> None:
+    seen = {"a": Seen("10:1", 100.0, failures=failures)}
+    assert look({"a": "10:1"}, seen, 99.0 + wait_s, 30.0)[1] == []
+    assert look({"a": "10:1"}, seen, 100.0 + wait_s, 30.0)[1] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "known"),
+    [
+        (["SUCCESS"], Seen("10:1", 0.0, "key", 1, done=True)),
+        (["FAILURE"], Seen("10:1", 50.0, "", 2)),
+        (["CANCELED"], Seen("10:1", 50.0, "", 2)),
+        ([], Seen("10:1", 50.0, "", 2)),
+        (["FAILURE", "SUCCESS"], Seen("10:1", 0.0, "key", 1, done=True)),
+        (["FAILURE", "FAILURE"], Seen("10:1", 50.0, "", 2)),
+        *((["FAILURE", status], None) for status in ("NOT_STARTED", "STARTING", "STARTED", "CANCELING")),
+    ],
+    ids=lambda value: "+".join(value) or "never launched" if isinstance(value, list) else "",
+)
+def test_a_file_is_dealt_with_when_a_run_of_its_request_succeeded(statuses: list[str], known: Seen | None) -> None:
+    other = Seen("99:9", 7.0)
+    with dg.DagsterInstance.ephemeral() as instance:
+        for status in statuses:
+            instance.create_run_for_job(_empty_job, tags={LANDING_TAG: "key"}, status=dg.DagsterRunStatus(status))
+        instance.create_run_for_job(_empty_job, tags={LANDING_TAG: "another"}, status=dg.DagsterRunStatus.STARTED)
+        found = after_landing({"a": Seen("10:1", 0.0, "key", 1), "b": other}, instance, 50.0)
+    assert found == (None if known is None else {"a": known, "b": other})
+
+
+# -- landing ----------------------------------------------------------------------------------------------------------
+
+
+def test_arriving_files_are_landed_and_only_what_they_make_stale_is_run(scene: Scene, march: Path, april: Path) -> None:
+    shutil.copy(march, scene.watched)
+    assert scene.launch(scene.request(scene.landing)).success
+    assert scene.landed() == [march.name]
+    daily = scene.request(scene.refresh)
+    assert (daily.tags[RANGE_START_TAG], daily.tags[RANGE_END_TAG]) == ("2023-03-01", "2023-03-31")
+    assert scene.launch(daily).success
+    monthly = scene.request(scene.refresh)
+    assert {key.path[0] for key in monthly.asset_selection or []} == {"training"}
+    assert scene.launch(monthly).success
+    assert scene.tick(scene.refresh).skip_message == "nothing is stale"
     tick = scene.tick(scene.landing)
-    assert "refused broken.ohlcv-1h.dbn.zst: its last compressed frame is incomplete" in capfd.readouterr().err
-    assert len(tick.run_requests) == 1
-    assert scene.warehouse.read(TABLES["ops.landed_files"])["source_file"].to_pylist() == [good.name]
-    assert scene.tick(scene.landing, tick.cursor).skip_message.startswith("0 files ready, 0 still settling")
+    assert (tick.run_requests, tick.skip_message) == ([], f"0 files ready, 0 still settling in {scene.watched}")
+
+    shutil.copy(april, scene.watched)
+    assert scene.launch(scene.request(scene.landing)).success
+    assert scene.landed() == [march.name, april.name]
+    daily = scene.request(scene.refresh)
+    assert (daily.tags[RANGE_START_TAG], daily.tags[RANGE_END_TAG]) == ("2023-04-03", "2023-05-01")
 
 
-def test_a_zip_of_several_broken_files_is_refused_and_the_others_are_landed(scene, delivery, tmp_path):
-    good = sorted(delivery.glob("*202303*.ohlcv-1h*"))[0]
-    with zipfile.ZipFile(tmp_path / "job.zip", "w") as archive:
-        archive.writestr("a.ohlcv-1h.dbn.zst", good.read_bytes()[:5000])
-        archive.writestr("b.ohlcv-1h.dbn.zst", b"")
-    scene.warehouse.ensure(TABLES.values())
-    reports, refused = land_all(
-        Landing(scene.warehouse, Archive(scene.home.landing), load_universe()), [tmp_path / "job.zip", good]
-    )
-    assert [report.files["source_file"].tolist() for report in reports] == [[good.name]]
-    assert ["incomplete" in refused[0], "0 bytes" in refused[1]] == [True, True]
-    assert all(reason.startswith("job.zip: ") for reason in refused)
+def test_a_tick_that_is_repeated_names_the_same_run(scene: Scene, march: Path) -> None:
+    shutil.copy(march, scene.watched)
+    asked = scene.request(scene.landing)
+    scene.forget()
+    again = scene.request(scene.landing)
+    assert asked.run_key == again.run_key == again.tags[LANDING_TAG]
+    assert len(again.run_key or "") == 32
+    scene.launch(again)
+    keys = {scene.request(scene.refresh).run_key for _ in range(2)}
+    assert keys == {scene.builder.plan().digest}
 
 
-def test_without_a_directory_the_landing_sensor_says_how_to_name_one(scene):
-    sensor, _ = build_sensors(scene.home, scene.builder, None)
-    assert "cbi ui --watch" in scene.tick(sensor).skip_message
-    assert sensor.default_status is dg.DefaultSensorStatus.STOPPED
+def test_a_file_that_changes_is_another_request(scene: Scene, march: Path, april: Path) -> None:
+    file = scene.watched / "new.ohlcv-1h.dbn.zst"
+    shutil.copy(march, file)
+    first = scene.request(scene.landing)
+    assert scene.launch(first).success
+    shutil.copy(april, file)
+    second = scene.request(scene.landing)
+    assert second.run_key != first.run_key
+    assert scene.launch(second).success
+    assert scene.landed() == [file.name] * 2
+
+
+def test_a_broken_file_is_refused_by_name_and_the_others_are_landed(scene: Scene, march: Path, april: Path) -> None:
+    shutil.copy(march, scene.watched)
+    broken = scene.watched / "broken.ohlcv-1h.dbn.zst"
+    broken.write_bytes(march.read_bytes()[:5000])
+    run = scene.launch(scene.request(scene.landing))
+    assert run.success
+    logged = [(record.level, record.user_message) for record in scene.instance.all_logs(run.run_id)]
+    (error,) = [message for level, message in logged if level == 40]
+    assert "refused broken.ohlcv-1h.dbn.zst: its last compressed frame is incomplete" in error
+    assert any(message.startswith("landed 1 files with ") and "refused 1" in message for _, message in logged)
+    assert scene.landed() == [march.name]
+    told = scene.told(run.run_id)
+    assert told["run_status"].to_dict() == {broken.name: "failed", march.name: "success"}
+    assert "incomplete" in told.loc[broken.name, "error_message"]
+    assert scene.tick(scene.landing).skip_message.startswith("0 files ready, 0 still settling")
+
+    shutil.copy(april, broken)
+    run = scene.launch(scene.request(scene.landing))
+    assert scene.told(run.run_id)["run_status"].to_dict() == {broken.name: "success"}
+
+
+def test_a_file_that_is_gone_before_the_run_stops_no_other(scene: Scene, march: Path, april: Path) -> None:
+    for file in (march, april):
+        shutil.copy(file, scene.watched)
+    request = scene.request(scene.landing)
+    (scene.watched / march.name).unlink()
+    assert scene.launch(request).success
+    assert scene.landed() == [april.name]
+
+
+def test_a_file_whose_landing_fails_is_asked_for_again_under_another_name(scene: Scene, march: Path) -> None:
+    shutil.copy(march, scene.watched)
+    first = scene.request(scene.landing)
+    archive = scene.home.landing
+    archive.rmdir()
+    archive.write_text("no directory")  # as a full or broken disk: no fault of the file
+    assert not scene.launch(first).success
+    assert scene.landed() == []
+    second = scene.request(scene.landing)
+    assert second.run_key != first.run_key
+    archive.unlink()
+    archive.mkdir()
+    assert scene.launch(second).success
+    assert scene.landed() == [march.name]
+    assert scene.tick(scene.landing).run_requests == []
+
+
+def test_nothing_else_is_asked_for_while_files_are_being_landed(scene: Scene, march: Path, april: Path) -> None:
+    shutil.copy(march, scene.watched)
+    landing = scene.request(scene.landing)
+    assert scene.launch(landing).success
+    run_id = scene.begin(landing, dg.DagsterRunStatus.NOT_STARTED)
+    shutil.copy(april, scene.watched)
+    for sensor in (scene.landing, scene.refresh):
+        assert scene.tick(sensor).skip_message == "files are being landed"
+    run = scene.instance.get_run_by_id(run_id)
+    assert run is not None
+    scene.instance.report_run_canceled(run)
+    assert scene.request(scene.refresh)
+    assert scene.request(scene.landing)
+
+
+def test_nothing_is_refreshed_while_a_refresh_is_under_way(scene: Scene, march: Path) -> None:
+    shutil.copy(march, scene.watched)
+    scene.launch(scene.request(scene.landing))
+    scene.begin(scene.request(scene.refresh))
+    assert "a refresh is under way" in (scene.tick(scene.refresh).skip_message or "")
+
+
+_EXECUTE = """
+import json, pathlib, sys
+import dagster as dg
+from cbi_dagster.definitions import build_defs
+from cbi_dagster.home import Home
+home = Home(pathlib.Path(sys.argv[1]))
+request = json.load(sys.stdin)
+with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+    build_defs(home).resolve_job_def("landing").execute_in_process(instance=instance, **request)
+"""
+
+
+def test_the_files_of_a_landing_that_was_killed_are_landed_by_the_next(scene: Scene, march: Path) -> None:
+    shutil.copy(march, scene.watched)
+    asked = scene.request(scene.landing)
+    with scene.warehouse.connection():  # the landing waits for the file
+        process = subprocess.Popen(
+            [sys.executable, "-c", _EXECUTE, str(scene.home.path)], stdin=subprocess.PIPE, text=True
+        )
+        assert process.stdin is not None
+        json.dump({"tags": asked.tags, "run_config": asked.run_config}, process.stdin)
+        process.stdin.close()
+        while process.poll() is None and not list(scene.home.claims.glob("*.lock")):
+            time.sleep(0.05)
+        assert process.poll() is None
+        assert scene.tick(scene.landing).skip_message == "files are being landed"
+        process.kill()
+        process.wait()
+    (run,) = scene.instance.get_runs()
+    assert not run.is_finished
+    again = scene.request(scene.landing)
+    (run,) = scene.instance.get_runs()
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    assert again.run_key != asked.run_key
+    assert scene.launch(again).success
+    assert scene.landed() == [march.name]
+    assert list(scene.home.claims.iterdir()) == []
+
+
+def test_what_an_earlier_version_knew_of_files_is_found_out_anew(scene: Scene, march: Path) -> None:
+    shutil.copy(march, scene.watched)
+    scene._cursor = json.dumps({str(scene.watched / march.name): ["10:1", 0.0, True]})
+    assert scene.launch(scene.request(scene.landing)).success
+    assert scene.landed() == [march.name]
+
+
+def test_without_a_directory_the_landing_sensor_says_how_to_name_one(scene: Scene) -> None:
+    sensor, refresh = build_sensors(scene.home, scene.builder, None)
+    assert "cbi ui --watch" in (scene.tick(sensor).skip_message or "")
+    assert {sensor.default_status, refresh.default_status} == {dg.DefaultSensorStatus.STOPPED}
+    assert {scene.landing.default_status, scene.refresh.default_status} == {dg.DefaultSensorStatus.RUNNING}

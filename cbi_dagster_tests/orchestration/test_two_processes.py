@@ -20,7 +20,7 @@ from cbi_dagster.config.universe import load_universe
 from cbi_dagster.definitions import defs
 from cbi_dagster.home import Home
 from cbi_dagster.orchestration.checks import stored_as_written
-from cbi_dagster.orchestration.jobs import end_orphans
+from cbi_dagster.orchestration.claims import end_orphans
 from cbi_dagster.orchestration.runs import opened_instance
 from cbi_dagster.orchestration.sensors import build_sensors
 from cbi_dagster.recipes import RECIPES
@@ -138,7 +138,7 @@ def test_a_run_is_under_way_as_long_as_its_process_lives(tmp_path: Path) -> None
     place = Home(tmp_path)
     code = (
         "import pathlib, sys\n"
-        "from cbi_dagster.orchestration.jobs import claimed\n"
+        "from cbi_dagster.orchestration.claims import claimed\n"
         "with claimed(pathlib.Path(sys.argv[1]), sys.argv[2]):\n"
         "    print('claimed', flush=True)\n"
         "    sys.stdin.readline()\n"

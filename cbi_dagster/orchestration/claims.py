@@ -1,0 +1,46 @@
+"""Which process executes a run: a lock file per run, so that a run whose process died is not under way for ever."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import dagster as dg
+
+
+@contextmanager
+def claimed(claims: Path, run_id: str) -> Iterator[None]:
+    """Hold the lock file of a run in the directory `claims` while this process executes it.
+
+    The lock is SQLite's own: it ends with its process, however that ends.
+    """
+    claims.mkdir(parents=True, exist_ok=True)
+    path, fresh = claims / f"{run_id}.lock", claims / f"{run_id}.new"
+    with closing(sqlite3.connect(fresh, isolation_level=None)) as lock:
+        lock.execute("PRAGMA journal_mode=OFF")  # nothing is written, so no other file need be there
+        lock.execute("BEGIN EXCLUSIVE")
+        # Under its name it is locked from the first moment: one that nobody holds is a dead process's.
+        fresh.rename(path)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def end_orphans(claims: Path, instance: dg.DagsterInstance) -> None:
+    """Report claimed runs as failed whose process died without a word; they would count as under way for ever."""
+    for path in claims.glob("*.lock"):
+        there = f"{path.resolve().as_uri()}?mode=rw"
+        try:
+            with closing(sqlite3.connect(there, uri=True, timeout=0, isolation_level=None)) as lock:
+                lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            continue  # its process lives, or has ended meanwhile and taken the file away
+        if not path.exists():
+            continue
+        run = instance.get_run_by_id(path.stem)
+        if run is not None and not run.is_finished:
+            instance.report_run_failed(run, "the process that executed this run was killed")
+        path.unlink(missing_ok=True)

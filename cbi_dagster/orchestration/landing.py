@@ -1,0 +1,127 @@
+"""Landing in the daemon: a watched directory, and the job that takes what arrived in it.
+
+A sensor's tick has sixty seconds and a delivery may take minutes: the sensor only asks for a run of this job.
+"""
+
+# No postponed annotations: Dagster reads those of an op when it is declared.
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import fsspec
+import pandas as pd
+
+from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
+from cbi_dagster.config.universe import load_universe
+from cbi_dagster.home import Home
+from cbi_dagster.orchestration.assets import IO_MANAGER_KEY
+from cbi_dagster.vendors.archive import Archive
+from cbi_dagster.vendors.files import DeliveryError
+from cbi_dagster.vendors.landing import DatasetMismatchError, Landing, LandingReport, is_delivered_name
+from cbi_dagster.warehouse.contract import now_utc
+from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+
+LANDING_JOB = "landing"
+_LAND = "land_files"
+_MANIFEST = "manifest.json"
+
+
+class Watched:
+    """A directory that vendor files arrive in: local, or an object store that fsspec has a driver for."""
+
+    def __init__(self, url: str) -> None:
+        self._files, self._root = fsspec.core.url_to_fs(url)
+
+    def listing(self) -> dict[str, str]:
+        """Paths of vendor files below the directory with a stamp that changes when the file does."""
+        if not self._files.exists(self._root):
+            return {}
+        self._files.invalidate_cache()
+        entries = self._files.find(self._root, detail=True)
+        return {path: _stamp(entry) for path, entry in entries.items() if is_delivered_name(Path(path).name)}
+
+    def fetch(self, path: str, directory: Path) -> Path:
+        """A copy of a file in a new directory, beside the manifest of its delivery, if that has one."""
+        directory.mkdir()
+        parent, _, name = path.rpartition("/")
+        self._files.get_file(path, str(directory / name))
+        if self._files.exists(f"{parent}/{_MANIFEST}"):
+            self._files.get_file(f"{parent}/{_MANIFEST}", str(directory / _MANIFEST))
+        return directory / name
+
+
+def _stamp(entry: Mapping[str, Any]) -> str:
+    mark = next((entry[name] for name in ("ETag", "etag", "md5Hash", "LastModified", "mtime") if name in entry), "")
+    return f"{entry['size']}:{mark}"
+
+
+def land_all(landing: Landing, files: Sequence[Path]) -> tuple[list[LandingReport], dict[Path, str]]:
+    """Land files together, or one by one when some are broken; the reports, and why which files were refused."""
+    try:
+        return [landing.land(files)], {}
+    except (DeliveryError, DatasetMismatchError, ExceptionGroup):
+        reports, refused = [], {}
+        for file in files:
+            try:
+                reports.append(landing.land([file]))
+            except ExceptionGroup as group:
+                refused[file] = " ".join(_reason(error, file) for error in group.exceptions)
+            except (DeliveryError, DatasetMismatchError) as error:
+                refused[file] = _reason(error, file)
+        return reports, refused
+
+
+def _reason(error: Exception, file: Path) -> str:
+    """What is wrong with a delivered file, or with which file in it."""
+    if not isinstance(error, DeliveryError):
+        return str(error)
+    part = "" if error.file.name == file.name else f"{error.file.name}: "
+    return f"{part}{error.what}. {error.what_to_do}."
+
+
+def landing_config(watched: str, paths: Sequence[str]) -> dict[str, Any]:
+    """The run config of a run of the landing job: files to land, by their `paths` in the `watched` directory or URL."""
+    return {"ops": {_LAND: {"config": {"watched": watched, "paths": list(paths)}}}}
+
+
+def landing_job(home: Home) -> dg.JobDefinition:
+    """The job that lands files of a watched directory in a state directory.
+
+    A broken file is refused by name and stops no other; `ops.ingestion_runs` has every file with what became of it.
+    """
+
+    @dg.op(name=_LAND, config_schema={"watched": str, "paths": [str]}, required_resource_keys={IO_MANAGER_KEY})
+    def land_files(context: dg.OpExecutionContext) -> None:
+        warehouse: DuckDBWarehouse = context.resources.warehouse.builder.warehouse
+        started_at = now_utc()
+        watched, copies = Watched(context.op_config["watched"]), {}
+        with tempfile.TemporaryDirectory(dir=home.path) as scratch:
+            for number, path in enumerate(context.op_config["paths"]):
+                try:
+                    copies[watched.fetch(path, Path(scratch, str(number)))] = path
+                except FileNotFoundError:
+                    context.log.warning(f"{path} is gone")
+            reports, refused = land_all(Landing(warehouse, Archive(home.landing), load_universe()), list(copies))
+        for copy, reason in refused.items():
+            context.log.error(f"refused {copy.name}: {reason}")
+        rows = sum(int(report.files["kept_rows"].sum()) for report in reports)
+        context.log.info(f"landed {len(copies) - len(refused)} files with {rows} rows, refused {len(refused)}")
+        outcomes = pd.DataFrame(
+            {
+                "event_id": [f"{context.run_id}:{path}" for path in copies.values()],
+                "source": [copy.name for copy in copies],
+                "run_status": ["failed" if copy in refused else "success" for copy in copies],
+                "started_at": started_at,
+                "ended_at": now_utc(),
+                "error_message": [refused.get(copy) for copy in copies],
+            }
+        )
+        warehouse.record_runs(outcomes.reindex(columns=[column.name for column in INGESTION_RUNS.columns]))
+
+    @dg.job(name=LANDING_JOB, description="Lands files that arrived in the watched directory.")
+    def job() -> None:
+        land_files()
+
+    return job
