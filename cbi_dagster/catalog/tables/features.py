@@ -112,6 +112,7 @@ BIOFUEL_DAILY = _family(
         MACRO_SERIES.id,
         _BIOFUEL_BACK + trade_dates_within(max(load_biofuel().max_staleness_days.values())),
         columns=biofuel.MACRO_INPUTS,
+        looked_up=True,
     ),
 )
 

@@ -21,7 +21,7 @@ def _bars(table: Table, back: int | Inception) -> Read:
 
 
 def _sessions(back: int | Inception) -> Read:
-    return Read(FUTURES_CONTINUOUS_1D.id, back, columns=mes.SESSION_INPUTS, symbols=(MES,))
+    return Read(FUTURES_CONTINUOUS_1D.id, back, columns=mes.SESSION_INPUTS, symbols=(MES,), looked_up=True)
 
 
 def _intraday(horizon: str, made_of: str, *sources: Table) -> Table:
