@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 from recording import cbi, markdown, python, versions
@@ -25,7 +26,7 @@ from recording import cbi, markdown, python, versions
 from cbi_dagster.catalog import ASSET_TABLES, TABLES
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.contract import now_utc
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse, insert
+from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster.warehouse.plan import read_intervals
 
 _MINUTE_DAYS = 100
@@ -49,16 +50,18 @@ def seconds_of_slices(home: Path, day: np.datetime64) -> tuple[int, float]:
             if len(rows := warehouse.read(table, [span])):
                 slices.append((table, partition, span, rows))
     started = time.perf_counter()
-    with warehouse.shared_connection():
+    with warehouse.shared_connection(), duckdb.connect(warehouse.path) as connection:
         for table, partition, span, rows in slices:
             for read in table.reads:
                 if source := TABLES.get(read.source):
                     intervals = read_intervals(table, read, partition)
                     warehouse.read(source, intervals, read.columns, read.symbols)
-            with warehouse.transaction() as connection:
-                where = f'"{table.partitioning.column}" BETWEEN ? AND ?'
-                connection.execute(f"DELETE FROM {table.id} WHERE {where}", [bound.astype(object) for bound in span])
-                insert(connection, table, rows)
+            connection.begin()
+            where = f'"{table.partitioning.column}" BETWEEN ? AND ?'
+            connection.execute(f"DELETE FROM {table.id} WHERE {where}", [bound.astype(object) for bound in span])
+            connection.register("slice_rows", rows)
+            connection.execute(f"INSERT INTO {table.id} BY NAME SELECT * FROM slice_rows")
+            connection.commit()
     return len(slices), time.perf_counter() - started
 
 

@@ -20,6 +20,7 @@ import argparse
 import datetime as dt
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -178,7 +179,7 @@ def measure_here(scratch: Path, count: int) -> tuple[list[str], str]:
     bars = to_frame(OHLCV_1H, warehouse.read(OHLCV_1H, [(middle, middle)], symbols=("ZL.v.0",)))
     correction = corrected_file(scratch / "correction.ohlcv-1h.dbn.zst", bars.iloc[[-1]])
     before = scratch / "before.duckdb"
-    warehouse.copy_to(before)
+    shutil.copyfile(warehouse.path, before)
 
     cbi(refreshed, "land", str(correction))
     planned = sum(item["partitions"] for item in plan(refreshed)["upper_bound"])

@@ -133,7 +133,7 @@ def test_imports_run_one_way_and_pure_parts_stay_pure() -> None:
     [
         ("cbi_dagster.market.x", "import duckdb"),
         ("cbi_dagster.market.x", "def f():\n    from dagster import asset"),
-        ("cbi_dagster.features.x", "from cbi_dagster.warehouse.contract import to_arrow"),
+        ("cbi_dagster.features.x", "from cbi_dagster.warehouse.slices import to_arrow"),
         ("cbi_dagster.features.x", "from cbi_dagster import warehouse"),
         ("cbi_dagster.features.x", "from ..vendors import macro"),
         ("cbi_dagster.matrix.x", "import os"),

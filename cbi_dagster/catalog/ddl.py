@@ -1,37 +1,9 @@
-"""DDL derived from the declarations: BigQuery text for `sql/schema`, DuckDB statements for the embedded engine."""
+"""DDL derived from the declarations: BigQuery text for `sql/schema`."""
 
 from __future__ import annotations
 
 from cbi_dagster.catalog.model import Column, Table, Type
 from cbi_dagster.catalog.partitioning import Daily, Monthly
-
-_DUCKDB = {
-    Type.STRING: "VARCHAR",
-    Type.INT64: "BIGINT",
-    Type.FLOAT64: "DOUBLE",
-    Type.BOOL: "BOOLEAN",
-    Type.DATE: "DATE",
-    Type.TIMESTAMP: "TIMESTAMPTZ",
-}
-
-
-def duckdb_type(column: Column) -> str:
-    """The DuckDB type of a column."""
-    if column.type is Type.STRUCT:
-        return "STRUCT(" + ", ".join(f'"{part.name}" {duckdb_type(part)}' for part in column.fields) + ")"
-    return _DUCKDB[column.type]
-
-
-def duckdb_table(table: Table) -> list[str]:
-    """Statements that create the schema and the table where they do not exist."""
-    columns = ", ".join(
-        f'"{column.name}" {duckdb_type(column)}{" NOT NULL" if column.name in table.required else ""}'
-        for column in table.stored_columns
-    )
-    return [
-        f'CREATE SCHEMA IF NOT EXISTS "{table.dataset}"',
-        f'CREATE TABLE IF NOT EXISTS "{table.dataset}"."{table.name}" ({columns})',
-    ]
 
 
 def _quoted(text: str) -> str:

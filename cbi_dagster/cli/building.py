@@ -56,7 +56,7 @@ def backfill(start: dt.datetime | None, stop: dt.datetime | None, tables: list[T
     )
 )
 @select
-@click.option("--exact", is_flag=True, help="Recompute in a scratch copy and show what would really change.")
+@click.option("--exact", is_flag=True, help="Recompute without writing, and show what would really change.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(tables: list[Table], exact: bool, as_json: bool) -> None:
     """Show which partitions are stale, and why, before anything runs.
@@ -70,8 +70,8 @@ def plan(tables: list[Table], exact: bool, as_json: bool) -> None:
     if exact and stale:
         from cbi_dagster.reports.plans import exact_plan
 
-        with console.status("rebuilding in a scratch copy …"):
-            changes = exact_plan(home, tables)
+        with console.status("rebuilding, without writing …"):
+            changes = exact_plan(current, tables)
         if as_json:
             click.echo(json.dumps({"exact": changes}, indent=2))
         else:

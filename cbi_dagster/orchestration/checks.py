@@ -17,8 +17,9 @@ from cbi_dagster.config.universe import Universe, load_universe
 from cbi_dagster.matrix.quality import QualityReport, check_quality
 from cbi_dagster.orchestration.assets import IO_MANAGER_KEY, asset_key
 from cbi_dagster.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG
-from cbi_dagster.warehouse.contract import ContractError, Warehouse, check_slice
+from cbi_dagster.warehouse.contract import Warehouse
 from cbi_dagster.warehouse.hashing import content_hashes
+from cbi_dagster.warehouse.slices import ContractError, check_slice
 
 PARTITION_TAG = "dagster/partition"
 _EXAMPLES = 5

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cbi_dagster.catalog import ASSET_TABLES, Column, Table
 from cbi_dagster.catalog.versions import formula_modules
 from cbi_dagster.recipes import RECIPES
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+from cbi_dagster.warehouse.contract import Warehouse
 
 #: The tables that hold features.
 FEATURE_TABLES: tuple[Table, ...] = tuple(table for table in ASSET_TABLES if table.layer == "features")
@@ -30,7 +30,7 @@ class Feature:
     null_share: float
 
 
-def features(warehouse: DuckDBWarehouse, table: Table) -> Iterator[Feature]:
+def features(warehouse: Warehouse, table: Table) -> Iterator[Feature]:
     """The features of one of `FEATURE_TABLES`, in declared order."""
     leaves = dict(table.leaves())
     for found in warehouse.coverage(table):

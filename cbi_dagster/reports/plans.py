@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from cbi_dagster.catalog import ASSET_TABLES, TABLES, Table
-from cbi_dagster.home import Home, builder
 from cbi_dagster.recipes import RECIPES
 from cbi_dagster.warehouse.builder import Builder
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
 
-def exact_plan(home: Home, tables: Sequence[Table]) -> dict[str, list[str]]:
+def exact_plan(current: Builder, tables: Sequence[Table]) -> dict[str, list[str]]:
     """Partitions (Dagster keys) whose content a refresh of `tables` would change, per table id.
 
-    Rebuilds everything stale in a copy of the warehouse, which is thrown away.
+    Rebuilds everything stale over the warehouse, which is only read.
     """
-    with tempfile.TemporaryDirectory(dir=home.path) as scratch:
-        copy = Path(scratch) / "warehouse.duckdb"
-        DuckDBWarehouse(home.warehouse).copy_to(copy)
-        exact = builder(copy, home.landing)
-        with exact.warehouse.shared_connection():
-            results = {item.id: exact.rebuild(item, RECIPES[item.id], "exact plan").written for item in tables}
+    exact = current.over(current.warehouse.overlay())
+    results = {item.id: exact.rebuild(item, RECIPES[item.id], "exact plan").written for item in tables}
     return {name: list(written) for name, written in results.items() if written}
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from cbi_dagster.catalog import Table
+from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables import ops
 from cbi_dagster.config.universe import Universe
@@ -27,17 +28,11 @@ from cbi_dagster.vendors.delivery import Delivery, open_delivery
 from cbi_dagster.vendors.files import Content, DeliveredFile, DeliveryError, content_of
 from cbi_dagster.vendors.kinds import Examined, Kind, Landed, LandedFile
 from cbi_dagster.vendors.macro import Macro
-from cbi_dagster.warehouse.contract import (
-    LandingFacts,
-    RegistryMovedError,
-    Warehouse,
-    check_slice,
-    now_utc,
-    to_frame,
-)
+from cbi_dagster.warehouse.contract import LandingFacts, RegistryMovedError, Warehouse, now_utc
 from cbi_dagster.warehouse.hashing import content_hashes
 from cbi_dagster.warehouse.ledger import NOTHING
 from cbi_dagster.warehouse.plan import read_intervals
+from cbi_dagster.warehouse.slices import check_slice
 
 #: Every kind of file that can be landed.
 KINDS = (Bars, Macro)

@@ -21,7 +21,8 @@ from cbi_dagster.catalog.checks import validate
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.versions import CodeVersion
 from cbi_dagster.recipes import TableOutput
-from cbi_dagster.warehouse.contract import LeftOutRows, Provenance, ReplaceResult, Warehouse, now_utc, to_arrow
+from cbi_dagster.warehouse.changes import LeftOutRows, Provenance
+from cbi_dagster.warehouse.contract import ReplaceResult, Warehouse, now_utc
 from cbi_dagster.warehouse.plan import (
     Plan,
     expected_partitions,
@@ -31,6 +32,7 @@ from cbi_dagster.warehouse.plan import (
     read_intervals,
     stale_partitions,
 )
+from cbi_dagster.warehouse.slices import to_arrow
 
 ReadLanded = Callable[[str, list[tuple[np.datetime64, np.datetime64]]], pd.DataFrame]
 
@@ -72,6 +74,10 @@ class Builder:
         self._warehouse = warehouse
         self._read_landed = read_landed
         self._code = code
+
+    def over(self, warehouse: Warehouse) -> Builder:
+        """The same over another warehouse, from the same landed data."""
+        return Builder(warehouse, self._read_landed, self._code)
 
     @cached_property
     def warehouse(self) -> Warehouse:

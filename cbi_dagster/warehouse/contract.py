@@ -1,63 +1,31 @@
-"""What every engine accepts and refuses, and the one way a slice of a table is replaced.
+"""What a warehouse is: the rules of writing, once, over the few primitives that an engine implements.
 
-A write that BigQuery would reject is rejected here, before any engine sees it, with a named error: a wrong type, a
-NULL in a required column, a duplicate key, a row outside the partitions it claims to replace, an unknown or missing
-column, a NaN or infinity. Nothing is written then.
+Whatever changes rows is one `Change`: content, its ledger rows, the rows left out and the run's row together. An engine
+commits it as a whole or not at all, and refuses it when the state that it was worked out on has moved on since. That
+is all an engine knows of writing; what is compared with what, and what is kept, is decided here.
 """
 
 from __future__ import annotations
 
 import abc
 import datetime as dt
+import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from cbi_dagster.catalog.frames import to_array, to_frame
-from cbi_dagster.catalog.model import Table, Type
-from cbi_dagster.warehouse.ledger import Ledger
-
-_EXAMPLES = 3
-
-
-class ContractError(ValueError):
-    """A slice that no engine may store. The message names the table, what is wrong, where, and examples."""
-
-    def __init__(self, table: Table, problem: str) -> None:
-        super().__init__(f"{table.id}: {problem}; nothing was written")
-
-
-class UnknownColumnError(ContractError):
-    """The slice has a column that the table does not declare."""
-
-
-class MissingColumnError(ContractError):
-    """The slice lacks a declared column."""
-
-
-class WrongTypeError(ContractError):
-    """A column does not hold its declared type without loss."""
-
-
-class NullInRequiredError(ContractError):
-    """A required column is NULL."""
-
-
-class NotFiniteError(ContractError):
-    """A FLOAT64 column holds an infinity, or a NaN that is not a NULL."""
-
-
-class DuplicateKeyError(ContractError):
-    """Two rows share the table's key."""
-
-
-class OutsidePartitionError(ContractError):
-    """A row belongs to a partition that the write does not replace."""
+from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.model import Column, Table
+from cbi_dagster.catalog.partitioning import Interval
+from cbi_dagster.catalog.tables.ops import INGESTION_RUNS, PARTITION_LEDGER
+from cbi_dagster.warehouse.changes import Change, LeftOutRows, Provenance, RunSums, Swap, replacement
+from cbi_dagster.warehouse.hashing import content_hashes
+from cbi_dagster.warehouse.ledger import NOTHING, Ledger
+from cbi_dagster.warehouse.slices import check_slice
 
 
 class SchemaDriftError(RuntimeError):
@@ -76,169 +44,32 @@ class SchemaDriftError(RuntimeError):
         )
 
 
-def to_arrow(table: Table, data: pd.DataFrame | pa.Table) -> pa.Table:
-    """`data` as Arrow with exactly the declared columns and types, in declared order.
+class OvertakenError(RuntimeError):
+    """The state that a change was worked out on has moved on; nothing of the change was written."""
 
-    Frames follow the project's conventions: naive midnight timestamps for DATE, UTC timestamps, NaN for a NULL
-    FLOAT64. Raises UnknownColumnError, MissingColumnError, WrongTypeError or NotFiniteError.
-    """
-    names = list(data.column_names) if isinstance(data, pa.Table) else [str(name) for name in data.columns]
-    declared = [column.name for column in table.columns]
-    if unknown := sorted(set(names) - set(declared)):
-        raise UnknownColumnError(table, f"unknown columns {unknown}: declare them in the catalog or leave them out")
-    if missing := sorted(set(declared) - set(names)):
-        raise MissingColumnError(
-            table, f"columns {missing} are declared but missing: an unknown value is NULL, not absent"
+
+class RegistryMovedError(RuntimeError):
+    """Files were landed by another process since the facts of a landing were made; nothing was taken."""
+
+    def __init__(self, registered: int) -> None:
+        super().__init__(
+            f"ops.landed_files no longer holds exactly {registered} files: another process has landed files meanwhile, "
+            "and what is new must be asked again"
         )
-    arrays = []
-    for column in table.columns:
-        try:
-            arrays.append(to_array(column, data[column.name]))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, ValueError) as error:
-            raise WrongTypeError(table, f"column {column.name} is not {column.type.value}: {error}") from error
-    result = pa.table(arrays, names=declared)
-    for path, leaf in table.leaves():
-        if leaf.type is Type.FLOAT64:
-            values = _leaf(result, path)
-            # NumPy shows a NULL as NaN.
-            bad = int(np.count_nonzero(~np.isfinite(values.to_numpy()))) - values.null_count
-            if bad:
-                raise NotFiniteError(table, f"column {path} holds {bad} NaN or infinite values")
-    return result
-
-
-def _leaf(data: pa.Table, path: str) -> pa.ChunkedArray:
-    name, _, part = path.partition(".")
-    return pc.struct_field(data[name], part) if part else data[name]
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Checked rows of some partitions of a table, sorted by partition and key.
-
-    `partitions` are the partitions replaced, ascending; `starts[i]:starts[i + 1]` are the rows of `partitions[i]`
-    (none: the partition becomes empty).
-    """
-
-    table: Table
-    data: pa.Table
-    partitions: np.ndarray
-    starts: np.ndarray
-
-    @property
-    def row_counts(self) -> np.ndarray:
-        return np.diff(self.starts)
-
-    def only(self, wanted: np.ndarray) -> pa.Table:
-        """The rows of the partitions where the boolean array `wanted` is true."""
-        if wanted.all():
-            return self.data
-        keep = np.repeat(wanted, self.row_counts)
-        return self.data.filter(pa.array(keep))
-
-
-def check_slice(table: Table, partitions: np.ndarray | None, data: pd.DataFrame | pa.Table) -> Slice:
-    """Check rows against the table's declaration and sort them; raises a ContractError subclass.
-
-    `partitions`: datetime64[D] partition keys that the write replaces; None for whichever the rows belong to.
-    """
-    arrow = to_arrow(table, data)
-    for name in sorted(table.required):
-        if nulls := arrow[name].null_count:
-            first = int(np.flatnonzero(arrow[name].is_null().to_numpy())[0])
-            raise NullInRequiredError(table, f"column {name} is NULL in {nulls} rows, first at row {first}")
-    keys = table.partitioning.keys_in(arrow)
-    partitions = np.unique(keys if partitions is None else partitions.astype("datetime64[D]"))
-    outside = ~np.isin(keys, partitions)
-    if outside.any():
-        examples = [str(key) for key in np.unique(keys[outside])[:_EXAMPLES]]
-        raise OutsidePartitionError(
-            table,
-            f"{int(outside.sum())} rows belong to partitions that this write does not replace, "
-            f"e.g. {', '.join(examples)}",
-        )
-    ranks = [keys.astype(np.int64), *(_rank(arrow[name]) for name in table.key)]
-    if not _sorted(ranks):
-        order = np.lexsort(ranks[::-1])
-        arrow = arrow.take(pa.array(order))
-        ranks = [rank[order] for rank in ranks]
-    same = np.ones(max(len(arrow) - 1, 0), bool)
-    for rank in ranks:
-        same &= rank[1:] == rank[:-1]
-    if same.any():
-        at = np.flatnonzero(same)[:_EXAMPLES]
-        examples = ["(" + ", ".join(str(arrow[name][int(i)]) for name in table.key) + ")" for i in at]
-        raise DuplicateKeyError(table, f"{int(same.sum())} rows repeat the key {table.key}, e.g. {', '.join(examples)}")
-    starts = np.append(np.searchsorted(ranks[0], partitions.astype(np.int64)), len(arrow))
-    return Slice(table, arrow, partitions, starts)
-
-
-def _rank(column: pa.ChunkedArray) -> np.ndarray:
-    """Integers that sort like the column's values."""
-    if pa.types.is_string(column.type):
-        encoded = column.combine_chunks().dictionary_encode()
-        values = encoded.dictionary.to_numpy(zero_copy_only=False)
-        order = np.empty(len(values), np.int64)
-        order[np.argsort(values)] = np.arange(len(values))
-        ranks: np.ndarray = order[encoded.indices.to_numpy()]
-        return ranks
-    if pa.types.is_date32(column.type):
-        column = column.cast(pa.int32())
-    integers: np.ndarray = column.cast(pa.int64()).to_numpy()
-    return integers
-
-
-def _sorted(ranks: Sequence[np.ndarray]) -> bool:
-    undecided = np.ones(max(len(ranks[0]) - 1, 0), bool)
-    for rank in ranks:
-        if (rank[1:] < rank[:-1])[undecided].any():
-            return False
-        undecided &= rank[1:] == rank[:-1]
-    return True
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Under what a slice was computed: the run, the code version, each partition's input fingerprint, what was read."""
-
-    run_id: str
-    code_version: str
-    fingerprints: Mapping[np.datetime64, str]
-    started_at: pd.Timestamp
-    rows_in: int
 
 
 @dataclass(frozen=True)
 class ReplaceResult:
-    """What a write did: partitions whose content changed, and partitions confirmed as they were.
+    """What a write did: partitions whose content changed, and partitions confirmed as they were, by label.
 
-    `table_rows`: rows of the whole table after it.
+    `table_rows`: rows of the whole table after it. `sums`: the run's row after it, earlier writes included.
     """
 
     written: tuple[str, ...]
     unchanged: tuple[str, ...]
     rows_written: int
     table_rows: int
-
-
-@dataclass(frozen=True)
-class LeftOutRows:
-    """Rows that did not become part of the slice, to be kept with it.
-
-    `rejected`: one row per rejected input row (columns of `ops.quarantine` without `table_name`); `held_back`: counts
-    per trade date, symbol and reason (columns of `ops.held_back` without `table_name`).
-    """
-
-    rejected: pd.DataFrame
-    held_back: pd.DataFrame
-
-    @property
-    def rows_rejected(self) -> int:
-        return len(self.rejected)
-
-    @property
-    def rows_held_back(self) -> int:
-        return int(self.held_back["bar_rows"].sum())
+    sums: RunSums = field(default_factory=RunSums)
 
 
 @dataclass(frozen=True)
@@ -254,51 +85,143 @@ class LandingFacts:
     ledger: pd.DataFrame | pa.Table
 
 
-class RegistryMovedError(RuntimeError):
-    """Files were landed by another process since the facts of a landing were made; nothing was taken."""
+@dataclass(frozen=True)
+class Coverage:
+    """How much of a column is known.
 
-    def __init__(self, expected: int, found: int) -> None:
-        super().__init__(
-            f"ops.landed_files holds {found} files where {expected} were expected: another process has landed files "
-            "meanwhile, and what is new must be asked again"
-        )
+    `path` as in `Table.leaves`. `symbols` are those that have a value, `rows` the rows of these symbols, `known` how
+    many of them have one, and `first` is the date of the first.
+    """
+
+    path: str
+    symbols: tuple[str, ...]
+    rows: int
+    known: int
+    first: dt.date | None
+
+
+@dataclass
+class _Memory:
+    """What has been read of the ledger in a block of one connection; NOTHING for tables without content."""
+
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
+    complete: bool = False
 
 
 class Warehouse(abc.ABC):
-    """One store of all tables. Engines implement the primitives; the rules of writing are here, once."""
+    """One store of all tables.
 
-    @abc.abstractmethod
+    Everything above knows only what is public here; the methods with an underscore are for engines to implement.
+    """
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    # -- tables -------------------------------------------------------------------------------------------------------
+
     def ensure(self, tables: Iterable[Table]) -> None:
         """Create missing tables, add missing nullable columns, refuse any other drift (SchemaDriftError)."""
+        with self.shared_connection():
+            stored = self._stored()
+            new: list[Table] = []
+            added: list[tuple[Table, Column]] = []
+            drift: dict[str, list[str]] = {}
+            for table in tables:
+                if table.id not in stored:
+                    new.append(table)
+                    continue
+                there, declared = stored[table.id], {column.name: column for column in table.stored_columns}
+                extra = [name for name in there if name not in declared]
+                differences = [f"stored and not declared: {', '.join(extra)}"] if extra else []
+                for name, column in declared.items():
+                    if name not in there and name in table.required:
+                        differences.append(f"{name} is required and not stored")
+                    elif name not in there:
+                        added.append((table, column))
+                    elif there[name] != (wanted := self._type_of(column)):
+                        differences.append(f"{name} is stored as {there[name]}, declared as {wanted}")
+                if differences:
+                    drift[table.id] = differences
+            if drift:
+                raise SchemaDriftError(drift)
+            if new or added:
+                self._evolve(new, added)
 
-    @abc.abstractmethod
     def drop(self, table: Table) -> None:
         """Drop a table with its ledger rows; `ensure` makes it anew, and all of its partitions are missing."""
+        self._drop(table)
+        self._forget([table.id])
+
+    # -- reading ------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def shared_connection(self) -> Iterator[object]:
-        """A block whose operations may share a connection; engines with one user at a time let others wait for it."""
-        yield None
+    def shared_connection(self) -> Iterator[None]:
+        """A block whose operations, of this thread, may share a connection; others may have to wait until it ends.
+
+        What has been read of the ledger is remembered until then: no other thread may write meanwhile.
+        """
+        if self._memory is not None:
+            yield
+            return
+        with self._connected():
+            self._local.memory = _Memory()
+            try:
+                yield
+            finally:
+                self._local.memory = None
 
     @abc.abstractmethod
-    def snapshot(self) -> AbstractContextManager[object]:
-        """A block whose reads, of rows and of the ledger, all see the warehouse as of one moment."""
+    def snapshot(self) -> AbstractContextManager[None]:
+        """A block whose reads, of rows and of the ledger, see the warehouse as of one moment; it writes nothing."""
 
     @abc.abstractmethod
+    def overlay(self) -> Warehouse:
+        """A warehouse that reads through to this one and keeps what is written to itself, until it is let go."""
+
     def read(
         self,
         table: Table,
-        intervals: Sequence[tuple[np.datetime64, np.datetime64]] | None = None,
+        intervals: Sequence[Interval] | None = None,
         columns: Sequence[str] = (),
         symbols: Sequence[str] = (),
     ) -> pa.Table:
         """Rows whose partition column lies in any of the inclusive date `intervals` (None: all), sorted by key.
 
-        A table in one piece is read whole, or not at all for no intervals.
-        `columns` and `symbols`: only these (empty: all).
+        A table in one piece is read whole, or not at all for no intervals. `columns` and `symbols`: only these (empty:
+        all, with the write columns).
         """
+        names = [table.column(name).name for name in columns] or [column.name for column in table.stored_columns]
+        if intervals is not None and not len(intervals):
+            return table.arrow_schema(stored=True).empty_table().select(names)
+        chosen = {"symbol": symbols} if symbols else {}
+        return self._read(table, names, intervals if table.partitioning.column else None, chosen, ordered=True)
+
+    def ledger_rows(self, table_ids: Collection[str] | None = None) -> pd.DataFrame:
+        """Rows of `ops.partition_ledger`, of the tables and landing sources named or of all."""
+        rows = self._read_ledger(table_ids)
+        return to_frame(PARTITION_LEDGER, rows.sort_by([(name, "ascending") for name in PARTITION_LEDGER.key]))
+
+    def ledger_by_table(self, table_ids: Collection[str] | None = None) -> dict[str, Ledger]:
+        """The same per table, as far as a plan needs it; tables without content are absent."""
+        with self.shared_connection():
+            memory = self._memory
+            assert memory is not None
+            known = memory.ledgers
+            if table_ids is None and not memory.complete:
+                known.update(Ledger.by_table(self._read_ledger(None)))
+                memory.complete = True
+            wanted = known.keys() if table_ids is None else set(table_ids)
+            if not memory.complete and (missing := wanted - known.keys()):
+                read = Ledger.by_table(self._read_ledger(missing))
+                known.update({name: read.get(name, NOTHING) for name in missing})
+            return {name: known[name] for name in wanted if len(known.get(name, NOTHING).keys)}
 
     @abc.abstractmethod
+    def coverage(self, table: Table) -> list[Coverage]:
+        """What is known of each scalar column of a partitioned table with symbols, STRUCT fields included."""
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
     def replace(
         self,
         table: Table,
@@ -312,36 +235,112 @@ class Warehouse(abc.ABC):
         Partitions whose content hash the ledger already has are not written; their verification advances. Raises a
         ContractError subclass, and writes nothing, when the rows do not fit the table.
         """
+        rows = check_slice(table, partitions, data)
+        hashes = np.array(content_hashes(rows), dtype=object)
+        with self.shared_connection():
+            while True:
+                known = self.ledger_by_table({table.id}).get(table.id, NOTHING)
+                # Later than everything the ledger says of the table, also by the clock of another machine.
+                moment = max(now_utc(), pd.Timestamp(known.version + 1, unit="us", tz="UTC"))
+                made = replacement(rows, hashes, known, provenance, left_out, moment)
+                try:
+                    self._commit(made.change)
+                    break
+                except OvertakenError:
+                    self._forget([table.id])
+            after = known.replaced(made.news)
+            self._remember(table.id, after)
+        labels = np.array(table.partitioning.labels(rows.partitions), dtype=object)
+        return ReplaceResult(
+            written=tuple(labels[~made.same]),
+            unchanged=tuple(labels[made.same]),
+            rows_written=int(rows.row_counts[~made.same].sum()),
+            table_rows=int(after.row_counts.sum()),
+            sums=made.sums,
+        )
 
-    @abc.abstractmethod
     def take(self, facts: LandingFacts) -> None:
         """Append the rows of a landing and replace its ledger rows: all of it, or none.
 
         Raises RegistryMovedError when the registry of landed files no longer is what the facts were made on, and a
         ContractError subclass when rows do not fit their table; nothing has changed then.
         """
+        swaps = [Swap(table, check_slice(table, None, rows).data) for table, rows in facts.rows.items()]
+        ledger = check_slice(PARTITION_LEDGER, None, facts.ledger).data
+        try:
+            self._commit(Change((*swaps, Swap(PARTITION_LEDGER, ledger, same_key=True)), registered=facts.registered))
+        except OvertakenError as error:
+            raise RegistryMovedError(facts.registered) from error
+        self._forget(ledger["table_name"].unique().to_pylist())
 
-    @abc.abstractmethod
-    def ledger_rows(self, table_ids: Collection[str] | None = None) -> pd.DataFrame:
-        """Rows of `ops.partition_ledger`, of the tables and landing sources named or of all."""
-
-    @abc.abstractmethod
-    def ledger_by_table(self, table_ids: Collection[str] | None = None) -> dict[str, Ledger]:
-        """The same per table, as far as a plan needs it; tables without content are absent."""
-
-    @abc.abstractmethod
     def record_runs(self, rows: pd.DataFrame) -> None:
         """Keep rows of `ops.ingestion_runs`, in place of those with the same `event_id`; `replace` keeps its own."""
+        checked = check_slice(INGESTION_RUNS, None, rows).data
+        self._commit(Change((Swap(INGESTION_RUNS, checked, same_key=True),)))
+
+    # -- memory -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _memory(self) -> _Memory | None:
+        """What this thread remembers in its `shared_connection`."""
+        return getattr(self._local, "memory", None)
+
+    def _remember(self, table_id: str, ledger: Ledger) -> None:
+        if self._memory is not None:
+            self._memory.ledgers[table_id] = ledger
+
+    def _forget(self, table_ids: Iterable[str]) -> None:
+        if self._memory is not None:
+            self._memory.complete = False
+            for name in table_ids:
+                self._memory.ledgers.pop(name, None)
+
+    def _read_ledger(self, table_ids: Collection[str] | None) -> pa.Table:
+        chosen = {} if table_ids is None else {"table_name": table_ids}
+        return self._read(PARTITION_LEDGER, [c.name for c in PARTITION_LEDGER.columns], None, chosen, ordered=False)
+
+    # -- what an engine implements ------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def _connected(self) -> AbstractContextManager[None]:
+        """A block in which this thread's operations use one connection."""
+
+    @abc.abstractmethod
+    def _stored(self) -> dict[str, dict[str, str]]:
+        """The engine's type of each stored column, by table id and column."""
+
+    @abc.abstractmethod
+    def _type_of(self, column: Column) -> str:
+        """The engine's type for a declared column, in the words of `_stored`."""
+
+    @abc.abstractmethod
+    def _evolve(self, new: Sequence[Table], added: Sequence[tuple[Table, Column]]) -> None:
+        """Create tables, and add columns to tables."""
+
+    @abc.abstractmethod
+    def _drop(self, table: Table) -> None:
+        """Drop a table if it exists, with its ledger rows."""
+
+    @abc.abstractmethod
+    def _read(
+        self,
+        table: Table,
+        names: Sequence[str],
+        intervals: Sequence[Interval] | None,
+        chosen: Mapping[str, Collection[str]],
+        *,
+        ordered: bool,
+    ) -> pa.Table:
+        """The columns `names` of rows in any of the `intervals` (None: all) whose values are among those `chosen`.
+
+        Of the declared Arrow types; sorted by key if `ordered`.
+        """
+
+    @abc.abstractmethod
+    def _commit(self, change: Change) -> None:
+        """Make a change durable, all of it or nothing; OvertakenError when what it was worked out on has moved on."""
 
 
 def now_utc() -> pd.Timestamp:
     """The present instant, as the ledger and audit columns record it."""
     return pd.Timestamp(dt.datetime.now(dt.UTC))
-
-
-__all__ = [
-    "ContractError", "DuplicateKeyError", "LandingFacts", "LeftOutRows", "MissingColumnError", "NotFiniteError",
-    "NullInRequiredError", "OutsidePartitionError", "Provenance", "RegistryMovedError", "ReplaceResult",
-    "SchemaDriftError", "Slice", "UnknownColumnError", "Warehouse", "WrongTypeError", "check_slice", "now_utc",
-    "to_arrow", "to_frame",
-]  # fmt: skip

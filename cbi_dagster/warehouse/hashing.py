@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cbi_dagster.catalog.model import Column, Type
-from cbi_dagster.warehouse.contract import Slice
+from cbi_dagster.warehouse.slices import Slice
 
 DIGEST_BYTES = 16
 

@@ -63,6 +63,11 @@ class Ledger:
         lanes = [hash_array(digests[:, lane] ^ hash_array(days + np.uint64(lane))) for lane in (0, 1)]
         return np.vstack([np.zeros((1, 2), np.uint64), np.cumsum(np.column_stack(lanes), axis=0, dtype=np.uint64)])
 
+    @property
+    def version(self) -> int:
+        """When a partition was last verified, in microseconds since 1970: later after every write; 0 for none."""
+        return int(self.verified_at.astype("datetime64[us]").astype(np.int64).max(initial=0))
+
     def at(self, keys: np.ndarray) -> np.ndarray:
         """Index of each of `keys`, -1 for a partition without content."""
         if not len(self.keys):

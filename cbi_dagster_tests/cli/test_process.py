@@ -13,7 +13,8 @@ import pytest
 from cbi_dagster.catalog import TABLES, Type
 from cbi_dagster.catalog.tables.features import VOLATILITY_DAILY
 from cbi_dagster.home import Home
-from cbi_dagster.warehouse.contract import Provenance, now_utc
+from cbi_dagster.warehouse.changes import Provenance
+from cbi_dagster.warehouse.contract import now_utc
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
 MODULE = [sys.executable, "-m", "cbi_dagster.cli"]

@@ -54,9 +54,7 @@ def world(template: Path, tmp_path: Path) -> World:
 @contextmanager
 def other_hands(world: World, *statements: str) -> Iterator[World]:
     """The world after someone changed the file without telling the ledger."""
-    with world.warehouse.connection() as connection:
-        for statement in statements:
-            connection.execute(statement)
+    world.by_other_hands(*statements)
     yield world
 
 

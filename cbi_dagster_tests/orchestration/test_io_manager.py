@@ -120,10 +120,8 @@ def test_a_run_writes_what_the_builder_alone_writes(scene: Scene, template: Path
     world = World(tmp_path / "world")
     shutil.copytree(template / "landing", world.path / "landing")
     shutil.copy(template / "warehouse.duckdb", world.path)
-    with world.warehouse.connection() as connection:
-        for item in CHAIN:
-            connection.execute(f"DELETE FROM {item.id}")
-            connection.execute("DELETE FROM ops.partition_ledger WHERE table_name = ?", [item.id])
+    for item in CHAIN:
+        world.warehouse.drop(item)
     for item in CHAIN:
         assert len(world.builder.rebuild(item, RECIPES[item.id], "test").written) == LANDED_DAYS.get(item.id, 10)
     truth = World(template).hashes()
@@ -145,9 +143,7 @@ def test_running_a_range_again_writes_nothing(scene: Scene) -> None:
 
 
 def test_a_range_writes_its_own_partitions_alone_and_each_is_an_event(scene: Scene) -> None:
-    with scene.warehouse.connection() as connection:
-        connection.execute(f"DELETE FROM {VOLATILITY_DAILY.id}")
-        connection.execute("DELETE FROM ops.partition_ledger WHERE table_name = ?", [VOLATILITY_DAILY.id])
+    scene.warehouse.drop(VOLATILITY_DAILY)
     # A Saturday to a Sunday: the range is the trade dates in between.
     result = scene.over([VOLATILITY_DAILY], "2023-06-10", "2023-06-18")
     assert result.success
@@ -162,12 +158,10 @@ def test_a_range_writes_its_own_partitions_alone_and_each_is_an_event(scene: Sce
 
 def test_a_day_alone_is_the_day_of_the_range(scene: Scene) -> None:
     before = scene.ledger(VOLATILITY_DAILY)["content_hash"]
-    with scene.warehouse.connection() as connection:
-        connection.execute(f"DELETE FROM {VOLATILITY_DAILY.id} WHERE date = '2023-06-14'")
-        connection.execute(
-            "DELETE FROM ops.partition_ledger WHERE table_name = ? AND partition_key = '2023-06-14'",
-            [VOLATILITY_DAILY.id],
-        )
+    World(scene.home.path).by_other_hands(
+        f"DELETE FROM {VOLATILITY_DAILY.id} WHERE date = '2023-06-14'",
+        f"DELETE FROM ops.partition_ledger WHERE table_name = '{VOLATILITY_DAILY.id}' AND partition_key = '2023-06-14'",
+    )
     result = scene.run([VOLATILITY_DAILY], {"dagster/partition": "2023-06-14"})
     assert facts(result, VOLATILITY_DAILY)["partitions_written"] == 1
     pd.testing.assert_series_equal(scene.ledger(VOLATILITY_DAILY)["content_hash"], before)
@@ -322,9 +316,10 @@ def test_every_write_of_a_run_is_accounted_for(scene: Scene) -> None:
 
 
 def test_what_a_failed_table_would_have_fed_is_not_touched(scene: Scene) -> None:
-    with scene.warehouse.connection() as connection:
-        # Two rows of one key, behind the ledger's back: the continuous series refuses to be made of them.
-        connection.execute(f"INSERT INTO {OHLCV_1D.id} SELECT * FROM {OHLCV_1D.id} WHERE date = '2023-06-13'")
+    # Two rows of one key, behind the ledger's back: the continuous series refuses to be made of them.
+    World(scene.home.path).by_other_hands(
+        f"INSERT INTO {OHLCV_1D.id} SELECT * FROM {OHLCV_1D.id} WHERE date = '2023-06-13'"
+    )
     before = {item.id: scene.ledger(item) for item in (FUTURES_CONTINUOUS_1D, VOLATILITY_DAILY)}
     result = scene.over([FUTURES_CONTINUOUS_1D, VOLATILITY_DAILY], "2023-06-05", "2023-06-16")
     assert not result.success

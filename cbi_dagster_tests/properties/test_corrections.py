@@ -15,7 +15,6 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H
 from cbi_dagster.catalog.versions import CodeVersion
 from cbi_dagster.config.universe import load_universe
-from cbi_dagster.home import Home
 from cbi_dagster.recipes import RECIPES, code_versions
 from cbi_dagster.reports.plans import exact_plan
 from cbi_dagster.vendors.archive import Archive
@@ -78,7 +77,7 @@ def require_exact(half_year: tuple[World, Path], tmp_path: Path, seed: int) -> N
 
     planned = world.builder.plan()
     first = planned.tables[0] if planned.tables else None
-    exact = exact_plan(Home(world.path), ASSET_TABLES)
+    exact = exact_plan(world.builder, ASSET_TABLES)
     assert built_hashes(world).equals(built_hashes(built)), "a plan has written"
     written = world.refresh()
 

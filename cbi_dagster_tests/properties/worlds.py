@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 
@@ -21,9 +22,9 @@ from cbi_dagster.vendors.archive import Archive
 from cbi_dagster.vendors.landing import Landing, LandingReport
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 from cbi_dagster.warehouse.builder import Builder, PreparedBuild
-from cbi_dagster.warehouse.contract import check_slice, to_arrow
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster.warehouse.hashing import content_hashes
+from cbi_dagster.warehouse.slices import check_slice, to_arrow
 
 SEED, START, MINUTE_START, END = 11, dt.date(2022, 6, 1), dt.date(2023, 5, 15), dt.date(2023, 9, 1)
 """Fifteen months, longer than the longest bounded window but those of a year and more; minutes in the last four."""
@@ -42,6 +43,12 @@ class World:
     @cached_property
     def builder(self) -> Builder:
         return builder(self.path / "warehouse.duckdb", self.path / "landing")
+
+    def by_other_hands(self, *statements: str) -> None:
+        """Change the warehouse's file as another program would: the ledger hears nothing of it."""
+        with duckdb.connect(self.path / "warehouse.duckdb") as connection:
+            for statement in statements:
+                connection.execute(statement)
 
     def land(self, *paths: Path) -> LandingReport:
         self.warehouse.ensure(TABLES.values())

@@ -51,10 +51,7 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 def everything(world: World) -> dict[str, object]:
     """All rows of all tables, and the names of the archived files."""
-    with world.warehouse.connection() as connection:
-        found: dict[str, object] = {
-            name: connection.sql(f"SELECT * FROM {name} ORDER BY ALL").fetchall() for name in TABLES
-        }
+    found: dict[str, object] = {name: world.warehouse.read(table).to_pylist() for name, table in TABLES.items()}
     return found | {"archive": sorted(path.name for path in (world.path / "landing").rglob("*") if path.is_file())}
 
 

@@ -56,8 +56,7 @@ class Door:
         return rows.set_index("partition_key")["row_count"]
 
     def everything(self) -> dict[str, pd.DataFrame]:
-        with self.warehouse.connection() as connection:
-            return {name: connection.sql(f"SELECT * FROM {name} ORDER BY ALL").df() for name in TABLES}
+        return {name: self.warehouse.read(table).to_pandas() for name, table in TABLES.items()}
 
 
 @pytest.fixture

@@ -1,11 +1,15 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from cbi_dagster.catalog import TABLES, Column, Daily, Table, Type
 from cbi_dagster.catalog.model import struct
-from cbi_dagster.warehouse.contract import Provenance, now_utc
+from cbi_dagster.warehouse.changes import Provenance
+from cbi_dagster.warehouse.contract import Warehouse, now_utc
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+from cbi_dagster.warehouse.overlay import Overlay
 
 #: A table with every column type, for the rules that hold for all tables.
 SAMPLE = Table(
@@ -30,16 +34,25 @@ SAMPLE = Table(
 
 
 @pytest.fixture
-def warehouse(tmp_path):
-    store = DuckDBWarehouse(tmp_path / "warehouse.duckdb")
-    store.ensure([*TABLES.values(), SAMPLE])
-    return store
+def file(tmp_path: Path) -> Path:
+    """A DuckDB file with all tables, empty."""
+    path = tmp_path / "warehouse.duckdb"
+    DuckDBWarehouse(path).ensure([*TABLES.values(), SAMPLE])
+    return path
+
+
+@pytest.fixture(params=["duckdb", "overlay"])
+def warehouse(request: pytest.FixtureRequest, file: Path) -> Warehouse:
+    """Every engine, over what `file` holds."""
+    base = DuckDBWarehouse(file)
+    return base if request.param == "duckdb" else Overlay(base)
 
 
 @pytest.fixture
 def provenance():
-    def make(keys, run="run-1", code="1", prints="a"):
-        return Provenance(run, code, dict.fromkeys(np.asarray(keys, "datetime64[D]"), prints), now_utc(), 0)
+    def make(keys, run="run-1", code="1", prints="a", rows_in=0, **more):
+        keys = np.asarray(keys, "datetime64[D]")
+        return Provenance(run, code, dict.fromkeys(keys, prints), now_utc(), rows_in, **more)
 
     return make
 

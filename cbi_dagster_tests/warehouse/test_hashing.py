@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbi_dagster.warehouse.contract import check_slice, to_arrow
 from cbi_dagster.warehouse.hashing import content_hashes
+from cbi_dagster.warehouse.slices import check_slice, to_arrow
 
 from .conftest import SAMPLE
 

@@ -1,15 +1,16 @@
-"""The ledger by table: what it says is what is stored, also while the warehouse is kept open and remembers it."""
+"""The ledger by table: what it says is what is stored, also while a shared connection remembers it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
+from cbi_dagster.catalog.tables.ops import PARTITION_LEDGER
 from cbi_dagster.catalog.tables.regimes import REGIME_WEIGHTS
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+from cbi_dagster.warehouse.contract import Warehouse
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
+from cbi_dagster.warehouse.slices import to_arrow
 
 from .conftest import SAMPLE
 
@@ -20,12 +21,13 @@ def told(ledger: Ledger) -> dict[str, list[object]]:
     return {name: np.asarray(values).tolist() for name, values in vars(ledger).items() if name != "sums"}
 
 
-def stored(warehouse: DuckDBWarehouse) -> dict[str, dict[str, list[object]]]:
-    """What another user of the file reads."""
-    return {name: told(ledger) for name, ledger in DuckDBWarehouse(warehouse.path).ledger_by_table().items()}
+def stored(warehouse: Warehouse) -> dict[str, dict[str, list[object]]]:
+    """What the ledger's rows say."""
+    rows = to_arrow(PARTITION_LEDGER, warehouse.ledger_rows())
+    return {name: told(ledger) for name, ledger in Ledger.by_table(rows).items()}
 
 
-def kept(warehouse: DuckDBWarehouse) -> dict[str, dict[str, list[object]]]:
+def remembered(warehouse: Warehouse) -> dict[str, dict[str, list[object]]]:
     return {name: told(ledger) for name, ledger in warehouse.ledger_by_table().items()}
 
 
@@ -44,31 +46,20 @@ def test_what_is_remembered_of_the_ledger_follows_every_write(warehouse, provena
                 SAMPLE, keys, frame.assign(price=frame["price"] * factor), provenance(keys, code=code)
             )
             assert result.table_rows == sum(stored(warehouse)[SAMPLE.id]["row_counts"])
-            assert kept(warehouse) == stored(warehouse)
+            assert remembered(warehouse) == stored(warehouse)
         (ledger,) = warehouse.ledger_by_table({SAMPLE.id}).values()
         assert ledger.keys.tolist() == DAYS.tolist()
         warehouse.drop(SAMPLE)
         assert warehouse.ledger_by_table({SAMPLE.id}) == {}
 
 
-def test_a_transaction_that_fails_is_forgotten(warehouse, provenance, rows):
-    warehouse.replace(SAMPLE, DAYS[:1], rows("2024-01-02"), provenance(DAYS[:1]))
-    before = stored(warehouse)
-    with warehouse.shared_connection():
-        (ledger,) = warehouse.ledger_by_table().values()
-
-        def fail() -> None:
-            with warehouse.transaction():
-                warehouse.write_ledger(
-                    ledger.replaced(Ledger(DAYS[1:2], *list(vars(ledger).values())[1:])).rows(SAMPLE)
-                )
-                assert len(warehouse.ledger_by_table()[SAMPLE.id].keys) == 2
-                raise RuntimeError("power cut")
-
-        with pytest.raises(RuntimeError, match="power cut"):
-            fail()
-        assert kept(warehouse) == before
-    assert stored(warehouse) == before
+def test_every_write_gives_the_ledger_of_its_table_a_later_version(warehouse, provenance, rows):
+    assert NOTHING.version == 0
+    versions = []
+    for code in "12":
+        warehouse.replace(SAMPLE, DAYS[:1], rows("2024-01-02"), provenance(DAYS[:1], code=code))
+        versions.append(warehouse.ledger_by_table()[SAMPLE.id].version)
+    assert versions[0] < versions[1]
 
 
 def test_rows_of_the_ledger_and_its_arrays_say_the_same():
