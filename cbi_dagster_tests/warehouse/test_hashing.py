@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cbi_dagster.catalog import Column, Daily, Table, Type
 from cbi_dagster.warehouse.hashing import content_hashes
 from cbi_dagster.warehouse.slices import check_slice, to_arrow
 
@@ -104,3 +105,38 @@ def test_an_empty_partition_has_content(rows):
     assert all(len(h) == 32 for h in hashes)
     empty = content_hashes(check_slice(SAMPLE, days[1:], pd.DataFrame(columns=[c.name for c in SAMPLE.columns])))
     assert empty == hashes[1:]
+
+
+WIDE_NUMBERS = [f"c{number}" for number in range(140)]
+WIDE = Table(
+    dataset="features",
+    name="wide",
+    description="More columns than a word has bits.",
+    columns=(
+        Column("date", Type.DATE, ""),
+        Column("symbol", Type.STRING, ""),
+        *(Column(name, Type.INT64, "") for name in WIDE_NUMBERS),
+        *(Column(name, Type.STRING, "") for name in ("source_run_id", "source_file")),
+        Column("source_row", Type.INT64, ""),
+    ),
+    key=("symbol", "date"),
+    partitioning=Daily("date"),
+    layer="features",
+)
+
+
+def wide(**values):
+    row = dict.fromkeys(WIDE_NUMBERS, 0) | {"source_run_id": "r", "source_file": "f", "source_row": 1} | values
+    frame = pd.DataFrame([row]).astype(dict.fromkeys(WIDE_NUMBERS, "Int64"))
+    return content_hashes(check_slice(WIDE, DAY, frame.assign(date=DAY.astype("datetime64[ns]"), symbol="ZL")))[0]
+
+
+def test_null_is_not_zero_in_any_column_of_a_wide_table():
+    # A word has 64 bits; two columns stand before the first number.
+    numbers = [*range(58, 68), *range(122, 132), 139]
+    assert len({wide(), *(wide(**{f"c{number}": pd.NA}) for number in numbers)}) == 1 + len(numbers)
+
+
+@pytest.mark.parametrize(("name", "other"), [("source_run_id", "s"), ("source_file", "g"), ("source_row", 7)])
+def test_where_a_row_comes_from_is_not_its_content(name, other):
+    assert wide(**{name: other}) == wide()
