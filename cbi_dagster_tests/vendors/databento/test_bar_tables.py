@@ -59,6 +59,7 @@ def test_a_single_contract_needs_no_instrument_id(tmp_path: Path) -> None:
         (lambda f: f.iloc[:0], "no rows"),
         (lambda f: f.assign(ts_event=f["ts_event"].astype("int64")), "ts_event"),
         (lambda f: f.assign(ts_event="yesterday"), "ts_event"),
+        (lambda f: f.assign(ts_event=f["ts_event"].where(f.index != 3)), "ts_event of data row 3 has no value"),
         (lambda f: f.assign(open=f["open"].astype(str).where(f.index != 4, "4x")), "open of data row 4 is no number"),
         (lambda f: f.assign(volume=f["volume"] + 0.5), "volume of data row 0 is no whole number"),
         (lambda f: f.assign(symbol=""), "symbol of data row 0 has no value"),

@@ -295,7 +295,7 @@ def test_corrections_name_the_bars_whose_values_changed() -> None:
     after = before[before["symbol"] == "ZL.v.0"].iloc[2:6].reset_index(drop=True).copy()
     after.loc[1, "high"] += 1.0
     after.loc[3, ["volume", "instrument_id"]] = [7, 99]
-    found = corrections(before, after)
+    found = corrections(before, after[::-1])
     assert found["ts_event"].dt.hour.tolist() == [3, 5]
     assert [*found.columns] == ["symbol", "ts_event", "date", *(f"{a}_{n}" for a in ("old", "new") for n in CORRECTED)]
     assert found["symbol"].tolist() == ["ZL.v.0"] * 2
