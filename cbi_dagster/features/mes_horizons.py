@@ -106,9 +106,10 @@ def mes_intraday(bars: pd.DataFrame, horizon: str) -> pd.DataFrame:
             right once all stored bars from `anchor(date, horizon)` on are among them; earlier ones change nothing.
         horizon: a key of `WARM_UP_MONTHS`.
 
-    The columns are INTRADAY of the dictionary; the bars' own are carried, the rest is float64 with NaN = NULL. n counts
-    bars; returns and averages are of adjusted prices; prices are quoted in the contract of the bar (adjusted value /
-    factor of the bar). Recursions start from the first close. A ratio is NULL where its denominator is 0.
+    The columns are INTRADAY of the dictionary; the bars' own are carried, the rest is float64 with NaN = NULL. Returns
+    and averages are of adjusted prices; prices are quoted in the contract of the bar (adjusted value / factor of the
+    bar). Recursions start from the first close. A ratio is NULL where its denominator is 0.
+
     A bar whose adjusted price is unknown or not positive has no indicators, and windows start anew after it, as they
     do after a hole of more than `MAX_STEP` trade dates.
 
