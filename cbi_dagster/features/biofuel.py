@@ -23,9 +23,8 @@ from cbi_dagster.catalog.columns.biofuel import (
 )
 from cbi_dagster.catalog.frames import require
 from cbi_dagster.config.biofuel import Biofuel, MacroSeries
-from cbi_dagster.market.decision import prices_at_decision
 
-from .windows import Floats, Integers, Sessions, quotient
+from .windows import Floats, Sessions, quotient
 
 SYMBOL = "ZL"
 _MACRO_COLUMNS = ("series_id", "date", "value", "unit")
@@ -60,7 +59,7 @@ def biofuel_daily(continuous: pd.DataFrame, macro: pd.DataFrame, parameters: Bio
     require(macro, _MACRO_COLUMNS, "values of macro series", key=("series_id", "date"))
     markets = Sessions(continuous[continuous["symbol"].isin(list(FUTURES_UNITS))], INPUTS)
     oil = Sessions(continuous[continuous["symbol"] == SYMBOL], INPUTS)
-    prices = {root: _at_decision(markets, root, oil.ordinals) for root in FUTURES_UNITS if root != SYMBOL}
+    prices = {root: markets.at_decision(root, oil.ordinals) for root in FUTURES_UNITS if root != SYMBOL}
     prices[SYMBOL] = oil.column("close")
     sugar = _series(macro, parameters.series.sugar, oil)
     clean_energy = _series(macro, parameters.series.clean_energy, oil)
@@ -132,15 +131,6 @@ def _economics(
         "ethanol_margin_proxy_to_gasoline": quotient(ethanol_margin, gasoline),
     }
     return levels, relative
-
-
-def _at_decision(markets: Sessions, root: str, ordinals: Integers) -> Floats:
-    """The price of `root` as it stood at the decision time of each trade date; NaN where it is unknown or too old."""
-    own = markets.rows(root)
-    decided, closes = markets.column("close_decision")[own], markets.column("close")[own]
-    return prices_at_decision(
-        ordinals, sessions=markets.ordinals[own], closes=closes, decided=decided, traded=~np.isnan(decided)
-    )
 
 
 def _series(macro: pd.DataFrame, series: MacroSeries, oil: Sessions) -> Floats:

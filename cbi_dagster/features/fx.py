@@ -35,7 +35,6 @@ from cbi_dagster.catalog.columns.fx import (
     VOLATILITY_SESSIONS,
 )
 from cbi_dagster.catalog.frames import require
-from cbi_dagster.market.decision import prices_at_decision
 
 from . import technicals
 from .pivots import average_true_range
@@ -126,7 +125,7 @@ def fx_cross_daily(continuous: pd.DataFrame, quote_units: Mapping[str, str]) -> 
     target = Sessions(continuous[continuous["symbol"] == TARGET], CROSS_INPUTS)
     returns, prices = {}, {}
     for root, currency in CURRENCIES.items():
-        adjusted, prices[currency] = (_at_decision(markets, root, prefix, target) for prefix in ("adj_", ""))
+        adjusted, prices[currency] = (markets.at_decision(root, target.ordinals, prefix) for prefix in ("adj_", ""))
         returns[root] = technicals.log_return(target, adjusted)
     together = np.stack(list(returns.values()))
     strength = _mean_of_known(together)
@@ -201,16 +200,6 @@ def _is_inverted(root: str, quote_units: Mapping[str, str]) -> bool:
     return denominator == "USD"
 
 
-def _at_decision(markets: Sessions, root: str, prefix: str, target: Sessions) -> Floats:
-    """The root's price at the decision time of each of the target's trade dates."""
-    own = markets.rows(root)
-    decided, closes = (markets.column(f"{prefix}{name}")[own] for name in ("close_decision", "close"))
-    traded = ~np.isnan(markets.column("close_decision")[own])
-    return prices_at_decision(
-        target.ordinals, sessions=markets.ordinals[own], closes=closes, decided=decided, traded=traded
-    )
-
-
 def _mean_of_known(values: Floats) -> Floats:
     """Mean down the columns, leaving NaN out; NaN with fewer than `KNOWN_AT_LEAST` known."""
     known = (~np.isnan(values)).sum(axis=0)
@@ -230,9 +219,8 @@ def _dispersion(target: Sessions, returns: Floats) -> Floats:
 
 
 def _regimes(dispersion: Floats) -> Labels:
-    labels: Labels = np.array(VOLATILITY_REGIMES, dtype=object)[
-        np.searchsorted(DISPERSION_CUTS, dispersion, side="right") % 4
-    ]
+    cut = np.searchsorted(DISPERSION_CUTS, dispersion, side="right")
+    labels: Labels = np.array(VOLATILITY_REGIMES, dtype=object)[cut]
     labels[np.isnan(dispersion)] = None
     return labels
 

@@ -22,6 +22,7 @@ import pandas as pd
 
 from cbi_dagster.catalog.frames import InvalidFrameError, require
 from cbi_dagster.catalog.spans import span_limit
+from cbi_dagster.market.decision import prices_at_decision
 from cbi_dagster.market.sessions import is_weekend, trade_date_ordinals
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -120,6 +121,20 @@ class Sessions:
     def by_symbol(self, values: Mapping[str, float]) -> Floats:
         """Each session's value for its symbol; NaN for symbols without one."""
         return np.array([values.get(name, np.nan) for name in self.symbols], dtype=np.float64)[self.symbol_codes]
+
+    def at_decision(self, symbol: str, wanted: Integers, prefix: str = "") -> Floats:
+        """The symbol's price (`adj_` or no prefix) at the decision time of each wanted trade date, given by ordinal.
+
+        See `prices_at_decision`; needs `close`, `close_decision` and the same with the prefix.
+        """
+        own = self.rows(symbol)
+        return prices_at_decision(
+            wanted,
+            sessions=self.ordinals[own],
+            closes=self.column(f"{prefix}close")[own],
+            decided=self.column(f"{prefix}close_decision")[own],
+            traded=~np.isnan(self.column("close_decision")[own]),
+        )
 
     def complete(self, count: int) -> Booleans:
         """Whether the `count` sessions ending here exist and span at most `span_limit(count)` trade dates."""
