@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import uuid
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cbi_dagster.catalog.versions import CodeVersion
     from cbi_dagster.warehouse.builder import Builder
 
 #: The Dagster instance's configuration; the repository's dagster.yaml, which a bare `dagster dev` reads, is the same.
@@ -81,18 +85,34 @@ class Home:
             partial.replace(config)
 
 
+@functools.cache
+def code_versions() -> Mapping[str, CodeVersion]:
+    """The present version of every table's code, by table id: of its recipe, and of how landed files are read."""
+    from cbi_dagster.catalog.versions import code_version
+    from cbi_dagster.config.universe import load_universe
+    from cbi_dagster.recipes import RECIPES
+    from cbi_dagster.vendors.landing import readers
+
+    universe = load_universe()
+    return {
+        name: code_version(made.table, [made.function, *readers(made.table, universe)])
+        for name, made in RECIPES.items()
+    }
+
+
 def builder(warehouse_file: Path, landed_files: Path) -> Builder:
     """Builds the tables in a warehouse file from the landed vendor files in a directory.
 
     Without Dagster, whose import takes longer than a plan.
     """
+    from cbi_dagster.catalog.sources import files_digest
     from cbi_dagster.config.universe import load_universe
-    from cbi_dagster.recipes import code_versions
     from cbi_dagster.vendors.archive import Archive
     from cbi_dagster.vendors.landing import Landing
     from cbi_dagster.warehouse.builder import Builder
+    from cbi_dagster.warehouse.code import CodeAccount
     from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
     warehouse = DuckDBWarehouse(warehouse_file)
     landing = Landing(warehouse, Archive(landed_files), load_universe())
-    return Builder(warehouse, landing.read, code_versions())
+    return Builder(warehouse, landing.read, CodeAccount(code_versions, files_digest("cbi_dagster")))

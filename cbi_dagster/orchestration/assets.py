@@ -16,8 +16,9 @@ import dagster as dg
 from dagster_pandas import create_dagster_pandas_dataframe_type
 
 from cbi_dagster.catalog import LANDING_SOURCES, TABLES, Column, Table, Type
+from cbi_dagster.home import code_versions
 from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, partitions_of
-from cbi_dagster.recipes import RECIPES, Recipe, code_versions
+from cbi_dagster.recipes import RECIPES, Recipe
 
 IO_MANAGER_KEY = "warehouse"
 

@@ -94,4 +94,4 @@ def record_failures(warehouse: Warehouse, instance: dg.DagsterInstance, run_id: 
         frame = pd.DataFrame(rows, columns=["event_id", "source", "ended_at", "error_message"])
         wanted = [column.name for column in INGESTION_RUNS.columns]
         started = frame["ended_at"]
-        warehouse.record_runs(frame.assign(run_status="failed", started_at=started).reindex(columns=wanted))
+        warehouse.record(INGESTION_RUNS, frame.assign(run_status="failed", started_at=started).reindex(columns=wanted))

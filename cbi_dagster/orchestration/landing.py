@@ -118,7 +118,7 @@ def landing_job(home: Home) -> dg.JobDefinition:
                 "error_message": [refused.get(copy) for copy in copies],
             }
         )
-        warehouse.record_runs(outcomes.reindex(columns=[column.name for column in INGESTION_RUNS.columns]))
+        warehouse.record(INGESTION_RUNS, outcomes.reindex(columns=[column.name for column in INGESTION_RUNS.columns]))
 
     @dg.job(name=LANDING_JOB, description="Lands files that arrived in the watched directory.")
     def job() -> None:

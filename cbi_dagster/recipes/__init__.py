@@ -6,16 +6,14 @@ every recipe, and `warehouse/builder.py` calls the same functions.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import ModuleType
 
 from cbi_dagster.catalog import ASSET_TABLES
-from cbi_dagster.catalog.versions import CodeVersion, code_version
 from cbi_dagster.recipes import features, market_data, mes, raw_intelligence, training
 from cbi_dagster.recipes.recipe import Recipe, TableOutput, recipe
 
-__all__ = ["RECIPES", "Recipe", "TableOutput", "code_versions", "recipe"]
+__all__ = ["RECIPES", "Recipe", "TableOutput", "recipe"]
 
 
 def _stated(module: ModuleType) -> Iterator[Recipe]:
@@ -28,9 +26,3 @@ _BY_TABLE = {item.table.id: item for module in _MODULES for item in _stated(modu
 
 #: The recipe of every table that an asset makes, by table id, inputs before the tables that read them.
 RECIPES: dict[str, Recipe] = {table.id: _BY_TABLE[table.id] for table in ASSET_TABLES}
-
-
-@functools.cache
-def code_versions() -> Mapping[str, CodeVersion]:
-    """The present code version of every table that has a recipe, by table id."""
-    return {name: code_version(made.table, [made.function]) for name, made in RECIPES.items()}

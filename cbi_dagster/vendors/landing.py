@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,6 +67,12 @@ class LandingReport:
 def is_delivered_name(name: str) -> bool:
     """Whether a file of this name can be landed, alone or as a batch zip."""
     return name.endswith(".zip") or any(kind.recognises(name) for kind in KINDS)
+
+
+def readers(table: Table, universe: Universe) -> list[Callable[..., Any]]:
+    """The functions by which landed files become the input of a table; none for tables that read no landed files."""
+    kinds = [kind for kind in KINDS if table in kind(universe).tables.values()]
+    return [function for kind in kinds for function in (kind.examine, kind.read)]
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from cbi_dagster.catalog import LANDING_SOURCES, TABLES, Read, Table
+from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, TABLES, Read, Table
 from cbi_dagster.catalog.checks import validate
 from cbi_dagster.catalog.frames import to_frame
-from cbi_dagster.catalog.versions import CodeVersion
 from cbi_dagster.recipes import TableOutput
 from cbi_dagster.warehouse.changes import LeftOutRows, Provenance
+from cbi_dagster.warehouse.code import CodeAccount
 from cbi_dagster.warehouse.contract import ReplaceResult, Warehouse, now_utc
 from cbi_dagster.warehouse.plan import (
     Plan,
@@ -66,11 +66,10 @@ class WriteOutcome:
 class Builder:
     """Builds tables of one warehouse.
 
-    `read_landed(source id, intervals)` reads landed vendor data; `code` maps table ids to their present
-    code version.
+    `read_landed(source id, intervals)` reads landed vendor data.
     """
 
-    def __init__(self, warehouse: Warehouse, read_landed: ReadLanded, code: Mapping[str, CodeVersion]) -> None:
+    def __init__(self, warehouse: Warehouse, read_landed: ReadLanded, code: CodeAccount) -> None:
         self._warehouse = warehouse
         self._read_landed = read_landed
         self._code = code
@@ -88,15 +87,14 @@ class Builder:
     def plan(self, wanted: Collection[Table] | None = None) -> Plan:
         """Everything that is stale now, in all tables, or in those `wanted` given what the others hold now."""
         ledgers = self.warehouse.ledger_by_table()
-        tables = [TABLES[name] for name in self._code]
-        if wanted is not None:
-            tables = [table for table in tables if table in wanted]
-        return make_plan(ledgers, self._code, newest_trade_date(now_utc()), tables, self._earlier_code)
+        tables = [table for table in ASSET_TABLES if wanted is None or table in wanted]
+        digests = self._code.digests(self.warehouse)
+        return make_plan(ledgers, digests, newest_trade_date(now_utc()), tables, self._changes_of_code)
 
     def prepare(self, table: Table, asked: np.ndarray | None, run_id: str, *, only_stale: bool) -> PreparedBuild:
         """Fix what is rebuilt of the partitions `asked` for (None: all), and read its inputs."""
         started_at = now_utc()
-        code = self._code[table.id]
+        code = self._code.digests(self.warehouse)[table.id]
         relevant = {table.id, *LANDING_SOURCES, *(read.source for read in table.reads)}
         with self.warehouse.snapshot():
             ledgers = self.warehouse.ledger_by_table(relevant)
@@ -107,18 +105,17 @@ class Builder:
                 not_landed = len(asked) - len(wanted)
             reasons: dict[np.datetime64, str] = {}
             if only_stale:
-                reasons = stale_partitions(table, wanted, ledgers, code, self._earlier_code)
+                reasons = stale_partitions(table, wanted, ledgers, code, self._changes_of_code)
                 wanted = np.array(sorted(reasons), "datetime64[D]")
             inputs = {read.source: self._read(table, read, wanted) for read in table.reads}
         prints = dict(zip(wanted, fingerprints(table, wanted, ledgers), strict=True))
         rows_in = sum(len(rows) for rows in inputs.values())
-        provenance = Provenance(run_id, code.digest, prints, started_at, rows_in)
+        provenance = Provenance(run_id, code, prints, started_at, rows_in)
         table_rows = int(ledgers[table.id].row_counts.sum()) if table.id in ledgers else 0
         return PreparedBuild(table, wanted, not_landed, provenance, table_rows, inputs, reasons)
 
-    def _earlier_code(self, digest: str) -> Mapping[str, str] | None:
-        """The parts of an earlier code version, if an account of them was kept."""
-        return None
+    def _changes_of_code(self, table_id: str, earlier: str) -> tuple[str, ...] | None:
+        return self._code.changes_since(self.warehouse, table_id, earlier)
 
     def _read(self, table: Table, read: Read, partitions: np.ndarray) -> pd.DataFrame:
         """Rows of an input in the union of the windows of `partitions`."""
@@ -148,6 +145,7 @@ class Builder:
         own = np.isin(table.partitioning.keys_in(arrow), partitions)
         arrow = arrow if own.all() else arrow.filter(pa.array(own))
         validate(table, to_frame(table, arrow))
+        self._code.record(self.warehouse)
         result = self.warehouse.replace(table, partitions, arrow, build.provenance, left_out)
         return WriteOutcome(arrow, result, left_out)
 

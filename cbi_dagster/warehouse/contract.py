@@ -21,7 +21,7 @@ import pyarrow as pa
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.model import Column, Table
 from cbi_dagster.catalog.partitioning import Interval
-from cbi_dagster.catalog.tables.ops import INGESTION_RUNS, PARTITION_LEDGER
+from cbi_dagster.catalog.tables.ops import PARTITION_LEDGER
 from cbi_dagster.warehouse.changes import Change, LeftOutRows, Provenance, RunSums, Swap, replacement
 from cbi_dagster.warehouse.hashing import content_hashes
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
@@ -273,10 +273,10 @@ class Warehouse(abc.ABC):
             raise RegistryMovedError(facts.registered) from error
         self._forget(ledger["table_name"].unique().to_pylist())
 
-    def record_runs(self, rows: pd.DataFrame) -> None:
-        """Keep rows of `ops.ingestion_runs`, in place of those with the same `event_id`; `replace` keeps its own."""
-        checked = check_slice(INGESTION_RUNS, None, rows).data
-        self._commit(Change((Swap(INGESTION_RUNS, checked, same_key=True),)))
+    def record(self, table: Table, rows: pd.DataFrame) -> None:
+        """Keep rows of a table of the books, in place of those with the same key."""
+        checked = check_slice(table, None, rows).data
+        self._commit(Change((Swap(table, checked, same_key=True),)))
 
     # -- memory -------------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,6 @@ from pandas.util import hash_array
 from cbi_dagster.catalog.model import FIRST_TRADE_DATE, Read, Table
 from cbi_dagster.catalog.partitioning import Interval, merged
 from cbi_dagster.catalog.registry import LANDING_SOURCES, TABLES, partitioning_of
-from cbi_dagster.catalog.versions import CodeVersion
 from cbi_dagster.warehouse.hashing import DIGEST_BYTES
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
 
@@ -141,26 +140,26 @@ def _together(estimates: Sequence[int | None]) -> int | None:
     return sum(known) if len(known) == len(estimates) else None
 
 
-#: The parts of an earlier code version by its digest; None where no account of them was kept.
-EarlierCode = Callable[[str], Mapping[str, str] | None]
+#: The parts of a table's code (its id) that are not as in an earlier version; None where no account was kept of that.
+ChangesOfCode = Callable[[str, str], Sequence[str] | None]
 
 
 def make_plan(
     ledgers: Mapping[str, Ledger],
-    code: Mapping[str, CodeVersion],
+    code_versions: Mapping[str, str],
     newest: np.datetime64,
     tables: Iterable[Table],
-    earlier: EarlierCode,
+    changes_of_code: ChangesOfCode,
 ) -> Plan:
     """The stale partitions of `tables` (inputs first), those that may become stale through them included.
 
-    `code` maps table ids to the present version of their code; `newest` as in `expected_partitions`.
+    `code_versions` maps table ids to their present code version; `newest` as in `expected_partitions`.
     """
     stale: dict[str, np.ndarray] = {}
     plans = []
     for table in tables:
         expected = expected_partitions(table, ledgers, newest)
-        causes = _causes(table, expected, ledgers, code[table.id], earlier)
+        causes = _causes(table, expected, ledgers, code_versions[table.id], changes_of_code)
         for read in table.reads:
             upstream = stale.get(read.source)
             if upstream is not None:
@@ -174,20 +173,24 @@ def make_plan(
             plans.append(TablePlan(table, stale[table.id], ranges))
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for item in plans:
-        digest.update(f"{item.table.id} {code[item.table.id].digest}".encode() + item.partitions.tobytes())
+        digest.update(f"{item.table.id} {code_versions[item.table.id]}".encode() + item.partitions.tobytes())
     for name in sorted(ledgers):
         digest.update(name.encode() + ledgers[name].sums[-1].tobytes())
     return Plan(tuple(plans), digest.hexdigest())
 
 
 def stale_partitions(
-    table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger], code: CodeVersion, earlier: EarlierCode
+    table: Table,
+    partitions: np.ndarray,
+    ledgers: Mapping[str, Ledger],
+    code_version: str,
+    changes_of_code: ChangesOfCode,
 ) -> dict[np.datetime64, str]:
     """Those of `partitions` that are stale now, with the reason.
 
     Looks at what the inputs hold now; that an input is itself stale is the caller's business.
     """
-    causes = _causes(table, partitions, ledgers, code, earlier)
+    causes = _causes(table, partitions, ledgers, code_version, changes_of_code)
     return {partitions[i]: cause.text for i, cause in causes.items()}
 
 
@@ -213,18 +216,22 @@ class _Cause:
 
 
 def _causes(
-    table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger], code: CodeVersion, earlier: EarlierCode
+    table: Table,
+    partitions: np.ndarray,
+    ledgers: Mapping[str, Ledger],
+    code_version: str,
+    changes_of_code: ChangesOfCode,
 ) -> dict[int, _Cause]:
     ledger = ledgers.get(table.id, NOTHING)
     at = ledger.at(partitions)
     causes = {int(i): _Cause("missing") for i in np.flatnonzero(at < 0)}
     known = np.flatnonzero(at >= 0)
-    same_code = ledger.code_versions[at[known]] == code.digest
+    same_code = ledger.code_versions[at[known]] == code_version
     told: dict[str, _Cause] = {}
     for i in known[~same_code]:
         digest = ledger.code_versions[at[i]]
         if digest not in told:
-            told[digest] = _Cause("code", _change_of_code(code, earlier(digest)))
+            told[digest] = _Cause("code", _said(changes_of_code(table.id, digest)))
         causes[int(i)] = told[digest]
     known = known[same_code]
     for i in known[ledger.fingerprints[at[known]] != fingerprints(table, partitions[known], ledgers)]:
@@ -236,11 +243,10 @@ def _causes(
 _PARTS_NAMED = 3
 
 
-def _change_of_code(code: CodeVersion, earlier: Mapping[str, str] | None) -> str:
+def _said(parts: Sequence[str] | None) -> str:
     """What of a table's code is not as it was, e.g. `setting changed: horizons.splits.train_to`."""
-    if earlier is None:
+    if parts is None:
         return "code changed: an earlier version of cbi, which kept no account of its code, built it"
-    parts = code.changes_since(earlier)
     words = []
     for kind, of_kind in itertools.groupby(parts[:_PARTS_NAMED], key=lambda part: part.partition(" ")[0]):
         words.append(f"{kind} changed: {', '.join(part.partition(' ')[2] for part in of_kind)}")

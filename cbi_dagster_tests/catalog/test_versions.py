@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,9 +12,16 @@ from cbi_dagster.catalog import ASSET_TABLES, Table, Type, table
 from cbi_dagster.catalog.sources import Package, installed
 from cbi_dagster.catalog.versions import _settings, code_version, formula_modules
 from cbi_dagster.config import horizons
-from cbi_dagster.recipes import RECIPES, code_versions
+from cbi_dagster.config.universe import load_universe
+from cbi_dagster.home import code_versions
+from cbi_dagster.recipes import RECIPES, Recipe
+from cbi_dagster.vendors.landing import readers
 
 VOLATILITY = table("volatility_daily")
+
+
+def functions(made: Recipe) -> list[Callable[..., Any]]:
+    return [made.function, *readers(made.table, load_universe())]
 
 
 def edited(module: str, old: str, new: str) -> Package:
@@ -33,7 +42,7 @@ def stale(package: Package) -> dict[str, tuple[str, ...]]:
     """Per table whose version the edit changes, the parts that a plan names."""
     found = {}
     for name, made in RECIPES.items():
-        now = code_version(made.table, [made.function], package)
+        now = code_version(made.table, functions(made), package)
         if now.digest != code_versions()[name].digest:
             found[name.partition(".")[2]] = now.changes_since(code_versions()[name].parts)
     return found
@@ -48,6 +57,13 @@ def test_a_shared_helper_makes_exactly_the_tables_stale_that_use_it():
     found = stale(edited("features.windows", "(count - 1)", "count"))
     assert set(found) == {"volatility_daily", "technicals_daily", "fx_daily", "fx_cross_daily", "biofuel_daily"}
     assert set(found.values()) == {("code features.windows.Sessions.standard_deviation",)}
+
+
+def test_how_landed_files_are_read_makes_the_tables_stale_that_are_made_of_them():
+    found = stale(
+        edited("vendors.databento.bars", "(low <= lower) & (upper <= high)", "(low < lower) & (upper <= high)")
+    )
+    assert set(found) == {f"databento_futures_ohlcv_{name}" for name in ("1m", "1h", "utc_1d")}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +114,7 @@ def test_a_setting_is_named_and_makes_the_tables_stale_that_read_its_config(monk
     _settings.cache_clear()
     monkeypatch.setattr(horizons, "load_horizons", lambda: loaded.model_copy(update={"splits": splits}))
     try:
-        after = {name: code_version(made.table, [made.function]) for name, made in RECIPES.items()}
+        after = {name: code_version(made.table, functions(made)) for name, made in RECIPES.items()}
     finally:
         _settings.cache_clear()
     found = {name: after[name].changes_since(before[name].parts) for name in after if after[name] != before[name]}

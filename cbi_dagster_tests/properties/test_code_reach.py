@@ -11,7 +11,8 @@ import pytest
 
 import cbi_dagster
 from cbi_dagster.catalog import ASSET_TABLES, Table
-from cbi_dagster.recipes import RECIPES, code_versions
+from cbi_dagster.home import code_versions
+from cbi_dagster.recipes import RECIPES
 from cbi_dagster_tests.properties.worlds import World, prepare
 
 ROOT = Path(cbi_dagster.__file__).parent

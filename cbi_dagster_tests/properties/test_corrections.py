@@ -15,13 +15,15 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H
 from cbi_dagster.catalog.versions import CodeVersion
 from cbi_dagster.config.universe import load_universe
-from cbi_dagster.recipes import RECIPES, code_versions
+from cbi_dagster.home import code_versions
+from cbi_dagster.recipes import RECIPES
 from cbi_dagster.reports.plans import exact_plan
 from cbi_dagster.vendors.archive import Archive
 from cbi_dagster.vendors.databento.writing import write_dbn
 from cbi_dagster.vendors.landing import Landing
 from cbi_dagster.vendors.simulate import SIMULATED_DATASET
 from cbi_dagster.warehouse.builder import Builder
+from cbi_dagster.warehouse.code import CodeAccount
 from cbi_dagster_tests.properties.worlds import World, simulated
 
 END = dt.date(2022, 12, 1)
@@ -127,9 +129,11 @@ def test_a_code_version_makes_its_own_table_stale_and_what_may_follow(half_year,
     shutil.copytree(half_year[0].path, world.path)
     table = "features.volatility_daily"
     landing = Landing(world.warehouse, Archive(world.path / "landing"), load_universe())
-    builder = Builder(world.warehouse, landing.read, {**code_versions(), table: CodeVersion("next", {})})
+    parts = {"code features.volatility.volatility_daily": "edited"}
+    code = CodeAccount(lambda: {**code_versions(), table: CodeVersion("next", parts)}, "edited files")
+    builder = Builder(world.warehouse, landing.read, code)
     plan = {item.table.id: item for item in builder.plan().tables}
-    assert plan[table].ranges[0].reason.startswith("code changed: ")
+    assert plan[table].ranges[0].reason.startswith("declaration changed: ")
     assert plan[table].ranges[0].certain
     follow = [item for name, item in plan.items() if name != table]
     assert follow, "nothing is said to depend on the table"

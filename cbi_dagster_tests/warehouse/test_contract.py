@@ -210,8 +210,8 @@ def test_a_run_has_one_row_for_a_table_that_sums_up_its_writes(warehouse, proven
 def test_runs_are_kept_in_place_of_those_with_the_same_event(warehouse):
     names = [column.name for column in ops.INGESTION_RUNS.columns]
     row = pd.DataFrame({"event_id": ["a", "b"], "source": "x", "run_status": "failed", "started_at": now_utc()})
-    warehouse.record_runs(row.reindex(columns=names))
-    warehouse.record_runs(row.assign(run_status="success").iloc[:1].reindex(columns=names))
+    warehouse.record(ops.INGESTION_RUNS, row.reindex(columns=names))
+    warehouse.record(ops.INGESTION_RUNS, row.assign(run_status="success").iloc[:1].reindex(columns=names))
     stored = warehouse.read(ops.INGESTION_RUNS, columns=("event_id", "run_status")).to_pylist()
     assert [(item["event_id"], item["run_status"]) for item in stored] == [("a", "success"), ("b", "failed")]
 

@@ -17,7 +17,6 @@ from cbi_dagster.catalog.tables.mes import MES_1HR, MES_5MIN, MES_INTRADAY
 from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR, REGIME_WEIGHTS
 from cbi_dagster.catalog.tables.training import MES_BAR_TRAINING, ZL_TRAINING
-from cbi_dagster.catalog.versions import CodeVersion
 from cbi_dagster.warehouse.ledger import Ledger
 from cbi_dagster.warehouse.plan import (
     Plan,
@@ -48,15 +47,9 @@ WEEK = _table("plan_week", Read(BARS.id, back=5))
 EVER = _table("plan_ever", Read(BARS.id, back=INCEPTION))
 LABELS = _table("plan_labels", Read(WEEK.id), Read(BARS.id, forward=3), months=True)
 CHAIN = (BARS, WEEK, EVER, LABELS)
-VERSION_1 = CodeVersion("1", {"setting horizons.splits.train_to": "a", "code features.week.mean": "b"})
-VERSION_2 = CodeVersion(
-    "2",
-    {"setting horizons.splits.train_to": "c", "code features.week.mean": "d"}
-    | {f"code features.week.{name}": "e" for name in ("total", "trailing")},
-)
-EARLIER = {"1": VERSION_1.parts}
-CODE = (VERSION_1, EARLIER.get)
-VERSIONS = dict.fromkeys((table.id for table in CHAIN), VERSION_1)
+CHANGES = ("setting horizons.splits.train_to", "code week.mean", "code week.total", "code week.trailing")
+CODE = ("1", lambda table_id, earlier: CHANGES if earlier == "1" else None)
+VERSIONS = dict.fromkeys((table.id for table in CHAIN), "1")
 
 
 @pytest.fixture(autouse=True)
@@ -88,8 +81,8 @@ def built(contents: dict[np.datetime64, str] | None = None) -> dict[str, Ledger]
     return ledgers
 
 
-def plan(ledgers: dict[str, Ledger], versions: dict[str, CodeVersion] | None = None) -> Plan:
-    return make_plan(ledgers, versions or VERSIONS, NEWEST, CHAIN, EARLIER.get)
+def plan(ledgers: dict[str, Ledger], versions: dict[str, str] | None = None) -> Plan:
+    return make_plan(ledgers, versions or VERSIONS, NEWEST, CHAIN, CODE[1])
 
 
 def changed(ledgers: dict[str, Ledger], source: str, day: np.datetime64, content: str = "corrected") -> None:
@@ -145,9 +138,10 @@ def test_contents_that_change_places_are_a_change():
     one, other = DAY, np.datetime64("2024-01-18")
     before, after = built(), built({one: f"bars {other}", other: f"bars {one}"})
     assert (fingerprints(EVER, DAYS[-1:], before) == fingerprints(EVER, DAYS[-1:], after)).all()  # BARS is the same
-    assert stale_partitions(
-        BARS, np.array([one, other]), before | {LANDED: after[LANDED]}, VERSION_1, EARLIER.get
-    ).keys() == {one, other}
+    assert stale_partitions(BARS, np.array([one, other]), before | {LANDED: after[LANDED]}, *CODE).keys() == {
+        one,
+        other,
+    }
     swapped = before[BARS.id].hashes.copy()
     at = before[BARS.id].at(np.array([one, other]))
     swapped[at] = swapped[at[::-1]]
@@ -172,17 +166,17 @@ def test_equal_inputs_have_different_fingerprints_in_different_tables_and_places
 
 
 def test_a_new_code_version_makes_every_partition_of_its_table_stale_for_certain_and_says_which():
-    stale = {item.table.name: item for item in plan(built(), VERSIONS | {WEEK.id: VERSION_2}).tables}
+    stale = {item.table.name: item for item in plan(built(), VERSIONS | {WEEK.id: "2"}).tables}
     assert set(stale) == {"plan_week", "plan_labels"}
     (week,) = stale["plan_week"].ranges
-    said = "setting changed: horizons.splits.train_to; code changed: features.week.mean, features.week.total and 1 more"
+    said = "setting changed: horizons.splits.train_to; code changed: week.mean, week.total and 1 more"
     assert (week.partitions, week.reason, week.certain) == (len(DAYS), said, True)
     assert not any(part.certain for part in stale["plan_labels"].ranges)
 
 
 def test_code_of_which_no_account_was_kept_is_said_to_have_changed():
     ledgers = built()
-    reasons = set(stale_partitions(WEEK, ledgers[WEEK.id].keys, ledgers, VERSION_2, {}.get).values())
+    reasons = set(stale_partitions(WEEK, ledgers[WEEK.id].keys, ledgers, "2", lambda table_id, earlier: None).values())
     assert reasons == {"code changed: an earlier version of cbi, which kept no account of its code, built it"}
 
 

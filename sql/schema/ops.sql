@@ -16,6 +16,16 @@ CREATE TABLE IF NOT EXISTS `ops.partition_ledger` (
 )
 OPTIONS(description='What each partition holds (content hash, rows, written when and by which run) and under which code version and inputs that content was last confirmed (verification).');
 
+CREATE TABLE IF NOT EXISTS `ops.code_versions` (
+  `table_name` STRING NOT NULL OPTIONS(description='Table a record is about, `dataset.name`.'),
+  `code_version` STRING NOT NULL OPTIONS(description='Code version of the table under which the content was last confirmed.'),
+  `package_files` STRING NOT NULL OPTIONS(description='Digest of the files of the package under which the version was last found.'),
+  `code_parts` STRING NOT NULL OPTIONS(description='Digests of what the version is made of, by name (JSON).'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+OPTIONS(description='Versions of the tables\' code that something was built with: what each was made of, and under which files of the package it was last found.');
+
 CREATE TABLE IF NOT EXISTS `ops.quarantine` (
   `table_name` STRING NOT NULL OPTIONS(description='Table a record is about, `dataset.name`.'),
   `date` DATE OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),

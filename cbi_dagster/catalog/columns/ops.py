@@ -15,6 +15,8 @@ COLUMNS = (
     Column("written_at", _T, "When the partition's content last changed (UTC)."),
     Column("written_run", _S, "Run that wrote the content."),
     Column("code_version", _S, "Code version of the table under which the content was last confirmed."),
+    Column("package_files", _S, "Digest of the files of the package under which the version was last found."),
+    Column("code_parts", _S, "Digests of what the version is made of, by name (JSON)."),
     Column("input_fingerprint", _S, "Digest of the inputs' content in the declared window when last confirmed."),
     Column("verified_at", _T, "When the content was last confirmed (UTC)."),
     Column("verified_run", _S, "Run that confirmed the content."),

@@ -30,6 +30,14 @@ PARTITION_LEDGER = _ops(
     key=("table_name", "partition_key"),
     required="content_hash row_count written_at code_version input_fingerprint verified_at",
 )
+CODE_VERSIONS = _ops(
+    "code_versions",
+    "Versions of the tables' code that something was built with: what each was made of, and under which files of the "
+    "package it was last found.",
+    "table_name code_version package_files code_parts",
+    key=("table_name", "code_version"),
+    required="package_files code_parts",
+)
 QUARANTINE = _ops(
     "quarantine",
     "Rows that were rejected, where they came from and why. Rows of a partition are replaced when it is rebuilt; "
