@@ -1,1 +1,1 @@
-"""Databento: deliveries, the screening of their bars, and landing them in a warehouse."""
+"""Databento: what its files say, and the screening and merging of their bars."""
