@@ -16,6 +16,7 @@ from cbi_dagster.catalog import TABLES, Table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H
 from cbi_dagster.recipes import RECIPES
+from cbi_dagster.vendors import landing
 from cbi_dagster.vendors.databento.writing import write_manifest
 from cbi_dagster.vendors.files import (
     CorruptFileError,
@@ -179,6 +180,19 @@ def test_two_deliveries_of_the_same_bars_do_not_double_them(world: World, tmp_pa
     assert landed_hashes(world).equals(hashes)
     assert not world.builder.plan([OHLCV_1H]).tables
     assert bars(world) == stored
+
+
+@pytest.mark.parametrize("rows", [1, 30, 100])
+def test_what_lands_does_not_depend_on_how_many_rows_are_held_at_once(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    files = [zl_file(tmp_path / "zl.ohlcv-1h.dbn.zst"), zl_file(tmp_path / "fix.ohlcv-1h.dbn.zst", restated(50.0))]
+    world.land(*files)
+    monkeypatch.setattr(landing, "ROWS_AT_ONCE", rows)
+    other = World(tmp_path / "other")
+    report = other.land(*files)
+    assert landed_hashes(other).equals(landed_hashes(world))
+    assert report.corrections["new_close"].tolist() == [50.0]
 
 
 # -- corrections ------------------------------------------------------------------------------------------------------

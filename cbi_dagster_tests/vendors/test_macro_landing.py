@@ -89,6 +89,15 @@ def test_the_ledger_is_the_same_whether_bars_or_series_come_first(door: Door, tm
     pd.testing.assert_frame_equal(*hashes)
 
 
+def test_vintages_that_the_ledger_lacks_are_in_it_after_the_next_landing(door: Door) -> None:
+    door.land("sugar.macro.csv", MONDAY, TUESDAY)
+    known = door.ledger()
+    with door.warehouse.connection() as connection:
+        connection.execute("DELETE FROM ops.partition_ledger WHERE partition_key = '2024-07-03'")
+    door.land_bars()
+    pd.testing.assert_series_equal(door.ledger(), known)
+
+
 def test_landing_a_file_twice_changes_nothing(door: Door) -> None:
     door.land_bars()
     door.land("sugar.macro.csv", MONDAY)
