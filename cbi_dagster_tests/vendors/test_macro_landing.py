@@ -17,6 +17,7 @@ from cbi_dagster.vendors.files import DeliveryError, TruncatedFileError
 from cbi_dagster.vendors.landing import Landing
 from cbi_dagster.vendors.macro import UnitConflictError
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import zl_file
 
 MACRO_SOURCE = "landing.macro"
@@ -92,8 +93,7 @@ def test_the_ledger_is_the_same_whether_bars_or_series_come_first(door: Door, tm
 def test_vintages_that_the_ledger_lacks_are_in_it_after_the_next_landing(door: Door) -> None:
     door.land("sugar.macro.csv", MONDAY, TUESDAY)
     known = door.ledger()
-    with door.warehouse.connection() as connection:
-        connection.execute("DELETE FROM ops.partition_ledger WHERE partition_key = '2024-07-03'")
+    World(door.directory).by_other_hands("DELETE FROM ops.partition_ledger WHERE partition_key = '2024-07-03'")
     door.land_bars()
     pd.testing.assert_series_equal(door.ledger(), known)
 
