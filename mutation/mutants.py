@@ -40,9 +40,12 @@ PACKAGE, TESTS = Path("cbi_dagster"), Path("cbi_dagster_tests")
 ROOMS = ("market", "features", "matrix", "training", "warehouse", "orchestration", "vendors", "cli")
 #: Tests of a module beside or in place of those named after it.
 ALSO = {
+    "warehouse/builder.py": ["orchestration/test_io_manager.py"],
+    "warehouse/changes.py": ["warehouse/test_contract.py", "warehouse/test_duckdb.py"],
     "warehouse/contract.py": ["warehouse/test_duckdb.py"],
     "warehouse/duckdb.py": ["warehouse/test_contract.py"],
     "orchestration/assets.py": ["orchestration/test_checks.py", "orchestration/test_io_manager.py"],
+    "orchestration/claims.py": ["orchestration/test_sensors.py", "orchestration/test_two_processes.py"],
     "orchestration/jobs.py": ["orchestration/test_io_manager.py", "orchestration/test_sensors.py"],
     "orchestration/partitions.py": ["orchestration/test_io_manager.py"],
     "orchestration/runs.py": ["orchestration/test_sensors.py", "cli/test_commands.py"],
