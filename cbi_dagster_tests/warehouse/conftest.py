@@ -66,8 +66,8 @@ def rows():
         frame["date"] = pd.to_datetime(frame["date"])
         count = len(frame)
         frame["price"] = np.arange(count) + 0.5
-        frame["volume"] = pd.array([None, *range(1, count)], dtype="Int64")
-        frame["flag"] = pd.array([None, *[True] * (count - 1)], dtype="boolean")
+        frame["volume"] = pd.array([None, *range(1, count)][:count], dtype="Int64")
+        frame["flag"] = pd.array([None, *[True] * (count - 1)][:count], dtype="boolean")
         frame["at"] = pd.date_range("2024-01-02", periods=count, freq="h", tz="UTC").astype("datetime64[ns, UTC]")
         frame["source_file"] = "one"
         frame["pivots"] = [{"P": float(i), "kind": "R1"} for i in range(count)]
