@@ -9,8 +9,8 @@ named in `ALSO`), stopping at the first failure; one that takes several times as
 
 Not sampled, by kind: type annotations, code for type checkers or `__main__`, the wording of errors, `==` against `is`,
 decorators that only remember results, the arguments `strict=`, `copy=`, `frozen=` and `dtype=`, which guard or annotate
-what the values are already, and the numbers of simulated markets. Other mutants that change nothing are told apart by
-reading, not left out.
+what the values are already, and the arithmetic of simulated markets. Other mutants that change nothing are told apart
+by reading, not left out.
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ ALSO = {
 
 _SAME = ("_Eq_Is", "_Is_Eq", "_NotEq_IsNot", "_IsNot_NotEq")
 _REMEMBERING = {"cache", "lru_cache", "cached_property"}
-#: One invented market is as good as another: its numbers are no statements.
-_INVENTED = Path("vendors/simulated_markets.py")
+#: One invented market is as good as another: its numbers and its arithmetic are no statements.
+_INVENTED = PACKAGE / "vendors/simulated_markets.py"
+_ARITHMETIC = ("NumberReplacer", "ReplaceBinaryOperator")
 _WITHOUT_RESULT = {"strict", "copy", "dtype", "frozen"}
 _Span = tuple[tuple[int, int], tuple[int, int]]
 
@@ -117,7 +118,7 @@ def sample(items: Iterable[WorkItem], count: int, seed: int) -> list[WorkItem]:
         path, at = mutation.module_path, mutation.start_pos
         if path not in blind:
             blind[path] = meaningless(path.read_text())
-        invented = path == PACKAGE / _INVENTED and mutation.operator_name.endswith("/NumberReplacer")
+        invented = path == _INVENTED and any(kind in mutation.operator_name for kind in _ARITHMETIC)
         same = invented or mutation.operator_name.endswith(_SAME)
         if not same and not any(start <= at < end for start, end in blind[path]):
             places[str(path), at].append(item)

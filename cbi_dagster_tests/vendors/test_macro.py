@@ -186,6 +186,6 @@ def test_merging_again_or_into_nothing_changes_nothing() -> None:
 
 
 def test_a_series_does_not_change_its_unit() -> None:
-    stored = vintages(("A", "2024-01-01", 1.0, "2024-02-01"))
+    stored = vintages(("A", "2024-01-01", 1.0, "2024-02-01"), ("A", "2024-02-01", 1.0, "2024-03-01"))
     with pytest.raises(SeriesUnitChangedError, match="A is stored in percent and arrives in fraction"):
         merge_macro(stored, vintages(("A", "2024-02-01", 0.01, "2024-03-01"), unit="fraction"))
