@@ -8,7 +8,7 @@ replaced in eleven ways counts as often as a number. A mutant runs against the t
 named in `ALSO`), stopping at the first failure; one that takes several times as long as the tests do is killed.
 
 Not sampled, by kind: type annotations, code for type checkers or `__main__`, the wording of errors, `==` against `is`,
-decorators that only remember results, the arguments `strict=`, `copy=`, `frozen=` and `dtype=`, which guard or annotate
+decorators that only remember or guard, the arguments `strict=`, `copy=`, `frozen=` and `dtype=`, which guard or say
 what the values are already, and the arithmetic of simulated markets. Other mutants that change nothing are told apart
 by reading, not left out.
 """
@@ -59,7 +59,7 @@ ALSO = {
 }
 
 _SAME = ("_Eq_Is", "_Is_Eq", "_NotEq_IsNot", "_IsNot_NotEq")
-_REMEMBERING = {"cache", "lru_cache", "cached_property"}
+_GUARDING = {"abstractmethod", "cache", "lru_cache"}
 #: One invented market is as good as another: its numbers and its arithmetic are no statements.
 _INVENTED = PACKAGE / "vendors/simulated_markets.py"
 _ARITHMETIC = ("NumberReplacer", "ReplaceBinaryOperator")
@@ -93,7 +93,7 @@ def meaningless(source: str) -> list[_Span]:
             nodes.append(node.annotation)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             nodes += [node.returns] if node.returns else []
-            decorators += [decorator for decorator in node.decorator_list if _names(decorator) & _REMEMBERING]
+            decorators += [decorator for decorator in node.decorator_list if _names(decorator) & _GUARDING]
         elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             nodes += [*node.exc.args, *(keyword.value for keyword in node.exc.keywords)]
         elif isinstance(node, ast.If) and {"TYPE_CHECKING", "__name__"} & _names(node.test):
