@@ -107,6 +107,7 @@ def builder(warehouse_file: Path, landed_files: Path) -> Builder:
     """
     from cbi_dagster.catalog.sources import files_digest
     from cbi_dagster.config.universe import load_universe
+    from cbi_dagster.recipes import RECIPES
     from cbi_dagster.vendors.archive import Archive
     from cbi_dagster.vendors.landing import Landing
     from cbi_dagster.warehouse.builder import Builder
@@ -115,4 +116,4 @@ def builder(warehouse_file: Path, landed_files: Path) -> Builder:
 
     warehouse = DuckDBWarehouse(warehouse_file)
     landing = Landing(warehouse, Archive(landed_files), load_universe())
-    return Builder(warehouse, landing.read, CodeAccount(code_versions, files_digest("cbi_dagster")))
+    return Builder(warehouse, landing.read, RECIPES, CodeAccount(code_versions, files_digest("cbi_dagster")))

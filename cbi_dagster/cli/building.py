@@ -141,12 +141,12 @@ def execute(run: Callable[[OnTable], bool]) -> None:
 
 
 def _print_written(build: PreparedBuild, outcome: WriteOutcome, seconds: float) -> None:
-    result, left_out = outcome.result, outcome.left_out
+    result = outcome.result
     parts = [f"{len(result.written):,} written", f"{len(result.unchanged):,} unchanged"]
     for count, words in (
         (build.not_landed, "not landed"),
-        (left_out.rows_rejected if left_out else 0, "rows rejected"),
-        (left_out.rows_held_back if left_out else 0, "rows held back"),
+        (result.sums.rows_rejected, "rows rejected"),
+        (result.sums.rows_held_back, "rows held back"),
     ):
         if count:
             parts.append(f"{count:,} {words}")

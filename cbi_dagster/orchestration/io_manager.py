@@ -6,6 +6,7 @@ A step asks what to build of the range it was given; its run's tag says whether 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cbi_dagster.catalog import TABLES, Table
 from cbi_dagster.orchestration.claims import claimed
@@ -27,40 +27,49 @@ ONLY_STALE_TAG = "cbi/only_stale"
 OnWrite = Callable[[PreparedBuild, WriteOutcome], None]
 
 
+@dataclass(frozen=True)
+class _Attempt:
+    """What was prepared for an attempt of a step; `inputs` are those that it has not taken yet."""
+
+    number: int
+    build: PreparedBuild
+    inputs: dict[str, pd.DataFrame]
+
+
 class WarehouseIOManager(dg.IOManager):
     """Loads the declared windows of a step's inputs and replaces the partitions it rebuilt.
 
-    `on_write(build, outcome)` is called after every table.
+    A step is one slice, since Dagster loads its inputs once and stores one output. `on_write(build, outcome)` is called
+    after every table.
     """
 
     def __init__(self, builder: Builder, on_write: OnWrite | None = None) -> None:
         self.builder = builder
         self._on_write = on_write
-        self._builds: dict[tuple[str, str], PreparedBuild] = {}
+        self._attempts: dict[tuple[str, str], _Attempt] = {}
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:
-        metadata = context.definition_metadata
-        build = self._build(context, TABLES[metadata["table"]])
+        attempt = self._attempt(context, TABLES[context.definition_metadata["table"]])
         # Handed over, not kept: the step alone holds its inputs while it computes.
-        return build.inputs.pop(".".join(context.asset_key.path))
+        return attempt.inputs.pop(".".join(context.asset_key.path))
 
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | pa.Table | TableOutput) -> None:
-        build = self._build(context, TABLES[".".join(context.asset_key.path)])
+        build = self._attempt(context, TABLES[".".join(context.asset_key.path)]).build
         outcome = self.builder.write(build, obj)
-        result, left_out = outcome.result, outcome.left_out
-        del self._builds[context.run_id, build.table.id]
+        result = outcome.result
+        del self._attempts[context.run_id, build.table.id]
         metadata: dict[str, Any] = {
             "dagster/row_count": result.table_rows,
             "partitions_written": len(result.written),
             "partitions_unchanged": len(result.unchanged),
             "rows_written": result.rows_written,
-            **_description(build.table, outcome.rows),
+            **_description(outcome),
         }
         if build.not_landed:
             metadata["partitions_not_landed"] = build.not_landed
-        if left_out is not None:
-            metadata["rows_rejected"] = left_out.rows_rejected
-            metadata["rows_held_back"] = left_out.rows_held_back
+        if isinstance(obj, TableOutput):
+            metadata["rows_rejected"] = result.sums.rows_rejected
+            metadata["rows_held_back"] = result.sums.rows_held_back
         context.log.info(
             f"{build.table.id}: {len(result.written)} partitions written ({result.rows_written} rows), "
             f"{len(result.unchanged)} unchanged, {build.not_landed} without landed data"
@@ -75,16 +84,19 @@ class WarehouseIOManager(dg.IOManager):
         if self._on_write is not None:
             self._on_write(build, outcome)
 
-    def _build(self, context: dg.InputContext | dg.OutputContext, table: Table) -> PreparedBuild:
+    def _attempt(self, context: dg.InputContext | dg.OutputContext, table: Table) -> _Attempt:
+        """What is prepared for the step's present attempt; a retry begins anew, with what is stored by then."""
         step = context.step_context
-        identity = (step.run_id, table.id)
-        if identity not in self._builds:
+        identity, number = (step.run_id, table.id), step.previous_attempt_count
+        if identity not in self._attempts or self._attempts[identity].number != number:
             asked = None
             if partitions_of(table) is not None:
                 keys = step.partition_key_range
                 asked = table.partitioning.keys_between(np.datetime64(keys.start, "D"), np.datetime64(keys.end, "D"))
-            self._builds[identity] = self.builder.prepare(table, asked, step.run_id, only_stale=_only_stale(context))
-        return self._builds[identity]
+            self._attempts.pop(identity, None)  # its inputs, if a failure left some, before others are read
+            prepared = self.builder.prepare(table, asked, step.run_id, only_stale=_only_stale(context))
+            self._attempts[identity] = _Attempt(number, *prepared)
+        return self._attempts[identity]
 
 
 def claiming(manager: WarehouseIOManager, claims: Path) -> dg.IOManagerDefinition:
@@ -101,23 +113,18 @@ def claiming(manager: WarehouseIOManager, claims: Path) -> dg.IOManagerDefinitio
 _NULL_SHARES_SHOWN = 15
 
 
-def _description(table: Table, rows: pa.Table) -> dict[str, Any]:
+def _description(outcome: WriteOutcome) -> dict[str, Any]:
     """First and last date of rows, how many columns are NULL throughout, and the others with the most NULLs."""
-    if not len(rows):
+    rows = outcome.result.sums.rows_out
+    if not rows:
         return {}
     metadata: dict[str, Any] = {}
-    if table.partitioning.column:
-        span = pc.min_max(rows[table.partitioning.column])
-        metadata = {"first_date": str(span["min"]), "last_date": str(span["max"])}
-    shares = {}
-    for path, _ in table.leaves():
-        name, _, part = path.partition(".")
-        values = pc.struct_field(rows[name], part) if part else rows[name]
-        shares[path] = values.null_count / len(rows)
-    metadata["columns_all_null"] = sum(share == 1 for share in shares.values())
-    partly = sorted((item for item in shares.items() if 0 < item[1] < 1), key=lambda item: -item[1])
+    if outcome.span is not None:
+        metadata = {"first_date": str(outcome.span[0]), "last_date": str(outcome.span[1])}
+    metadata["columns_all_null"] = sum(count == rows for count in outcome.nulls.values())
+    partly = sorted((item for item in outcome.nulls.items() if 0 < item[1] < rows), key=lambda item: -item[1])
     if partly:
-        records = [dg.TableRecord({"column": path, "null_share": round(share, 4)}) for path, share in partly]
+        records = [dg.TableRecord({"column": path, "null_share": round(count / rows, 4)}) for path, count in partly]
         metadata["null_shares"] = dg.MetadataValue.table(records[:_NULL_SHARES_SHOWN])
     return metadata
 

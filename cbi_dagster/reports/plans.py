@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cbi_dagster.catalog import ASSET_TABLES, TABLES, Table
-from cbi_dagster.recipes import RECIPES
 from cbi_dagster.warehouse.builder import Builder
 
 
@@ -14,8 +14,8 @@ def exact_plan(current: Builder, tables: Sequence[Table]) -> dict[str, list[str]
 
     Rebuilds everything stale over the warehouse, which is only read.
     """
-    exact = current.over(current.warehouse.overlay())
-    results = {item.id: exact.rebuild(item, RECIPES[item.id], "exact plan").written for item in tables}
+    exact = replace(current, store=current.warehouse.overlay())
+    results = {item.id: exact.build(item, None, "exact plan", only_stale=True).result.written for item in tables}
     return {name: list(written) for name, written in results.items() if written}
 
 

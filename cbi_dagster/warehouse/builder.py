@@ -1,25 +1,29 @@
 """Building partitions of a table: the declared windows go in, a checked slice comes out, the ledger remembers both.
 
-A build asks which partitions of the range are wanted (all, or only those that are stale now) and works on exactly
-those. Each input is read in the union of the declared windows of those partitions, so that a pure function never needs
-to know which range was asked for; rows it returns for other dates are context, not content, and are left out.
+A build is prepared, computed and written. Preparing asks which partitions of the range are wanted (all, or only those
+that are stale now) and reads each input in the union of the declared windows of exactly those, so that a pure function
+never needs to know which range was asked for; rows it returns for other dates are context, not content, and are left
+out. A build that would read very much is done in slices of neighbouring partitions, each prepared, computed and
+written by itself: no result depends on how it was cut.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, TABLES, Read, Table
 from cbi_dagster.catalog.checks import validate
 from cbi_dagster.catalog.frames import to_frame
-from cbi_dagster.recipes import TableOutput
+from cbi_dagster.catalog.partitioning import Interval
+from cbi_dagster.recipes import Recipe, TableOutput
 from cbi_dagster.warehouse.changes import LeftOutRows, Provenance
 from cbi_dagster.warehouse.code import CodeAccount
 from cbi_dagster.warehouse.contract import ReplaceResult, Warehouse, now_utc
@@ -27,74 +31,125 @@ from cbi_dagster.warehouse.plan import (
     Plan,
     expected_partitions,
     fingerprints,
+    fitting,
     make_plan,
     newest_trade_date,
     read_intervals,
     stale_partitions,
 )
-from cbi_dagster.warehouse.slices import to_arrow
+from cbi_dagster.warehouse.slices import leaf_values, to_arrow
 
-ReadLanded = Callable[[str, list[tuple[np.datetime64, np.datetime64]]], pd.DataFrame]
+ReadLanded = Callable[[str, list[Interval]], pd.DataFrame]
+
+#: Input rows that a slice may read: every table over hours or days is one slice, years of minutes are several.
+SLICE_ROWS = 2_000_000
 
 
 @dataclass(frozen=True)
 class PreparedBuild:
     """What is rebuilt of a table, fixed when it is prepared.
 
-    `inputs` (by source id, in the order of the table's reads), their fingerprints and `table_rows`, the rows of the
-    whole table, are of one moment. `reasons`: why each partition is rebuilt, where that was asked.
+    `rest`: partitions that were wanted as well and did not fit. `table_rows`: rows of the whole table. `reasons`: why
+    each partition is rebuilt, where that was asked.
     """
 
     table: Table
     partitions: np.ndarray
+    rest: np.ndarray
     not_landed: int
     provenance: Provenance
     table_rows: int
-    inputs: dict[str, pd.DataFrame]
     reasons: Mapping[np.datetime64, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class WriteOutcome:
-    """What a build put in its partitions: the `rows` of all of them, which of them changed, and what was left out."""
+    """What a build put in its partitions.
 
-    rows: pa.Table
+    Of all their rows: how many are NULL in each column (`nulls`, by path as in `Table.leaves`), and the first and last
+    date (`span`, None without rows or dates).
+    """
+
     result: ReplaceResult
-    left_out: LeftOutRows | None
+    nulls: Mapping[str, int]
+    span: tuple[dt.date, dt.date] | None
+
+    def after(self, earlier: WriteOutcome) -> WriteOutcome:
+        """Both together; this one was written later."""
+        result = replace(
+            self.result,
+            written=earlier.result.written + self.result.written,
+            unchanged=earlier.result.unchanged + self.result.unchanged,
+            rows_written=earlier.result.rows_written + self.result.rows_written,
+        )
+        nulls = {path: count + earlier.nulls.get(path, 0) for path, count in self.nulls.items()}
+        dates = [*(earlier.span or ()), *(self.span or ())]
+        return WriteOutcome(result, nulls, (min(dates), max(dates)) if dates else None)
 
 
+@dataclass(frozen=True)
 class Builder:
     """Builds tables of one warehouse.
 
-    `read_landed(source id, intervals)` reads landed vendor data.
+    `store` is that warehouse, whose tables may still be missing. `read_landed(source id, intervals)` reads landed
+    vendor data. `recipes`: how each table is made, by table id. `slice_rows`: the input rows that a slice of a build
+    may read.
     """
 
-    def __init__(self, warehouse: Warehouse, read_landed: ReadLanded, code: CodeAccount) -> None:
-        self._warehouse = warehouse
-        self._read_landed = read_landed
-        self._code = code
-
-    def over(self, warehouse: Warehouse) -> Builder:
-        """The same over another warehouse, from the same landed data."""
-        return Builder(warehouse, self._read_landed, self._code)
+    store: Warehouse
+    read_landed: ReadLanded
+    recipes: Mapping[str, Recipe]
+    code: CodeAccount
+    slice_rows: int = SLICE_ROWS
 
     @cached_property
     def warehouse(self) -> Warehouse:
         """The warehouse, whose tables exist once it has been asked for: loading definitions opens no file."""
-        self._warehouse.ensure(TABLES.values())
-        return self._warehouse
+        self.store.ensure(TABLES.values())
+        return self.store
 
     def plan(self, wanted: Collection[Table] | None = None) -> Plan:
         """Everything that is stale now, in all tables, or in those `wanted` given what the others hold now."""
         ledgers = self.warehouse.ledger_by_table()
         tables = [table for table in ASSET_TABLES if wanted is None or table in wanted]
-        digests = self._code.digests(self.warehouse)
+        digests = self.code.digests(self.warehouse)
         return make_plan(ledgers, digests, newest_trade_date(now_utc()), tables, self._changes_of_code)
 
-    def prepare(self, table: Table, asked: np.ndarray | None, run_id: str, *, only_stale: bool) -> PreparedBuild:
-        """Fix what is rebuilt of the partitions `asked` for (None: all), and read its inputs."""
+    def build(self, table: Table, asked: np.ndarray | None, run_id: str, *, only_stale: bool) -> WriteOutcome:
+        """Rebuild the partitions `asked` for (None: all), or those of them that are stale, in as many slices as needed.
+
+        Each slice is committed by itself: a build that fails keeps what it has written.
+        """
+        started_at, outcome = now_utc(), None
+        while True:
+            build, inputs = self.prepare(table, asked, run_id, only_stale=only_stale, limit_rows=self.slice_rows)
+            provenance = replace(build.provenance, started_at=started_at)
+            if outcome is not None:
+                provenance = replace(provenance, earlier=outcome.result.sums)
+            rows = self.recipes[table.id](*inputs.values()) if len(build.partitions) else None
+            del inputs  # writing needs them no more
+            written = self.write(replace(build, provenance=provenance), rows)
+            outcome = written if outcome is None else written.after(outcome)
+            asked = build.rest
+            if not len(asked):
+                return outcome
+
+    def prepare(
+        self,
+        table: Table,
+        asked: np.ndarray | None,
+        run_id: str,
+        *,
+        only_stale: bool,
+        limit_rows: int | None = None,
+    ) -> tuple[PreparedBuild, dict[str, pd.DataFrame]]:
+        """Fix what is rebuilt of the partitions `asked` for (None: all), and read its inputs, by source id.
+
+        Inputs, in the order of the table's reads, and their fingerprints are of one moment. `limit_rows`: only the
+        first partitions, as far as they read about this many rows together (None: all of them).
+        """
         started_at = now_utc()
-        code = self._code.digests(self.warehouse)[table.id]
+        code = self.code.digests(self.warehouse)[table.id]
         relevant = {table.id, *LANDING_SOURCES, *(read.source for read in table.reads)}
         with self.warehouse.snapshot():
             ledgers = self.warehouse.ledger_by_table(relevant)
@@ -107,53 +162,53 @@ class Builder:
             if only_stale:
                 reasons = stale_partitions(table, wanted, ledgers, code, self._changes_of_code)
                 wanted = np.array(sorted(reasons), "datetime64[D]")
+            count = len(wanted) if limit_rows is None else fitting(table, wanted, ledgers, limit_rows)
+            wanted, rest = wanted[:count], wanted[count:]
             inputs = {read.source: self._read(table, read, wanted) for read in table.reads}
         prints = dict(zip(wanted, fingerprints(table, wanted, ledgers), strict=True))
         rows_in = sum(len(rows) for rows in inputs.values())
         provenance = Provenance(run_id, code, prints, started_at, rows_in)
         table_rows = int(ledgers[table.id].row_counts.sum()) if table.id in ledgers else 0
-        return PreparedBuild(table, wanted, not_landed, provenance, table_rows, inputs, reasons)
+        return PreparedBuild(table, wanted, rest, not_landed, provenance, table_rows, reasons), inputs
 
     def _changes_of_code(self, table_id: str, earlier: str) -> tuple[str, ...] | None:
-        return self._code.changes_since(self.warehouse, table_id, earlier)
+        return self.code.changes_since(self.warehouse, table_id, earlier)
 
     def _read(self, table: Table, read: Read, partitions: np.ndarray) -> pd.DataFrame:
         """Rows of an input in the union of the windows of `partitions`."""
         source = TABLES.get(read.source)
         intervals = read_intervals(table, read, partitions)
         if source is None:
-            return self._read_landed(read.source, intervals)
-        if not intervals:
-            empty = source.arrow_schema(stored=True).empty_table()
-            return to_frame(source, empty.select(list(read.columns)) if read.columns else empty)
+            return self.read_landed(read.source, intervals)
         return to_frame(source, self.warehouse.read(source, intervals, read.columns, read.symbols))
 
-    def write(self, build: PreparedBuild, rows: pd.DataFrame | pa.Table | TableOutput) -> WriteOutcome:
-        """Check what a pure function returned and replace the build's partitions with the rows that belong to them."""
-        table, partitions = build.table, build.partitions
-        left_out = None
-        if isinstance(rows, TableOutput):
-            left_out = LeftOutRows(
-                _within(table, rows.rejected, partitions), _within(table, rows.held_back, partitions)
-            )
-            rows = rows.rows
-        if not len(partitions):
-            return WriteOutcome(
-                table.arrow_schema().empty_table(), ReplaceResult((), (), 0, build.table_rows), left_out
-            )
-        arrow = to_arrow(table, rows)
-        own = np.isin(table.partitioning.keys_in(arrow), partitions)
-        arrow = arrow if own.all() else arrow.filter(pa.array(own))
-        validate(table, to_frame(table, arrow))
-        self._code.record(self.warehouse)
-        result = self.warehouse.replace(table, partitions, arrow, build.provenance, left_out)
-        return WriteOutcome(arrow, result, left_out)
+    def write(self, build: PreparedBuild, output: pd.DataFrame | pa.Table | TableOutput | None) -> WriteOutcome:
+        """Check what a recipe returned and replace the build's partitions with the rows that belong to them.
 
-    def rebuild(self, table: Table, function: Callable[..., Any], run_id: str) -> ReplaceResult:
-        """Rebuild what is stale of a table, without Dagster."""
-        build = self.prepare(table, None, run_id, only_stale=True)
-        rows = function(*build.inputs.values()) if len(build.partitions) else table.arrow_schema().empty_table()
-        return self.write(build, rows).result
+        `output` is looked at only if there are partitions to replace.
+        """
+        table, partitions = build.table, build.partitions
+        if not len(partitions):
+            return WriteOutcome(ReplaceResult((), (), 0, build.table_rows, build.provenance.earlier), {}, None)
+        left_out = None
+        if isinstance(output, TableOutput):
+            left_out = LeftOutRows(
+                _within(table, output.rejected, partitions), _within(table, output.held_back, partitions)
+            )
+            output = output.rows
+        assert output is not None
+        rows = to_arrow(table, output)
+        own = np.isin(table.partitioning.keys_in(rows), partitions)
+        rows = rows if own.all() else rows.filter(pa.array(own))
+        validate(table, to_frame(table, rows))
+        self.code.record(self.warehouse)
+        result = self.warehouse.replace(table, partitions, rows, build.provenance, left_out)
+        nulls = {path: leaf_values(rows, path).null_count for path, _ in table.leaves()}
+        span = None
+        if table.partitioning.column and len(rows):
+            ends = pc.min_max(rows[table.partitioning.column])
+            span = (ends["min"].as_py(), ends["max"].as_py())
+        return WriteOutcome(result, nulls, span)
 
 
 def _within(table: Table, rows: pd.DataFrame, partitions: np.ndarray) -> pd.DataFrame:

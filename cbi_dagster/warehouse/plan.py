@@ -23,7 +23,7 @@ import pandas as pd
 from pandas.util import hash_array
 
 from cbi_dagster.catalog.model import FIRST_TRADE_DATE, Read, Table
-from cbi_dagster.catalog.partitioning import Interval, merged
+from cbi_dagster.catalog.partitioning import INCEPTION, Interval, merged
 from cbi_dagster.catalog.registry import LANDING_SOURCES, TABLES, partitioning_of
 from cbi_dagster.warehouse.hashing import DIGEST_BYTES
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
@@ -64,6 +64,25 @@ def read_intervals(table: Table, read: Read, partitions: np.ndarray) -> list[Int
     windows = table.partitioning.window(np.sort(partitions), read.back, read.forward)
     # A gap of a week or less costs less to read than to skip.
     return merged(zip(*windows, strict=True), gap_days=7)
+
+
+def fitting(table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger], limit_rows: int) -> int:
+    """How many of the first `partitions` (ascending; one at least, if any) read at most `limit_rows` rows together.
+
+    By the row counts of the ledger. All of them, if a single one reads everything up to its date: cutting would only
+    read that again and again.
+    """
+    if not table.partitioning.column or any(read.back is INCEPTION for read in table.reads):
+        return len(partitions)
+    together = np.zeros(len(partitions), np.int64)
+    for read in table.reads:
+        source = ledgers.get(read.source, NOTHING)
+        totals = np.append(0, np.cumsum(source.row_counts))
+        starts, stops = _extent(table, read, partitions, source.keys)
+        # What a window shares with the one before it is read once.
+        fresh = np.maximum(starts, np.append(starts[:1], stops[:-1]))
+        together += np.cumsum(totals[stops] - totals[fresh])
+    return min(len(partitions), max(1, int(np.searchsorted(together, limit_rows, side="right"))))
 
 
 def fingerprints(table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger]) -> np.ndarray:

@@ -11,7 +11,6 @@ import pytest
 from cbi_dagster.catalog import TABLES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
-from cbi_dagster.recipes import RECIPES
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import hourly, mapping_of, zl_file
 
@@ -31,7 +30,7 @@ def built(world: World, *files: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     world.land(*files)
     tables = []
     for table in (OHLCV_1M, OHLCV_1H, OHLCV_UTC_1D, OHLCV_1D, FUTURES_CONTINUOUS_1D):
-        world.builder.rebuild(table, RECIPES[table.id], "test")
+        world.builder.build(table, None, "test", only_stale=True)
         frame = to_frame(TABLES[table.id], world.warehouse.read(TABLES[table.id]))
         tables.append(frame.set_index(frame["date"].dt.strftime("%Y-%m-%d")))
     return tables[-2], tables[-1]

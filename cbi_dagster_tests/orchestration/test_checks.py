@@ -20,7 +20,6 @@ from cbi_dagster.home import Home
 from cbi_dagster.orchestration.assets import asset_key
 from cbi_dagster.orchestration.checks import CHECKS, matrix_quality, stored_as_written
 from cbi_dagster.orchestration.jobs import QUIET, RANGE_END_TAG, RANGE_START_TAG
-from cbi_dagster.recipes import RECIPES
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 from cbi_dagster_tests.properties.worlds import World
 
@@ -41,7 +40,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     world = World(tmp_path_factory.mktemp("template"))
     world.land(delivery)
     for item in (*(item for item in ASSET_TABLES if "training_prod" not in item.name), ONE_WEEK):
-        world.builder.rebuild(item, RECIPES[item.id], "test")
+        world.builder.build(item, None, "test", only_stale=True)
     return world.path
 
 

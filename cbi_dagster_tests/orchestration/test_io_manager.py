@@ -6,6 +6,7 @@ import datetime as dt
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -25,7 +26,7 @@ from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED, ass
 from cbi_dagster.orchestration.io_manager import WarehouseIOManager
 from cbi_dagster.orchestration.jobs import QUIET, next_run, record_failures, run_tags
 from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES
-from cbi_dagster.recipes import RECIPES, recipe
+from cbi_dagster.recipes import RECIPES, Recipe, recipe
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster_tests.properties.worlds import World
@@ -123,7 +124,8 @@ def test_a_run_writes_what_the_builder_alone_writes(scene: Scene, template: Path
     for item in CHAIN:
         world.warehouse.drop(item)
     for item in CHAIN:
-        assert len(world.builder.rebuild(item, RECIPES[item.id], "test").written) == LANDED_DAYS.get(item.id, 10)
+        result = world.builder.build(item, None, "test", only_stale=True).result
+        assert len(result.written) == LANDED_DAYS.get(item.id, 10)
     truth = World(template).hashes()
     pd.testing.assert_series_equal(world.hashes(), truth)
     assert len(truth[VOLATILITY_DAILY.id]) == 10
@@ -249,6 +251,16 @@ def without_a_column(good: pd.DataFrame) -> pd.DataFrame:
     return good.drop(columns=[good.columns[-1]])
 
 
+def with_another(scene: Scene, made: Recipe, jobs: Sequence[Any] = ()) -> dg.Definitions:
+    """All assets, with one recipe in the place of its table's."""
+    return dg.Definitions(
+        assets=[*LANDED, *(item for item in ASSETS if item.key != asset_key(made.table.id)), asset_of(made)],
+        resources={IO_MANAGER_KEY: scene.io_manager},
+        jobs=jobs,
+        executor=dg.in_process_executor,
+    )
+
+
 def _bounded() -> str:
     return next(column.name for column in VOLATILITY_DAILY.columns if column.ge == 0 or column.gt == 0)
 
@@ -273,15 +285,7 @@ def test_a_failing_table_keeps_its_rows_and_its_ledger(
     def volatility_daily(futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
         return fault(good(futures_continuous_1d))
 
-    defs = dg.Definitions(
-        assets=[
-            *LANDED,
-            *(item for item in ASSETS if item.key != asset_key(VOLATILITY_DAILY.id)),
-            asset_of(volatility_daily),
-        ],
-        resources={IO_MANAGER_KEY: scene.io_manager},
-        executor=dg.in_process_executor,
-    )
+    defs = with_another(scene, volatility_daily)
     rows: pa.Table = scene.warehouse.read(VOLATILITY_DAILY)
     ledger = scene.warehouse.ledger_rows()
     tags = run_tags([VOLATILITY_DAILY], TRADE_DATES, FIRST, LAST, only_stale=False)
@@ -297,6 +301,41 @@ def test_a_failing_table_keeps_its_rows_and_its_ledger(
     (kept,) = scene.accounts(result.run_id).itertuples()
     assert (kept.source, kept.run_status) == (VOLATILITY_DAILY.id, "failed")
     assert said in kept.error_message
+
+
+@pytest.mark.parametrize("where", ["computing", "writing"])
+def test_a_step_that_fails_once_and_is_retried_reads_its_inputs_anew_and_succeeds(scene: Scene, where: str) -> None:
+    good, seen = RECIPES[VOLATILITY_DAILY.id], []
+
+    @recipe(VOLATILITY_DAILY)
+    def volatility_daily(futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
+        seen.append(len(futures_continuous_1d))
+        rows = good(futures_continuous_1d)
+        if len(seen) == 1:
+            return negative(rows) if where == "writing" else raising(rows)
+        return rows
+
+    before = scene.ledger(VOLATILITY_DAILY)["content_hash"]
+    scene.warehouse.drop(VOLATILITY_DAILY)
+    job = dg.define_asset_job(
+        "retried",
+        selection=dg.AssetSelection.assets(asset_key(VOLATILITY_DAILY.id)),
+        op_retry_policy=dg.RetryPolicy(max_retries=1),
+    )
+    result = (
+        with_another(scene, volatility_daily, [job])
+        .resolve_job_def("retried")
+        .execute_in_process(
+            instance=scene.instance,
+            tags=run_tags([VOLATILITY_DAILY], TRADE_DATES, FIRST, LAST, only_stale=False),
+            run_config=QUIET,
+            raise_on_error=False,
+        )
+    )
+    assert result.success
+    assert any(event.is_step_up_for_retry for event in result.all_events)
+    assert seen[0] == seen[1] > 0
+    pd.testing.assert_series_equal(scene.ledger(VOLATILITY_DAILY)["content_hash"], before)
 
 
 def test_every_write_of_a_run_is_accounted_for(scene: Scene) -> None:
@@ -332,7 +371,7 @@ def test_a_month_is_written_whole(scene: Scene) -> None:
     one_week = table("zl_training_prod_allhistory_1w")
     world = World(scene.home.path)
     for item in (*(item for item in ASSET_TABLES if "training_prod" not in item.name), one_week):
-        world.builder.rebuild(item, RECIPES[item.id], "test")
+        world.builder.build(item, None, "test", only_stale=True)
     before = scene.ledger(one_week)
     assert list(before.index) == ["2023-06-01"]
     result = scene.run([one_week], run_tags([one_week], MONTHS, LAST, LAST, only_stale=False))

@@ -13,7 +13,7 @@ import cbi_dagster
 from cbi_dagster.catalog import ASSET_TABLES, Table
 from cbi_dagster.home import code_versions
 from cbi_dagster.recipes import RECIPES
-from cbi_dagster_tests.properties.worlds import World, prepare
+from cbi_dagster_tests.properties.worlds import World
 
 ROOT = Path(cbi_dagster.__file__).parent
 #: Rooms whose code does not count, and modules that only declare: see catalog/versions.py.
@@ -45,7 +45,7 @@ def called(function: Any, inputs: list[Any]) -> set[str]:
 
 @pytest.mark.parametrize("table", ASSET_TABLES, ids=lambda table: table.id)
 def test_everything_that_a_recipe_calls_is_part_of_its_tables_code_version(world: World, table: Table) -> None:
-    inputs = list(prepare(world, table, None).inputs.values())
-    ran = called(RECIPES[table.id].function, inputs)
+    _, inputs = world.builder.prepare(table, None, "test", only_stale=False)
+    ran = called(RECIPES[table.id].function, list(inputs.values()))
     assert ran, "the recipe ran nothing"
     assert ran <= {part.removeprefix("code ") for part in code_versions()[table.id].parts}

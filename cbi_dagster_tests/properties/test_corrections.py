@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,10 @@ from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H
 from cbi_dagster.catalog.versions import CodeVersion
-from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import code_versions
-from cbi_dagster.recipes import RECIPES
 from cbi_dagster.reports.plans import exact_plan
-from cbi_dagster.vendors.archive import Archive
 from cbi_dagster.vendors.databento.writing import write_dbn
-from cbi_dagster.vendors.landing import Landing
 from cbi_dagster.vendors.simulate import SIMULATED_DATASET
-from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.code import CodeAccount
 from cbi_dagster_tests.properties.worlds import World, simulated
 
@@ -128,17 +124,16 @@ def test_a_code_version_makes_its_own_table_stale_and_what_may_follow(half_year,
     world = World(tmp_path / "world")
     shutil.copytree(half_year[0].path, world.path)
     table = "features.volatility_daily"
-    landing = Landing(world.warehouse, Archive(world.path / "landing"), load_universe())
     parts = {"code features.volatility.volatility_daily": "edited"}
     code = CodeAccount(lambda: {**code_versions(), table: CodeVersion("next", parts)}, "edited files")
-    builder = Builder(world.warehouse, landing.read, code)
+    builder = replace(world.builder, code=code)
     plan = {item.table.id: item for item in builder.plan().tables}
     assert plan[table].ranges[0].reason.startswith("declaration changed: ")
     assert plan[table].ranges[0].certain
     follow = [item for name, item in plan.items() if name != table]
     assert follow, "nothing is said to depend on the table"
     assert not any(part.certain for item in follow for part in item.ranges)
-    result = builder.rebuild(plan[table].table, RECIPES[table], "next")
+    result = builder.build(plan[table].table, None, "next", only_stale=True).result
     assert result.written == ()
     assert not builder.plan().tables, "equal content under a new code version makes nothing else stale"
 
@@ -152,6 +147,6 @@ def test_what_is_selected_settles_although_other_inputs_of_it_stay_stale(half_ye
     selected = [table for table in ASSET_TABLES if table.id not in left_out]
     assert "features.daily_ml_matrix" in {item.table.id for item in world.builder.plan(selected).tables}
     for table in selected:
-        world.builder.rebuild(table, RECIPES[table.id], "test")
+        world.builder.build(table, None, "test", only_stale=True)
     assert not world.builder.plan(selected).tables
     assert {item.table.id for item in world.builder.plan().tables} >= left_out

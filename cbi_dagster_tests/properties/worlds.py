@@ -17,14 +17,12 @@ from cbi_dagster.catalog import ASSET_TABLES, TABLES, Table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import builder
-from cbi_dagster.recipes import RECIPES, TableOutput
+from cbi_dagster.recipes import Recipe
 from cbi_dagster.vendors.archive import Archive
 from cbi_dagster.vendors.landing import Landing, LandingReport
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
-from cbi_dagster.warehouse.builder import Builder, PreparedBuild
+from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
-from cbi_dagster.warehouse.hashing import content_hashes
-from cbi_dagster.warehouse.slices import check_slice, to_arrow
 
 SEED, START, MINUTE_START, END = 11, dt.date(2022, 6, 1), dt.date(2023, 5, 15), dt.date(2023, 9, 1)
 """Fifteen months, longer than the longest bounded window but those of a year and more; minutes in the last four."""
@@ -58,8 +56,8 @@ class World:
         """Rebuild what is stale; the partitions written, per table."""
         builder = self.builder
         with builder.warehouse.shared_connection():
-            written = {table.id: builder.rebuild(table, RECIPES[table.id], "test").written for table in ASSET_TABLES}
-        return {name: list(labels) for name, labels in written.items() if labels}
+            results = {table.id: builder.build(table, None, "test", only_stale=True).result for table in ASSET_TABLES}
+        return {name: list(result.written) for name, result in results.items() if result.written}
 
     def hashes(self) -> pd.Series:
         """Content hash of every partition of every table, by (table, partition)."""
@@ -86,21 +84,16 @@ def simulated(directory: Path, end: dt.date = END) -> Path:
     return directory
 
 
-def prepare(world: World, table: Table, asked: np.ndarray | None) -> PreparedBuild:
-    return world.builder.prepare(table, asked, "test", only_stale=False)
-
-
 def computed(
     world: World, table: Table, asked: np.ndarray | None, function: Callable[..., Any] | None = None
 ) -> dict[str, str]:
     """Content hashes of the partitions `asked` for (None: all), computed from stored inputs and not written."""
-    build = prepare(world, table, asked)
-    rows = (function or RECIPES[table.id])(*build.inputs.values())
-    arrow = to_arrow(table, rows.rows if isinstance(rows, TableOutput) else rows)
-    arrow = arrow.filter(np.isin(table.partitioning.keys_in(arrow), build.partitions))
-    checked = check_slice(table, build.partitions, arrow)
-    labels = table.partitioning.labels(checked.partitions)
-    return dict(zip(labels, content_hashes(checked), strict=True))
+    recipes = world.builder.recipes if function is None else {table.id: Recipe(table, function)}
+    builder = replace(world.builder, store=world.warehouse.overlay(), recipes=recipes)
+    with builder.store.shared_connection():
+        result = builder.build(table, asked, "test", only_stale=False).result
+        ledger = builder.store.ledger_rows({table.id}).set_index("partition_key")["content_hash"]
+    return ledger[[*result.written, *result.unchanged]].to_dict()
 
 
 def with_windows_halved(table: Table) -> Table:

@@ -15,7 +15,6 @@ import pytest
 from cbi_dagster.catalog import TABLES, Table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H
-from cbi_dagster.recipes import RECIPES
 from cbi_dagster.vendors import landing
 from cbi_dagster.vendors.databento.writing import write_manifest
 from cbi_dagster.vendors.files import (
@@ -63,7 +62,7 @@ def require_unchanged(world: World, before: dict[str, object]) -> None:
 
 def build(world: World, *tables: Table) -> None:
     for table in tables:
-        world.builder.rebuild(table, RECIPES[table.id], "test")
+        world.builder.build(table, None, "test", only_stale=True)
 
 
 def bars(world: World) -> pa.Table:

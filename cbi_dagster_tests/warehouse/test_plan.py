@@ -22,6 +22,7 @@ from cbi_dagster.warehouse.plan import (
     Plan,
     expected_partitions,
     fingerprints,
+    fitting,
     landing_sources,
     make_plan,
     newest_trade_date,
@@ -186,6 +187,27 @@ def test_landed_dates_without_content_are_missing():
     (first, *_) = plan(ledgers).tables
     assert (first.table, first.ranges[0].first, first.ranges[0].reason) == (BARS, str(DAYS[-1]), "missing")
     assert first.rows == 16, "the mean of the others"
+
+
+# -- how many partitions are built at once -----------------------------------------------------------------------------
+
+
+def test_as_many_partitions_fit_as_read_no_more_rows_than_allowed():
+    ledgers = built()  # 16 rows a day
+    assert [fitting(BARS, DAYS, ledgers, rows) for rows in (1, 16, 31, 32, 10**6)] == [1, 1, 1, 2, len(DAYS)]
+    # Five days more, which the windows of neighbours share.
+    assert [fitting(WEEK, DAYS[10:], ledgers, rows) for rows in (6 * 16 - 1, 6 * 16, 7 * 16, 9 * 16)] == [1, 1, 2, 4]
+    # February is read for its features, and for its bars and those of three days of March, which are not there.
+    months = ledgers[LABELS.id].keys
+    january, february = 16 * 23, 16 * 21
+    both = 2 * january + 3 * 16 + 2 * february - 3 * 16
+    assert [fitting(LABELS, months, ledgers, rows) for rows in (both - 1, both)] == [1, 2]
+
+
+def test_what_reads_everything_for_any_partition_is_built_at_once():
+    assert fitting(EVER, DAYS, built(), 1) == len(DAYS)
+    assert fitting(REGIME_WEIGHTS, REGIME_WEIGHTS.partitioning.expected(DAYS), built(), 1) == 1
+    assert fitting(BARS, DAYS[:0], built(), 1) == 0
 
 
 # -- which partitions there should be ----------------------------------------------------------------------------------
