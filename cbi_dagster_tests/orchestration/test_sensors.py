@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -315,8 +317,9 @@ def test_the_files_of_a_landing_that_was_killed_are_landed_by_the_next(scene: Sc
     asked = scene.request(scene.landing)
     with scene.warehouse.connection():  # the landing waits for the file
         process = subprocess.Popen(
-            [sys.executable, "-c", _EXECUTE, str(scene.home.path)], stdin=subprocess.PIPE, text=True
-        )
+            [sys.executable, "-c", _EXECUTE, str(scene.home.path)],
+            stdin=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
         assert process.stdin is not None
         json.dump({"tags": asked.tags, "run_config": asked.run_config}, process.stdin)
         process.stdin.close()
@@ -324,7 +327,7 @@ def test_the_files_of_a_landing_that_was_killed_are_landed_by_the_next(scene: Sc
             time.sleep(0.05)
         assert process.poll() is None
         assert scene.tick(scene.landing).skip_message == "files are being landed"
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # with the processes that copy its output
         process.wait()
     (run,) = scene.instance.get_runs()
     assert not run.is_finished

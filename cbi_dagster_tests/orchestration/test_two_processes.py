@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.catalog.tables.ops import LANDED_FILES
+from cbi_dagster.cli.main import cbi as group
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.definitions import defs
 from cbi_dagster.home import Home
@@ -37,8 +43,8 @@ NOTHING_STALE, REBUILT = 0, 3
 @pytest.fixture(scope="module")
 def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("delivery")
-    start, end = dt.date(2023, 6, 5), dt.date(2023, 7, 1)
-    simulate_delivery(directory, seed=5, start=start, end=end, minute_start=dt.date(2023, 6, 28))
+    start, end = dt.date(2023, 6, 5), dt.date(2023, 6, 17)
+    simulate_delivery(directory, seed=5, start=start, end=end, minute_start=dt.date(2023, 6, 14))
     return directory
 
 
@@ -49,11 +55,17 @@ def home(delivery: Path, tmp_path: Path) -> World:
     return world
 
 
-def started(home: World, *arguments: str | Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "cbi_dagster.cli", *map(str, arguments)],
+def started(home: World) -> subprocess.Popen[str]:
+    """A refresh in a process of its own, which has begun its run."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cbi_dagster.cli", "refresh", *SELECTED],
         env={**os.environ, "CBI_HOME": str(home.path)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
     )  # fmt: skip
+    claims = Home(home.path).claims
+    while process.poll() is None and not list(claims.glob("*.lock")):
+        time.sleep(0.02)
+    return process
 
 
 def ended(process: subprocess.Popen[str]) -> int:
@@ -63,6 +75,14 @@ def ended(process: subprocess.Popen[str]) -> int:
     assert "lock" not in (output + errors).lower()
     assert errors == ""
     return process.returncode
+
+
+def cbi(home: World, *arguments: str | Path) -> int:
+    """Exit code of a command in this process, which told nobody of any trouble."""
+    result = CliRunner(env={"CBI_HOME": str(home.path)}).invoke(group, [str(argument) for argument in arguments])
+    assert result.exit_code in (NOTHING_STALE, REBUILT), result.output
+    assert "lock" not in result.output.lower()
+    return result.exit_code
 
 
 def require_consistent(home: World, scratch: World, *files: Path) -> None:
@@ -82,14 +102,14 @@ def require_consistent(home: World, scratch: World, *files: Path) -> None:
 def test_two_refreshes_and_readers_at_once_leave_what_one_refresh_leaves(
     home: World, delivery: Path, tmp_path: Path
 ) -> None:
-    builders = [started(home, "refresh", *SELECTED) for _ in range(2)]
-    readings = 0
-    while any(process.poll() is None for process in builders):
-        assert ended(started(home, "status")) == NOTHING_STALE
-        readings += 1
-    codes = [ended(process) for process in builders]
-    assert REBUILT in codes
-    assert readings >= 1
+    other = started(home)
+    assert other.poll() is None
+    assert cbi(home, "status") == NOTHING_STALE
+    here = cbi(home, "refresh", *SELECTED)
+    while other.poll() is None:
+        assert cbi(home, "status") == NOTHING_STALE
+        time.sleep(0.5)
+    assert REBUILT in (here, ended(other))
     require_consistent(home, World(tmp_path / "scratch"), delivery)
 
 
@@ -106,10 +126,10 @@ def correction(home: World, directory: Path) -> Path:
 def test_a_killed_refresh_neither_blocks_the_sensors_nor_spoils_the_next_one(
     home: World, delivery: Path, tmp_path: Path
 ) -> None:
-    refresh = started(home, "refresh", *SELECTED)
+    refresh = started(home)
     while refresh.poll() is None and not len(home.warehouse.ledger_rows({OHLCV_1H.id})):
-        time.sleep(0.05)
-    refresh.kill()
+        time.sleep(0.02)
+    os.killpg(refresh.pid, signal.SIGKILL)  # with the processes that copy its output
     refresh.communicate()
     place = Home(home.path)
     (sensor,) = (item for item in build_sensors(place, home.builder, None) if item.name == "refresh_sensor")
@@ -121,9 +141,10 @@ def test_a_killed_refresh_neither_blocks_the_sensors_nor_spoils_the_next_one(
         assert run.status is dg.DagsterRunStatus.FAILURE
         assert len(tick.run_requests) == 1
     # A correction lands while the next refresh is at work: it is in this one or in the one after it.
-    both = started(home, "refresh", *SELECTED), started(home, "land", correction(home, tmp_path))
-    assert [ended(process) for process in both] == [REBUILT, 0]
-    ended(started(home, "refresh", *SELECTED))
+    file, refresh = correction(home, tmp_path), started(home)
+    assert cbi(home, "land", file) == 0
+    assert ended(refresh) == REBUILT
+    cbi(home, "refresh", *SELECTED)
     require_consistent(home, World(tmp_path / "scratch"), delivery, tmp_path / CORRECTION)
     assert list(place.claims.iterdir()) == []
 
@@ -187,17 +208,27 @@ def together(code: str, *arguments: list[str]) -> list[str]:
     return outputs
 
 
-def test_processes_that_create_the_dagster_instance_together_all_find_it_whole(tmp_path: Path) -> None:
-    code = (
-        "import pathlib, sys\n"
-        "from cbi_dagster.home import Home\n"
-        "from cbi_dagster.orchestration.runs import opened_instance\n"
-        "print('ready', flush=True)\n"
-        "input()\n"
-        "with opened_instance(Home(pathlib.Path(sys.argv[1]))) as instance:\n"
-        "    print(instance.get_runs_count(), instance.event_log_storage.get_dynamic_partitions('x'))\n"
-    )
-    assert together(code, *[[str(tmp_path / "home")]] * 2) == ["0 []"] * 2
+def test_who_creates_the_dagster_instance_is_alone_with_it(tmp_path: Path) -> None:
+    place = Home(tmp_path / "home")
+    place.prepare()
+    opened: list[int] = []
+
+    def other() -> None:
+        with opened_instance(place) as instance:
+            opened.append(instance.get_runs_count())
+
+    with closing(sqlite3.connect(place.dagster / "creation.lock", isolation_level=None)) as lock:
+        lock.execute("BEGIN EXCLUSIVE")
+        there = {path.name for path in place.dagster.iterdir()}
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join(1)
+        assert thread.is_alive()
+        assert {path.name for path in place.dagster.iterdir()} == there
+    thread.join(60)
+    assert opened == [0]
+    with opened_instance(place) as first, opened_instance(place) as second:  # only creating it takes turns
+        assert first.get_runs_count() == second.get_runs_count() == 0
 
 
 def test_deliveries_that_land_together_are_landed_one_after_the_other(delivery: Path, tmp_path: Path) -> None:
