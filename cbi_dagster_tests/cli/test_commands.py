@@ -158,7 +158,10 @@ def test_a_row_is_shown_one_column_a_line(scene: Scene) -> None:
 
 def test_an_export_is_the_whole_table(scene: Scene, tmp_path: Path) -> None:
     out = tmp_path / "bars.parquet"
-    result = cbi(scene.path, "export", "market_data.databento_futures_ohlcv_1h", "--out", out)
+    out.write_bytes(b"yesterday's")
+    with out.open("rb") as reader:
+        result = cbi(scene.path, "export", "market_data.databento_futures_ohlcv_1h", "--out", out)
+        assert reader.read() == b"yesterday's", "whoever reads the file meanwhile reads the old one to its end"
     assert result.exit_code == 0
     assert pq.read_table(out).equals(scene.warehouse.read(OHLCV_1H))
     assert [path.name for path in tmp_path.iterdir()] == ["bars.parquet"]
