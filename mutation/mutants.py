@@ -43,8 +43,9 @@ ROOMS = ("market", "features", "matrix", "training", "warehouse", "orchestration
 ALSO = {
     "warehouse/builder.py": ["orchestration/test_io_manager.py"],
     "warehouse/changes.py": ["warehouse/test_contract.py", "warehouse/test_duckdb.py"],
-    "warehouse/contract.py": ["warehouse/test_duckdb.py"],
+    "warehouse/contract.py": ["warehouse/test_duckdb.py", "warehouse/test_ledger.py"],
     "warehouse/duckdb.py": ["warehouse/test_contract.py"],
+    "warehouse/overlay.py": ["warehouse/test_contract.py"],
     "orchestration/assets.py": ["orchestration/test_checks.py", "orchestration/test_io_manager.py"],
     "orchestration/claims.py": ["orchestration/test_sensors.py", "orchestration/test_two_processes.py"],
     "orchestration/jobs.py": ["orchestration/test_io_manager.py", "orchestration/test_sensors.py"],
@@ -55,6 +56,7 @@ ALSO = {
     "vendors/simulated_markets.py": ["vendors/test_simulate.py"],
     "vendors/databento/bar_files.py": ["vendors/databento/test_bars.py", "vendors/databento/test_dbn.py"],
     "vendors/databento/writing.py": ["vendors/databento/test_dbn.py", "vendors/test_simulate.py"],
+    "cli/building.py": ["cli/test_commands.py"],
     "cli/looking.py": ["cli/test_commands.py", "cli/test_features.py"],
 }
 

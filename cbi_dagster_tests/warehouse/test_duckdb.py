@@ -56,6 +56,12 @@ def test_a_snapshot_sees_one_moment(warehouse, file, provenance, rows):
     assert len(warehouse.read(SAMPLE)) == 4
 
 
+def test_a_warehouse_is_made_with_the_directories_it_lies_in(tmp_path):
+    store = DuckDBWarehouse(tmp_path / "state" / "of" / "mine" / "warehouse.duckdb")
+    store.ensure([SAMPLE])
+    assert len(store.read(SAMPLE)) == 0
+
+
 def made_by(run, days):
     return Provenance(run, "1", dict.fromkeys(days, run), now_utc(), 0)
 

@@ -265,6 +265,22 @@ def test_the_rows_of_a_table_that_was_never_built_are_unknown():
     assert {item.table: item.rows for item in plan(ledgers).tables} == {WEEK: None, LABELS: 32}
 
 
+def test_neighbouring_partitions_are_one_range_only_if_they_are_stale_for_the_same_reason():
+    both = replace(LABELS, name="plan_both", partitioning=Daily("date"), reads=(Read(WEEK.id), Read(BARS.id)))
+    ledgers = built()
+    ledgers[both.id] = ledger(DAYS, [str(day) for day in DAYS], fingerprints(both, DAYS, ledgers))
+    changed(ledgers, WEEK.id, np.datetime64("2024-01-16"))
+    changed(ledgers, WEEK.id, np.datetime64("2024-01-17"))
+    changed(ledgers, BARS.id, np.datetime64("2024-01-18"))
+    ledgers[both.id] = ledgers[both.id].only(ledgers[both.id].keys != np.datetime64("2024-01-19"))
+    (found,) = make_plan(ledgers, {both.id: "1"}, NEWEST, [both], CODE[1]).tables
+    assert [(part.first, part.last, part.partitions, part.reason) for part in found.ranges] == [
+        ("2024-01-16", "2024-01-17", 2, "features.plan_week 2024-01-16 … 2024-01-17 changed"),
+        ("2024-01-18", "2024-01-18", 1, "features.plan_bars 2024-01-18 changed"),
+        ("2024-01-19", "2024-01-19", 1, "missing"),
+    ]
+
+
 def test_the_digest_names_the_stale_set_and_what_it_was_found_on():
     ledgers = built()
     changed(ledgers, LANDED, DAY)
@@ -273,6 +289,9 @@ def test_the_digest_names_the_stale_set_and_what_it_was_found_on():
     other = built()
     changed(other, LANDED, DAY, "corrected otherwise")
     assert plan(ledgers).digest == plan(again).digest != plan(other).digest
+    fewer = make_plan(ledgers, VERSIONS, NEWEST, CHAIN[:1], CODE[1])
+    newer = plan(ledgers, VERSIONS | {BARS.id: "2"})
+    assert len({plan(ledgers).digest, fewer.digest, newer.digest}) == 3
 
 
 def test_a_sunday_evening_belongs_to_monday_whose_partition_exists_from_monday_on():

@@ -50,6 +50,13 @@ def test_a_slice_is_sorted_by_partition_and_key(rows):
     assert checked.row_counts.tolist() == [2, 2]
 
 
+@pytest.mark.parametrize("order", [[1, 0, 2, 3], [0, 1, 3, 2], [2, 3, 0, 1], [0, 2, 1, 3]])
+def test_two_rows_out_of_order_anywhere_are_put_in_order(rows, order):
+    in_order = rows("2024-01-02", "2024-01-03").sort_values(["date", "symbol"], ignore_index=True)
+    checked = check_slice(SAMPLE, DAYS, in_order.take(order))
+    assert checked.data.equals(to_arrow(SAMPLE, in_order))
+
+
 def test_a_slice_of_no_partitions_in_particular_has_those_of_its_rows(rows):
     assert check_slice(SAMPLE, None, rows("2024-01-03", "2024-01-02")).partitions.tolist() == DAYS.tolist()
     assert len(check_slice(SAMPLE, None, rows("2024-01-02").iloc[:0]).partitions) == 0
