@@ -109,13 +109,14 @@ def landing_job(home: Home) -> dg.JobDefinition:
         rows = sum(int(report.files["kept_rows"].sum()) for report in reports)
         context.log.info(f"landed {len(copies) - len(refused)} files with {rows} rows, refused {len(refused)}")
         outcomes = pd.DataFrame(
+            # The run itself comes last: where it failed before, it did not now.
             {
-                "event_id": [f"{context.run_id}:{path}" for path in copies.values()],
-                "source": [copy.name for copy in copies],
-                "run_status": ["failed" if copy in refused else "success" for copy in copies],
+                "event_id": [f"{context.run_id}:{name}" for name in (*copies.values(), _LAND)],
+                "source": [*(copy.name for copy in copies), _LAND],
+                "run_status": [*("failed" if copy in refused else "success" for copy in copies), "success"],
                 "started_at": started_at,
                 "ended_at": now_utc(),
-                "error_message": [refused.get(copy) for copy in copies],
+                "error_message": [*(refused.get(copy) for copy in copies), None],
             }
         )
         warehouse.record(INGESTION_RUNS, outcomes.reindex(columns=[column.name for column in INGESTION_RUNS.columns]))

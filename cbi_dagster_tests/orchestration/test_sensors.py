@@ -25,6 +25,7 @@ from cbi_dagster.home import Home, builder
 from cbi_dagster.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG
 from cbi_dagster.orchestration.landing import LANDING_JOB
 from cbi_dagster.orchestration.sensors import LANDING_TAG, Seen, after_landing, build_sensors, look
+from cbi_dagster.reports.status import status
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
@@ -102,6 +103,15 @@ class Scene:
         return self.instance.create_run_for_job(
             job, run_config=request.run_config, tags=request.tags, status=status
         ).run_id
+
+    def tell_of_failure(self, run: dg.ExecuteInProcessResult) -> None:
+        """What the daemon does when a run has failed."""
+        failed = run.get_run_failure_event()
+        context = dg.build_run_status_sensor_context(
+            sensor_name="failure_sensor", dagster_event=failed, dagster_instance=self.instance,
+            dagster_run=run.dagster_run,
+        )  # fmt: skip
+        self.defs.resolve_sensor_def("failure_sensor")(context.for_run_failure())
 
     def landed(self) -> list[str]:
         """Names of the files that are registered, in landing order."""
@@ -243,13 +253,13 @@ def test_a_broken_file_is_refused_by_name_and_the_others_are_landed(scene: Scene
     assert any(message.startswith("landed 1 files with ") and "refused 1" in message for _, message in logged)
     assert scene.landed() == [march.name]
     told = scene.told(run.run_id)
-    assert told["run_status"].to_dict() == {broken.name: "failed", march.name: "success"}
+    assert told["run_status"].to_dict() == {broken.name: "failed", march.name: "success", "land_files": "success"}
     assert "incomplete" in told.loc[broken.name, "error_message"]
     assert scene.tick(scene.landing).skip_message.startswith("0 files ready, 0 still settling")
 
     shutil.copy(april, broken)
     run = scene.launch(scene.request(scene.landing))
-    assert scene.told(run.run_id)["run_status"].to_dict() == {broken.name: "success"}
+    assert scene.told(run.run_id)["run_status"].to_dict() == {broken.name: "success", "land_files": "success"}
 
 
 def test_a_file_that_is_gone_before_the_run_stops_no_other(scene: Scene, march: Path, april: Path) -> None:
@@ -267,8 +277,11 @@ def test_a_file_whose_landing_fails_is_asked_for_again_under_another_name(scene:
     archive = scene.home.landing
     archive.rmdir()
     archive.write_text("no directory")  # as a full or broken disk: no fault of the file
-    assert not scene.launch(first).success
+    run = scene.launch(first)
+    assert not run.success
     assert scene.landed() == []
+    scene.tell_of_failure(run)
+    assert status(scene.warehouse).failed["source"].to_list() == ["land_files"]
     second = scene.request(scene.landing)
     assert second.run_key != first.run_key
     archive.unlink()
@@ -276,6 +289,20 @@ def test_a_file_whose_landing_fails_is_asked_for_again_under_another_name(scene:
     assert scene.launch(second).success
     assert scene.landed() == [march.name]
     assert scene.tick(scene.landing).run_requests == []
+    assert status(scene.warehouse).failed.empty
+
+
+def test_what_failed_in_a_run_of_the_daemon_is_kept(scene: Scene, march: Path) -> None:
+    shutil.copy(march, scene.watched)
+    scene.launch(scene.request(scene.landing))
+    (archived,) = scene.home.landing.rglob("*.ohlcv-1h.dbn.zst")
+    archived.unlink()
+    run = scene.launch(scene.request(scene.refresh))
+    assert not run.success
+    scene.tell_of_failure(run)
+    kept = scene.told(run.run_id)
+    assert kept.index[kept["run_status"] == "failed"].to_list() == ["market_data.databento_futures_ohlcv_1h"]
+    assert "is missing from the archive" in kept.loc["market_data.databento_futures_ohlcv_1h", "error_message"]
 
 
 def test_nothing_else_is_asked_for_while_files_are_being_landed(scene: Scene, march: Path, april: Path) -> None:
@@ -315,7 +342,7 @@ with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
 def test_the_files_of_a_landing_that_was_killed_are_landed_by_the_next(scene: Scene, march: Path) -> None:
     shutil.copy(march, scene.watched)
     asked = scene.request(scene.landing)
-    with scene.warehouse.connection():  # the landing waits for the file
+    with scene.warehouse.shared_connection():  # the landing waits for the file
         process = subprocess.Popen(
             [sys.executable, "-c", _EXECUTE, str(scene.home.path)],
             stdin=subprocess.PIPE, text=True, start_new_session=True,

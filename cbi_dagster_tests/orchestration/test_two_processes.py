@@ -26,7 +26,6 @@ from cbi_dagster.config.universe import load_universe
 from cbi_dagster.definitions import defs
 from cbi_dagster.home import Home
 from cbi_dagster.orchestration.checks import stored_as_written
-from cbi_dagster.orchestration.claims import end_orphans
 from cbi_dagster.orchestration.runs import opened_instance
 from cbi_dagster.orchestration.sensors import build_sensors
 from cbi_dagster.vendors.archive import Archive
@@ -147,41 +146,6 @@ def test_a_killed_refresh_neither_blocks_the_sensors_nor_spoils_the_next_one(
     cbi(home, "refresh", *SELECTED)
     require_consistent(home, World(tmp_path / "scratch"), delivery, tmp_path / CORRECTION)
     assert list(place.claims.iterdir()) == []
-
-
-@dg.job
-def empty_job() -> None:
-    pass
-
-
-def test_a_run_is_under_way_as_long_as_its_process_lives(tmp_path: Path) -> None:
-    place = Home(tmp_path)
-    code = (
-        "import pathlib, sys\n"
-        "from cbi_dagster.orchestration.claims import claimed\n"
-        "with claimed(pathlib.Path(sys.argv[1]), sys.argv[2]):\n"
-        "    print('claimed', flush=True)\n"
-        "    sys.stdin.readline()\n"
-    )
-    with opened_instance(place) as instance:
-        run = instance.create_run_for_job(empty_job, status=dg.DagsterRunStatus.STARTED)
-
-        def status() -> dg.DagsterRunStatus:
-            end_orphans(place.claims, instance)
-            stored = instance.get_run_by_id(run.run_id)
-            assert stored is not None
-            return stored.status
-
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, str(place.claims), run.run_id], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"claimed\n"
-        assert status() is dg.DagsterRunStatus.STARTED
-        process.kill()
-        process.communicate()
-        assert status() is dg.DagsterRunStatus.FAILURE
-        assert list(place.claims.iterdir()) == []
 
 
 def together(code: str, *arguments: list[str]) -> list[str]:
