@@ -161,7 +161,7 @@ def test_real_prices_agree_bit_for_bit_with_the_reference() -> None:
     assert computed["trend_direction"].notna().mean() > 0.5
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     ticks=st.lists(st.integers(-4, 4), min_size=1, max_size=60),
     start=st.integers(80, 120),

@@ -218,7 +218,7 @@ def test_later_rows_change_nothing() -> None:
             np.testing.assert_array_equal(found, full[name][:length], err_msg=f"{name} at {length}")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.sampled_from([np.nan, 0.0, 1e-6, 1.0, 1.25, 2.0, -37.63, 4e4]), min_size=1, max_size=80),
     st.integers(1, 40),

@@ -107,7 +107,7 @@ instants = st.datetimes(dt.datetime(2010, 1, 1), dt.datetime(2026, 12, 31)).map(
 
 
 @given(st.lists(instants, min_size=1, max_size=20))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_that_decision_time_follows_and_the_one_before_does_not(moments: list[dt.datetime]) -> None:
     public = pd.Series(pd.DatetimeIndex(moments, tz="UTC").astype("datetime64[ns, UTC]"))
     dates = trade_date_available(public, UNIVERSE).astype("datetime64[D]")
@@ -178,7 +178,7 @@ def made_of(drawn: list[tuple[str, int, int]]) -> pd.DataFrame:
 
 
 @given(random_vintages)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_as_of_is_what_a_person_would_look_up(drawn: list[tuple[str, int, int]]) -> None:
     series = made_of(drawn)
     instants = pd.date_range("2024-02-20", "2024-05-01", freq="9h", tz="UTC")
@@ -198,7 +198,7 @@ def test_as_of_is_what_a_person_would_look_up(drawn: list[tuple[str, int, int]])
 
 
 @given(random_vintages, st.integers(1, 20))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_day_needs_only_the_partitions_of_its_staleness(drawn: list[tuple[str, int, int]], staleness: int) -> None:
     series = made_of(drawn)
     dates = _trade_dates("2024-03-01", "2024-04-15")

@@ -166,7 +166,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[ConsolidatedSqliteEv
     return ConsolidatedSqliteEventLogStorage(str(tmp_path_factory.mktemp("stock"))), own
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(batches=st.lists(st.lists(entries(), max_size=8), max_size=3))
 def test_batches_leave_the_rows_that_storing_event_by_event_leaves(
     pair: tuple[ConsolidatedSqliteEventLogStorage, BatchedSqliteEventLogStorage], batches: list[list[EventLogEntry]]

@@ -257,7 +257,7 @@ def test_no_bars_give_no_rows() -> None:
     assert empty.dtypes.astype(str).to_dict() == whole.dtypes.astype(str).to_dict()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(name=st.sampled_from(["5min", "1hr", "4hr"]), cut=st.floats(0.02, 1.0))
 def test_a_month_of_sessions_or_a_single_one_gives_the_same_rows(name: str, cut: float) -> None:
     bars = market(name)

@@ -127,7 +127,7 @@ def test_two_rows_of_one_date_are_refused() -> None:
         labels(pd.concat([continuous, continuous.iloc[[3]]]), horizon(1))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**16), sessions=st.sampled_from([1, 5, 21, 63]), cut=st.floats(0.1, 1.0))
 def test_deleting_the_future_changes_no_matured_label(seed: int, sessions: int, cut: float) -> None:
     continuous = random_market(seed, 200)

@@ -81,7 +81,7 @@ def test_minus_zero_is_zero():
     assert digest(sample(price=-0.0)) == digest(sample(price=0.0))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.one_of(st.none(), st.integers(0, 2**62))),

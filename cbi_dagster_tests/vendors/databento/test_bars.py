@@ -193,7 +193,7 @@ def test_day_bars_are_dated_by_their_utc_day_and_sundays_by_their_monday() -> No
     assert result.rejected[["reason", "source_row"]].to_numpy().tolist() == [["weekend_trade_date", 5]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(
@@ -373,7 +373,7 @@ def spans_of(*rows: tuple[str, int, int]) -> pd.DataFrame:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["ZL.v.0", "ES.v.0"]), st.integers(0, 20), st.integers(1, 8)), min_size=1, max_size=8

@@ -160,7 +160,7 @@ def _symbol_mapping(symbol: str, intervals: list[tuple[object, object, str]]) ->
 # -- what is refused --------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.floats(0, 1, exclude_max=True))
 def test_a_compressed_file_that_was_cut_is_refused(zst: Path, position: float) -> None:
     content = zst.read_bytes()
@@ -196,7 +196,7 @@ def test_an_uncompressed_file_that_was_cut_is_refused(tmp_path: Path, lost: int)
         assert len(bar_file(path).bars) == 0  # a cut between two records is invisible: the manifest is there for it
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_in_a_compressed_file_never_changes_a_bar(zst: Path, position: float, bit: int) -> None:
     content = bytearray(zst.read_bytes())
@@ -210,7 +210,7 @@ def test_a_flipped_bit_in_a_compressed_file_never_changes_a_bar(zst: Path, posit
     pd.testing.assert_frame_equal(bars, bar_file(zst).bars)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.floats(0, 1, exclude_max=True), in_header=st.booleans(), bit=st.integers(0, 7))
 def test_a_flipped_bit_in_an_uncompressed_file_is_a_named_error_or_a_whole_frame(
     tmp_path: Path, position: float, in_header: bool, bit: int
