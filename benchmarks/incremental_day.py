@@ -24,9 +24,9 @@ import pandas as pd
 from recording import cbi, markdown, python, versions
 
 from cbi_dagster.catalog import ASSET_TABLES, TABLES
+from cbi_dagster.home import Home
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.contract import now_utc
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster.warehouse.plan import read_intervals
 
 _MINUTE_DAYS = 100
@@ -35,13 +35,13 @@ _MONTHLY = [table for table in ASSET_TABLES if table.layer == "training"]
 
 def written_since(home: Path, moment: pd.Timestamp) -> int:
     """Partitions of all tables whose content was written after an instant."""
-    ledger = DuckDBWarehouse(home / "warehouse.duckdb").ledger_rows([table.id for table in ASSET_TABLES])
+    ledger = Home(home).open().warehouse.ledger_rows([table.id for table in ASSET_TABLES])
     return int((ledger["written_at"] > moment).sum())
 
 
 def seconds_of_slices(home: Path, day: np.datetime64) -> tuple[int, float]:
     """How many tables have rows on `day` or in its month, and how long reading their inputs and writing these takes."""
-    warehouse = DuckDBWarehouse(home / "warehouse.duckdb")
+    warehouse = Home(home).open().warehouse
     slices = []
     for table in ASSET_TABLES:
         if table.reads and table.partitioning.column:
@@ -50,7 +50,7 @@ def seconds_of_slices(home: Path, day: np.datetime64) -> tuple[int, float]:
             if len(rows := warehouse.read(table, [span])):
                 slices.append((table, partition, span, rows))
     started = time.perf_counter()
-    with warehouse.shared_connection(), duckdb.connect(warehouse.path) as connection:
+    with warehouse.shared_connection(), duckdb.connect(Home(home).warehouse_file) as connection:
         for table, partition, span, rows in slices:
             for read in table.reads:
                 if source := TABLES.get(read.source):

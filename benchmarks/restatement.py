@@ -36,10 +36,10 @@ from recording import cbi, markdown, versions
 from cbi_dagster.catalog import ASSET_TABLES, Table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H
+from cbi_dagster.home import Home
 from cbi_dagster.vendors.databento.writing import write_dbn
 from cbi_dagster.vendors.simulate import SIMULATED_DATASET, simulate_delivery
 from cbi_dagster.warehouse.contract import now_utc
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
 _PEER_MODELS = {
     "feature": "day, avg(close) OVER (ORDER BY day ROWS 19 PRECEDING) AS mean_20, "
@@ -174,12 +174,12 @@ def measure_here(scratch: Path, count: int) -> tuple[list[str], str]:
     refreshed, fresh = scratch / "refreshed", scratch / "fresh"
     cbi(refreshed, "land", str(delivery))
     cbi(refreshed, "backfill")
-    warehouse = DuckDBWarehouse(refreshed / "warehouse.duckdb")
+    warehouse = Home(refreshed).open().warehouse
     middle = np.busday_offset(np.datetime64(start), count // 2, roll="forward")
     bars = to_frame(OHLCV_1H, warehouse.read(OHLCV_1H, [(middle, middle)], symbols=("ZL.v.0",)))
     correction = corrected_file(scratch / "correction.ohlcv-1h.dbn.zst", bars.iloc[[-1]])
     before = scratch / "before.duckdb"
-    shutil.copyfile(warehouse.path, before)
+    shutil.copyfile(Home(refreshed).warehouse_file, before)
 
     cbi(refreshed, "land", str(correction))
     planned = sum(item["partitions"] for item in plan(refreshed)["upper_bound"])

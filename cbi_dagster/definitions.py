@@ -6,7 +6,7 @@ import os
 
 import dagster as dg
 
-from cbi_dagster.home import Home, builder
+from cbi_dagster.home import Home
 from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED
 from cbi_dagster.orchestration.checks import CHECKS
 from cbi_dagster.orchestration.io_manager import WarehouseIOManager, claiming
@@ -16,12 +16,13 @@ from cbi_dagster.orchestration.sensors import build_sensors, failure_sensor
 
 def build_defs(home: Home, watched: str | None = None) -> dg.Definitions:
     """All definitions over a state directory; `watched` is the directory or URL that vendor files arrive in."""
-    current = builder(home.warehouse, home.landing)
+    platform = home.open()
+    current = platform.builder
     return dg.Definitions(
         assets=[*LANDED, *ASSETS],
         resources={IO_MANAGER_KEY: claiming(WarehouseIOManager(current), home.claims)},
         asset_checks=CHECKS,
-        jobs=[landing_job(home)],
+        jobs=[landing_job(home, platform)],
         sensors=[*build_sensors(home, current, watched), failure_sensor(current)],
         executor=dg.in_process_executor,
     )

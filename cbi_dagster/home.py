@@ -1,11 +1,11 @@
-"""Where the platform keeps its state: one directory for the warehouse, the landed files and the Dagster instance."""
+"""Where the platform keeps its state and what it is made of: all choice of directory, engine and archive is here."""
 
 from __future__ import annotations
 
 import functools
 import os
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cbi_dagster.catalog.versions import CodeVersion
+    from cbi_dagster.vendors.landing import Landing
     from cbi_dagster.warehouse.builder import Builder
+    from cbi_dagster.warehouse.contract import Warehouse
+
+#: What the Dagster UI calls the engine that `Home.open` chooses.
+STORAGE_KIND = "duckdb"
 
 #: The Dagster instance's configuration; the repository's dagster.yaml, which a bare `dagster dev` reads, is the same.
 DAGSTER_YAML = """\
@@ -42,6 +47,19 @@ concurrency:
 
 
 @dataclass(frozen=True)
+class Platform:
+    """All that works on one state directory: the warehouse, what is landed in it, and what builds its tables."""
+
+    warehouse: Warehouse
+    landing: Landing
+    builder: Builder
+
+    def ready(self) -> Platform:
+        """The same, with all tables of the catalog in the warehouse. Raises SchemaDriftError."""
+        return replace(self, warehouse=self.builder.warehouse)
+
+
+@dataclass(frozen=True)
 class Home:
     """Paths below one state directory (`CBI_HOME`, default `./.cbi`)."""
 
@@ -52,7 +70,7 @@ class Home:
         return Home(Path(os.environ.get("CBI_HOME", ".cbi")).expanduser().resolve())
 
     @property
-    def warehouse(self) -> Path:
+    def warehouse_file(self) -> Path:
         return self.path / "warehouse.duckdb"
 
     @property
@@ -84,6 +102,22 @@ class Home:
             partial.write_text(wanted, encoding="utf-8")
             partial.replace(config)
 
+    def open(self) -> Platform:
+        """The platform on this directory. Nothing is read or written yet, and Dagster is not imported."""
+        from cbi_dagster.catalog.sources import files_digest
+        from cbi_dagster.config.universe import load_universe
+        from cbi_dagster.recipes import RECIPES
+        from cbi_dagster.vendors.archive import Archive
+        from cbi_dagster.vendors.landing import Landing
+        from cbi_dagster.warehouse.builder import Builder
+        from cbi_dagster.warehouse.code import CodeAccount
+        from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+
+        warehouse = DuckDBWarehouse(self.warehouse_file)
+        landing = Landing(warehouse, Archive(self.landing), load_universe())
+        code = CodeAccount(code_versions, files_digest(__name__.partition(".")[0]))
+        return Platform(warehouse, landing, Builder(warehouse, landing.read, RECIPES, code))
+
 
 @functools.cache
 def code_versions() -> Mapping[str, CodeVersion]:
@@ -98,22 +132,3 @@ def code_versions() -> Mapping[str, CodeVersion]:
         name: code_version(made.table, [made.function, *readers(made.table, universe)])
         for name, made in RECIPES.items()
     }
-
-
-def builder(warehouse_file: Path, landed_files: Path) -> Builder:
-    """Builds the tables in a warehouse file from the landed vendor files in a directory.
-
-    Without Dagster, whose import takes longer than a plan.
-    """
-    from cbi_dagster.catalog.sources import files_digest
-    from cbi_dagster.config.universe import load_universe
-    from cbi_dagster.recipes import RECIPES
-    from cbi_dagster.vendors.archive import Archive
-    from cbi_dagster.vendors.landing import Landing
-    from cbi_dagster.warehouse.builder import Builder
-    from cbi_dagster.warehouse.code import CodeAccount
-    from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
-
-    warehouse = DuckDBWarehouse(warehouse_file)
-    landing = Landing(warehouse, Archive(landed_files), load_universe())
-    return Builder(warehouse, landing.read, RECIPES, CodeAccount(code_versions, files_digest("cbi_dagster")))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from cbi_dagster.catalog.tables.ops import PARTITION_LEDGER
 from cbi_dagster.home import DAGSTER_YAML, Home
 from cbi_dagster.orchestration.event_log import BatchedSqliteEventLogStorage
 
@@ -41,3 +42,12 @@ def test_a_home_of_an_earlier_version_finds_the_event_log_where_it_is_now(tmp_pa
     config.write_text(DAGSTER_YAML.replace("cbi_dagster.orchestration.event_log", "cbi_dagster.event_log") + "# mine\n")
     home.prepare()
     assert config.read_text(encoding="utf-8") == DAGSTER_YAML + "# mine\n"
+
+
+def test_opening_a_platform_touches_nothing_until_it_is_asked_to_be_ready(tmp_path):
+    home = Home(tmp_path / "state")
+    platform = home.open()
+    assert not home.path.exists()
+    assert platform.ready().warehouse is platform.builder.warehouse is platform.warehouse
+    assert home.warehouse_file.exists()
+    assert len(platform.warehouse.read(PARTITION_LEDGER)) == 0

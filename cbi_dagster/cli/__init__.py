@@ -1,7 +1,7 @@
 """`cbi`: land vendor files, build the tables, look at them, and open the Dagster UI.
 
 One module per group of commands, each of which asks the other rooms and renders what they answer. What takes long to
-import (pandas, DuckDB, Dagster) is imported where it is used: a plan needs no Dagster, and help needs nothing.
+import (pandas, the warehouse, Dagster) is imported where it is used: a plan needs no Dagster, and help needs nothing.
 """
 
 from cbi_dagster.cli import building, demo, landing, looking, ui

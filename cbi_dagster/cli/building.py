@@ -15,7 +15,7 @@ from rich.table import Table as Grid
 
 from cbi_dagster.cli.main import STALE, Failure, cbi, console, examples, opened
 from cbi_dagster.cli.parameters import DATE, built_tables, select
-from cbi_dagster.home import Home, builder
+from cbi_dagster.home import Home
 
 if TYPE_CHECKING:
     from cbi_dagster.catalog import Table
@@ -42,7 +42,7 @@ def backfill(start: dt.datetime | None, stop: dt.datetime | None, tables: list[T
     from cbi_dagster.orchestration import runs
 
     home = Home.from_environment()
-    warehouse, _ = opened(home)
+    warehouse = opened(home).warehouse
     try:
         span = runs.landed_span(warehouse, start.date() if start else None, stop.date() if stop else None)
     except runs.NothingLandedError as error:
@@ -65,7 +65,7 @@ def plan(tables: list[Table], exact: bool, as_json: bool) -> None:
     something is.
     """
     home = Home.from_environment()
-    current = _builder(home)
+    current = opened(home).builder
     stale = current.plan(tables).tables
     if exact and stale:
         from cbi_dagster.reports.plans import exact_plan
@@ -92,7 +92,7 @@ def refresh(tables: list[Table]) -> None:
     Exit code 0: nothing was stale, 3: something was and has been rebuilt, 1: a table failed.
     """
     home = Home.from_environment()
-    current = _builder(home)
+    current = opened(home).builder
     with contextlib.ExitStack() as open_warehouse:
         open_warehouse.enter_context(current.warehouse.shared_connection())
         present = current.plan(tables)
@@ -114,12 +114,10 @@ def reset(tables: list[Table]) -> None:
 
     Needed when a new version declares a table differently; landed vendor data is never touched.
     """
-    from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
-
     home = Home.from_environment()
-    if not home.warehouse.exists():
-        raise Failure(f"{home.warehouse} does not exist: there is nothing to drop")
-    warehouse = DuckDBWarehouse(home.warehouse)
+    if not home.warehouse_file.exists():
+        raise Failure(f"{home.warehouse_file} does not exist: there is nothing to drop")
+    warehouse = home.open().warehouse
     for table in tables:
         warehouse.drop(table)
         console.print(f"{table.id} dropped")
@@ -153,11 +151,6 @@ def _print_written(build: PreparedBuild, outcome: WriteOutcome, seconds: float) 
     console.print(
         f"  {build.table.id:<50} {seconds:6.1f} s  {result.rows_written:>9,} rows  {', '.join(parts)}", highlight=False
     )
-
-
-def _builder(home: Home) -> Builder:
-    home.prepare()
-    return builder(home.warehouse, home.landing)
 
 
 def _document(item: TablePlan) -> dict[str, object]:

@@ -36,7 +36,7 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
     if stop < start:
         raise click.UsageError(f"--from {start:%Y-%m-%d} is after --to {stop:%Y-%m-%d}")
     home = Home(Home.from_environment().path / "demo")
-    warehouse, landing = opened(home)
+    platform = opened(home)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as directory:
         with console.status("simulating a vendor delivery …"):
@@ -45,12 +45,12 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
             simulate_delivery(Path(directory), seed=seed, start=start.date(), end=end, minute_start=minutes)
             simulate_macro(Path(directory), seed=seed, start=start.date(), end=end)
         console.print(f"Simulated vendor delivery (dataset SIM.DEMO), {start:%Y-%m-%d} … {stop:%Y-%m-%d}:")
-        print_landing(take(landing, [Path(directory)]))
-    first, last = runs.landed_span(warehouse, None, None)
+        print_landing(take(platform.landing, [Path(directory)]))
+    first, last = runs.landed_span(platform.warehouse, None, None)
     console.print(f"\nBuilding every table for {first} … {last}:")
     execute(lambda on_table: runs.backfill(home, ASSET_TABLES, first, last, on_table))
     console.print()
-    print_status(home, warehouse)
+    print_status(home, platform.warehouse)
     console.print(f"\nAll of it took {time.perf_counter() - started:.0f} s. What to try next:")
     for command, what in (
         (f"cbi show daily_ml_matrix --date {last} --symbol ZL", "one row of the matrix"),

@@ -25,7 +25,7 @@ def land(paths: tuple[Path, ...]) -> None:
     Every file is verified before it is believed. Landing a file twice changes nothing; on the same bar the later
     delivery wins and the change is recorded as a correction.
     """
-    _, landing = opened(Home.from_environment())
+    landing = opened(Home.from_environment()).landing
     print_landing(take(landing, paths))
 
 

@@ -25,7 +25,7 @@ _SYMBOLS_NAMED = 3
 def status() -> None:
     """Tables, partitions, rows, span, and what was rejected or held back."""
     home = Home.from_environment()
-    print_status(home, opened(home)[0])
+    print_status(home, opened(home).warehouse)
 
 
 def print_status(home: Home, warehouse: Warehouse) -> None:
@@ -79,7 +79,7 @@ def features(tables: list[Table]) -> None:
     known = reports.FEATURE_TABLES
     if strangers := [table.id for table in tables if table not in known]:
         raise Failure(f"{', '.join(strangers)} hold no features: choose from {', '.join(t.name for t in known)}")
-    warehouse, _ = opened(Home.from_environment())
+    warehouse = opened(Home.from_environment()).warehouse
     for table in tables or known:
         console.print(f"\n{table.id}: {table.description}", highlight=False)
         console.print(f"formulas in {', '.join(reports.formula_files(table))}", highlight=False)
@@ -105,7 +105,7 @@ def show(table: Table, date: dt.datetime, symbol: str | None) -> None:
     """Show the rows of one trade date, one column per line."""
     from cbi_dagster.reports.rows import rows_of
 
-    warehouse, _ = opened(Home.from_environment())
+    warehouse = opened(Home.from_environment()).warehouse
     rows = rows_of(warehouse, table, date.date(), symbol)
     if rows.empty:
         raise Failure(f"{table.id} has no row for {date:%Y-%m-%d}" + (f" and symbol {symbol}" if symbol else ""))
@@ -137,6 +137,6 @@ def export(table: Table, out: Path) -> None:
     """Write a whole table to a Parquet file."""
     from cbi_dagster.reports import rows as reports
 
-    warehouse, _ = opened(Home.from_environment())
+    warehouse = opened(Home.from_environment()).warehouse
     count = reports.export(warehouse, table, out)
     console.print(f"{count:,} rows of {table.id} -> {out}")

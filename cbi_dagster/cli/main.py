@@ -16,9 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 if TYPE_CHECKING:
-    from cbi_dagster.home import Home
-    from cbi_dagster.vendors.landing import Landing
-    from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+    from cbi_dagster.home import Home, Platform
 
 #: Exit code of `plan` and `refresh` when something was stale.
 STALE = 3
@@ -75,18 +73,10 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def opened(home: Home) -> tuple[DuckDBWarehouse, Landing]:
-    """The warehouse of a state directory, with all of its tables, and what has been landed in it."""
-    from cbi_dagster.catalog import TABLES
-    from cbi_dagster.config.universe import load_universe
-    from cbi_dagster.vendors.archive import Archive
-    from cbi_dagster.vendors.landing import Landing
-    from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
-
+def opened(home: Home) -> Platform:
+    """The platform on a state directory, which is made if it is not there, with all tables in its warehouse."""
     home.prepare()
-    warehouse = DuckDBWarehouse(home.warehouse)
-    warehouse.ensure(TABLES.values())
-    return warehouse, Landing(warehouse, Archive(home.landing), load_universe())
+    return home.open().ready()
 
 
 def run() -> None:

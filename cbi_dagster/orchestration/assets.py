@@ -16,7 +16,7 @@ import dagster as dg
 from dagster_pandas import create_dagster_pandas_dataframe_type
 
 from cbi_dagster.catalog import LANDING_SOURCES, TABLES, Column, Table, Type
-from cbi_dagster.home import code_versions
+from cbi_dagster.home import STORAGE_KIND, code_versions
 from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, partitions_of
 from cbi_dagster.recipes import RECIPES, Recipe
 
@@ -58,7 +58,7 @@ def _asset(table: Table, recipe: Recipe, partitions: dg.TimeWindowPartitionsDefi
         metadata=_definition_metadata(table),
         group_name=table.layer,
         owners=list(table.owners),
-        kinds={"pandas", "duckdb"},
+        kinds={"pandas", STORAGE_KIND},
         code_version=code_versions()[table.id].digest,
         partitions_def=partitions,
         freshness_policy=TRADING_WEEK if partitions else None,

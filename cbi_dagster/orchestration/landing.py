@@ -14,14 +14,11 @@ import fsspec
 import pandas as pd
 
 from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
-from cbi_dagster.config.universe import load_universe
-from cbi_dagster.home import Home
+from cbi_dagster.home import Home, Platform
 from cbi_dagster.orchestration.assets import IO_MANAGER_KEY
-from cbi_dagster.vendors.archive import Archive
 from cbi_dagster.vendors.files import DeliveryError
 from cbi_dagster.vendors.landing import DatasetMismatchError, Landing, LandingReport, is_delivered_name
 from cbi_dagster.warehouse.contract import now_utc
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
 LANDING_JOB = "landing"
 _LAND = "land_files"
@@ -86,7 +83,7 @@ def landing_config(watched: str, paths: Sequence[str]) -> dict[str, Any]:
     return {"ops": {_LAND: {"config": {"watched": watched, "paths": list(paths)}}}}
 
 
-def landing_job(home: Home) -> dg.JobDefinition:
+def landing_job(home: Home, platform: Platform) -> dg.JobDefinition:
     """The job that lands files of a watched directory in a state directory.
 
     A broken file is refused by name and stops no other; `ops.ingestion_runs` has every file with what became of it.
@@ -94,7 +91,6 @@ def landing_job(home: Home) -> dg.JobDefinition:
 
     @dg.op(name=_LAND, config_schema={"watched": str, "paths": [str]}, required_resource_keys={IO_MANAGER_KEY})
     def land_files(context: dg.OpExecutionContext) -> None:
-        warehouse: DuckDBWarehouse = context.resources.warehouse.builder.warehouse
         started_at = now_utc()
         watched, copies = Watched(context.op_config["watched"]), {}
         with tempfile.TemporaryDirectory(dir=home.path) as scratch:
@@ -103,7 +99,7 @@ def landing_job(home: Home) -> dg.JobDefinition:
                     copies[watched.fetch(path, Path(scratch, str(number)))] = path
                 except FileNotFoundError:
                     context.log.warning(f"{path} is gone")
-            reports, refused = land_all(Landing(warehouse, Archive(home.landing), load_universe()), list(copies))
+            reports, refused = land_all(platform.ready().landing, list(copies))
         for copy, reason in refused.items():
             context.log.error(f"refused {copy.name}: {reason}")
         rows = sum(int(report.files["kept_rows"].sum()) for report in reports)
@@ -119,7 +115,8 @@ def landing_job(home: Home) -> dg.JobDefinition:
                 "error_message": [*(refused.get(copy) for copy in copies), None],
             }
         )
-        warehouse.record(INGESTION_RUNS, outcomes.reindex(columns=[column.name for column in INGESTION_RUNS.columns]))
+        outcomes = outcomes.reindex(columns=[column.name for column in INGESTION_RUNS.columns])
+        platform.warehouse.record(INGESTION_RUNS, outcomes)
 
     @dg.job(name=LANDING_JOB, description="Lands files that arrived in the watched directory.")
     def job() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from cbi_dagster.catalog import LANDING_SOURCES, Table
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR
-from cbi_dagster.home import Home, builder
+from cbi_dagster.home import Home
 from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED, asset_key
 from cbi_dagster.orchestration.claims import claimed, end_orphans
 from cbi_dagster.orchestration.io_manager import WarehouseIOManager
@@ -67,7 +67,7 @@ def backfill(
     """
     daily = [item for item in tables if partitions_of(item) is not MONTHS]
     monthly = [item for item in tables if partitions_of(item) is MONTHS]
-    current = builder(home.warehouse, home.landing)
+    current = home.open().builder
     with opened_instance(home) as instance:
         for group, partitions in ((daily, TRADE_DATES), (monthly, MONTHS)):
             if group:

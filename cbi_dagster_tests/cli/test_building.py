@@ -14,7 +14,6 @@ from cbi_dagster.catalog.tables.market_data import OHLCV_1H
 from cbi_dagster.cli.main import STALE, cbi, console
 from cbi_dagster.home import Home
 from cbi_dagster.vendors.simulate import simulate_delivery
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
 BARS = "databento_futures_ohlcv_1h"
 #: Of the landed trade dates, which are two weeks and the Monday that a last evening belongs to.
@@ -39,7 +38,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def contents(home: Path) -> dict[str, str]:
     """The content hash of every partition of the bars."""
-    ledger = DuckDBWarehouse(Home(home).warehouse).ledger_rows({OHLCV_1H.id})
+    ledger = Home(home).open().warehouse.ledger_rows({OHLCV_1H.id})
     return dict(zip(ledger["partition_key"], ledger["content_hash"], strict=True))
 
 
@@ -100,7 +99,7 @@ def test_nothing_can_be_reset_before_anything_is_built(tmp_path: Path) -> None:
     result = run(tmp_path, "reset", BARS)
     assert result.exit_code == 1
     assert "there is nothing to drop" in result.stderr
-    assert not Home(tmp_path).warehouse.exists()
+    assert not Home(tmp_path).warehouse_file.exists()
 
 
 def test_a_plan_says_how_much_is_certain_and_what_else_is_stale(built: Path) -> None:

@@ -24,7 +24,7 @@ from cbi_dagster.cli.main import STALE
 from cbi_dagster.cli.main import cbi as group
 from cbi_dagster.home import Home
 from cbi_dagster.vendors.simulate import SIMULATED_DATASET, simulate_delivery, simulate_macro
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+from cbi_dagster.warehouse.contract import Warehouse
 from cbi_dagster_tests.vendors.small_files import restating_file, zl_file
 
 DAY, LAST = "2023-06-14", "2023-06-23"
@@ -42,8 +42,8 @@ class Scene:
     refreshed: Result
 
     @property
-    def warehouse(self) -> DuckDBWarehouse:
-        return DuckDBWarehouse(Home(self.path).warehouse)
+    def warehouse(self) -> Warehouse:
+        return Home(self.path).open().warehouse
 
 
 def cbi(home: Path, *arguments: str | Path) -> Result:

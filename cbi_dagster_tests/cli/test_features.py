@@ -15,7 +15,6 @@ from cbi_dagster.cli.main import cbi, console
 from cbi_dagster.home import Home
 from cbi_dagster.warehouse.changes import Provenance
 from cbi_dagster.warehouse.contract import now_utc
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
 
 @pytest.fixture
@@ -23,7 +22,7 @@ def home(tmp_path: Path) -> Home:
     """Volatilities of two symbols on two days; k_vol is known for ZL on the second day alone."""
     home = Home(tmp_path)
     home.prepare()
-    warehouse = DuckDBWarehouse(home.warehouse)
+    warehouse = home.open().ready().warehouse
     warehouse.ensure(TABLES.values())
     days = pd.to_datetime(["2024-07-01", "2024-07-02"] * 2)
     rows = pd.DataFrame({"date": days, "symbol": ["ES", "ES", "ZL", "ZL"]})

@@ -15,7 +15,6 @@ from cbi_dagster.catalog.tables.features import VOLATILITY_DAILY
 from cbi_dagster.home import Home
 from cbi_dagster.warehouse.changes import Provenance
 from cbi_dagster.warehouse.contract import now_utc
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
 MODULE = [sys.executable, "-m", "cbi_dagster.cli"]
 SCRIPT = [str(Path(sys.executable).with_name("cbi"))]
@@ -27,7 +26,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse with one trade date of one table; nothing was landed."""
     home = Home(tmp_path_factory.mktemp("home"))
     home.prepare()
-    warehouse = DuckDBWarehouse(home.warehouse)
+    warehouse = home.open().ready().warehouse
     warehouse.ensure(TABLES.values())
     rows = pd.DataFrame({"date": pd.Timestamp(DAY), "symbol": SYMBOLS})
     for column in VOLATILITY_DAILY.columns:

@@ -21,14 +21,13 @@ from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_
 from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
 from cbi_dagster.catalog.tables.training import ZL_TRAINING
 from cbi_dagster.definitions import build_defs
-from cbi_dagster.home import Home, builder
+from cbi_dagster.home import Home
 from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED, asset_key, asset_of
 from cbi_dagster.orchestration.io_manager import WarehouseIOManager
 from cbi_dagster.orchestration.jobs import QUIET, next_run, record_failures, run_tags
 from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES
 from cbi_dagster.recipes import RECIPES, Recipe, recipe
 from cbi_dagster.vendors.simulate import simulate_delivery
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import restating_file
 
@@ -45,12 +44,12 @@ class Scene:
     def __init__(self, path: Path) -> None:
         self.home = Home(path)
         self.home.prepare()
-        self.warehouse = DuckDBWarehouse(self.home.warehouse)
+        self.warehouse = self.home.open().warehouse
         self.instance = dg.DagsterInstance.from_config(str(self.home.dagster))
 
     @property
     def io_manager(self) -> WarehouseIOManager:
-        return WarehouseIOManager(builder(self.home.warehouse, self.home.landing))
+        return WarehouseIOManager(self.home.open().builder)
 
     def accounts(self, run_id: str) -> pd.DataFrame:
         """What `ops.ingestion_runs` says of a run."""
@@ -198,7 +197,7 @@ def test_only_stale_partitions_are_rebuilt_and_every_changed_one_says_why(scene:
     bar = bars[(bars["symbol"] == "HO.v.0") & (bars["date"] == "2023-06-08")].iloc[[9]]
     file = restating_file(tmp_path / "fix.ohlcv-1h.dbn.zst", bar, high=bar["high"].iloc[0] + 0.02)
     World(scene.home.path).land(file)
-    current = builder(scene.home.warehouse, scene.home.landing)
+    current = scene.home.open().builder
     needed = next_run(current.plan(CHAIN))
     assert [item.id for item in needed.tables] == [item.id for item in CHAIN if item not in (OHLCV_1M, OHLCV_UTC_1D)]
     result = scene.run(needed.tables, needed.tags)

@@ -8,12 +8,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from cbi_dagster.catalog import TABLES
-from cbi_dagster.config.universe import load_universe
+from cbi_dagster.home import Home
 from cbi_dagster.orchestration.landing import Watched, land_all
-from cbi_dagster.vendors.archive import Archive
 from cbi_dagster.vendors.landing import Landing
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster_tests.vendors.small_files import zl_file
 
 
@@ -45,9 +42,7 @@ def test_a_stamp_changes_with_the_file_and_a_missing_directory_holds_nothing(tmp
 
 @pytest.fixture
 def landing(tmp_path: Path) -> Landing:
-    warehouse = DuckDBWarehouse(tmp_path / "warehouse.duckdb")
-    warehouse.ensure(TABLES.values())
-    return Landing(warehouse, Archive(tmp_path / "archive"), load_universe())
+    return Home(tmp_path / "home").open().ready().landing
 
 
 def test_a_zip_of_several_broken_files_is_refused_and_the_others_are_landed(landing: Landing, tmp_path: Path) -> None:

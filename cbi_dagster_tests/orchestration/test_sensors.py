@@ -21,13 +21,12 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.ops import INGESTION_RUNS, LANDED_FILES
 from cbi_dagster.definitions import build_defs
-from cbi_dagster.home import Home, builder
+from cbi_dagster.home import Home
 from cbi_dagster.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG
 from cbi_dagster.orchestration.landing import LANDING_JOB
 from cbi_dagster.orchestration.sensors import LANDING_TAG, Seen, after_landing, build_sensors, look
 from cbi_dagster.reports.status import status
 from cbi_dagster.vendors.simulate import simulate_delivery
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
 START, MINUTES = dt.date(2023, 3, 1), dt.date(2023, 4, 24)
 
@@ -60,8 +59,8 @@ class Scene:
         self.home.prepare()
         self.watched = path / "watched"
         self.watched.mkdir()
-        self.warehouse = DuckDBWarehouse(self.home.warehouse)
-        self.builder = builder(self.home.warehouse, self.home.landing)
+        platform = self.home.open()
+        self.warehouse, self.builder = platform.warehouse, platform.builder
         self.landing, self.refresh = build_sensors(self.home, self.builder, str(self.watched), settle_s=0.0)
         self.defs = build_defs(self.home, str(self.watched))
         self.instance = dg.DagsterInstance.from_config(str(self.home.dagster))

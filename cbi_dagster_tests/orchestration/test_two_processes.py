@@ -22,14 +22,11 @@ from click.testing import CliRunner
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.catalog.tables.ops import LANDED_FILES
 from cbi_dagster.cli.main import cbi as group
-from cbi_dagster.config.universe import load_universe
 from cbi_dagster.definitions import defs
 from cbi_dagster.home import Home
 from cbi_dagster.orchestration.checks import stored_as_written
 from cbi_dagster.orchestration.runs import opened_instance
 from cbi_dagster.orchestration.sensors import build_sensors
-from cbi_dagster.vendors.archive import Archive
-from cbi_dagster.vendors.landing import Landing
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import restating_file
@@ -117,7 +114,7 @@ CORRECTION = "fix.ohlcv-1h.dbn.zst"
 
 def correction(home: World, directory: Path) -> Path:
     day = [(np.datetime64("2023-06-08"), np.datetime64("2023-06-08"))]
-    bars = Landing(home.warehouse, Archive(home.path / "landing"), load_universe()).read("landing.ohlcv_1h", day)
+    bars = home.platform.landing.read("landing.ohlcv_1h", day)
     bar = bars[bars["symbol"] == "HO.v.0"].iloc[[9]]
     return restating_file(directory / CORRECTION, bar, high=bar["high"].iloc[0] + 0.02)
 

@@ -13,16 +13,14 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from cbi_dagster.catalog import ASSET_TABLES, TABLES, Table
+from cbi_dagster.catalog import ASSET_TABLES, Table
 from cbi_dagster.catalog.frames import to_frame
-from cbi_dagster.config.universe import load_universe
-from cbi_dagster.home import builder
+from cbi_dagster.home import Home, Platform
 from cbi_dagster.recipes import Recipe
-from cbi_dagster.vendors.archive import Archive
-from cbi_dagster.vendors.landing import Landing, LandingReport
+from cbi_dagster.vendors.landing import LandingReport
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 from cbi_dagster.warehouse.builder import Builder
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+from cbi_dagster.warehouse.contract import Warehouse
 
 SEED, START, MINUTE_START, END = 11, dt.date(2022, 6, 1), dt.date(2023, 5, 15), dt.date(2023, 9, 1)
 """Fifteen months, longer than the longest bounded window but those of a year and more; minutes in the last four."""
@@ -34,23 +32,26 @@ class World:
 
     path: Path
 
-    @property
-    def warehouse(self) -> DuckDBWarehouse:
-        return DuckDBWarehouse(self.path / "warehouse.duckdb")
-
     @cached_property
+    def platform(self) -> Platform:
+        return Home(self.path).open()
+
+    @property
+    def warehouse(self) -> Warehouse:
+        return self.platform.warehouse
+
+    @property
     def builder(self) -> Builder:
-        return builder(self.path / "warehouse.duckdb", self.path / "landing")
+        return self.platform.builder
 
     def by_other_hands(self, *statements: str) -> None:
         """Change the warehouse's file as another program would: the ledger hears nothing of it."""
-        with duckdb.connect(self.path / "warehouse.duckdb") as connection:
+        with duckdb.connect(Home(self.path).warehouse_file) as connection:
             for statement in statements:
                 connection.execute(statement)
 
     def land(self, *paths: Path) -> LandingReport:
-        self.warehouse.ensure(TABLES.values())
-        return Landing(self.warehouse, Archive(self.path / "landing"), load_universe()).land(paths)
+        return self.platform.ready().landing.land(paths)
 
     def refresh(self) -> dict[str, list[str]]:
         """Rebuild what is stale; the partitions written, per table."""

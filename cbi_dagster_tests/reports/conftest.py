@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbi_dagster.catalog import TABLES, Type
+from cbi_dagster.catalog import Type
 from cbi_dagster.catalog.tables.features import VOLATILITY_DAILY
+from cbi_dagster.home import Home
 from cbi_dagster.warehouse.changes import LeftOutRows, Provenance
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
 
 @pytest.fixture
@@ -19,8 +19,7 @@ def warehouse(tmp_path: Path) -> Warehouse:
 
     k_vol is known for ZL on the last date alone. Three rows were rejected, for two reasons, and twelve held back.
     """
-    warehouse = DuckDBWarehouse(tmp_path / "warehouse.duckdb")
-    warehouse.ensure(TABLES.values())
+    warehouse = Home(tmp_path).open().ready().warehouse
     rows = pd.DataFrame({"date": pd.to_datetime(["2024-07-01", "2024-07-03"] * 2), "symbol": ["ES", "ES", "ZL", "ZL"]})
     for column in VOLATILITY_DAILY.columns:
         if column.type is Type.FLOAT64:

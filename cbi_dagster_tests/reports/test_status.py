@@ -9,9 +9,9 @@ import pandas as pd
 from cbi_dagster.catalog import ASSET_TABLES, TABLES
 from cbi_dagster.catalog.tables.features import VOLATILITY_DAILY
 from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
+from cbi_dagster.home import Home
 from cbi_dagster.reports.status import TableStatus, status
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
 
 def test_every_table_has_its_partitions_rows_and_span(warehouse: Warehouse) -> None:
@@ -60,8 +60,7 @@ def test_what_failed_counts_until_it_succeeds(warehouse: Warehouse) -> None:
 
 
 def test_a_new_warehouse_holds_nothing(tmp_path: Path) -> None:
-    warehouse = DuckDBWarehouse(tmp_path / "warehouse.duckdb")
-    warehouse.ensure(TABLES.values())
+    warehouse = Home(tmp_path).open().ready().warehouse
     found = status(warehouse)
     assert (found.files, found.datasets) == (0, ())
     assert [len(part) for part in (found.failed, found.rejected, found.held_back)] == [0, 0, 0]

@@ -11,12 +11,9 @@ import pytest
 from cbi_dagster.catalog import TABLES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables import ops
-from cbi_dagster.config.universe import load_universe
-from cbi_dagster.vendors.archive import Archive
+from cbi_dagster.home import Home
 from cbi_dagster.vendors.files import DeliveryError, TruncatedFileError
-from cbi_dagster.vendors.landing import Landing
 from cbi_dagster.vendors.macro import UnitConflictError
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import zl_file
 
@@ -34,9 +31,8 @@ class Door:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(exist_ok=True)
         self.directory = directory
-        self.warehouse = DuckDBWarehouse(directory / "warehouse.duckdb")
-        self.warehouse.ensure(TABLES.values())
-        self.landing = Landing(self.warehouse, Archive(directory / "landing"), load_universe())
+        platform = Home(directory).open().ready()
+        self.warehouse, self.landing = platform.warehouse, platform.landing
 
     def land_bars(self) -> None:
         self.landing.land([zl_file(self.directory / "zl.ohlcv-1h.dbn.zst")])
