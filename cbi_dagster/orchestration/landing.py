@@ -55,19 +55,21 @@ def _stamp(entry: Mapping[str, Any]) -> str:
 
 
 def land_all(landing: Landing, files: Sequence[Path]) -> tuple[list[LandingReport], dict[Path, str]]:
-    """Land files together, or one by one when some are broken; the reports, and why which files were refused."""
+    """Land files in their order: together, or halves by themselves where one is broken.
+
+    Gives the reports, and why which files were refused.
+    """
+    if not files:
+        return [], {}
     try:
         return [landing.land(files)], {}
-    except (DeliveryError, DatasetMismatchError, ExceptionGroup):
-        reports, refused = [], {}
-        for file in files:
-            try:
-                reports.append(landing.land([file]))
-            except ExceptionGroup as group:
-                refused[file] = " ".join(_reason(error, file) for error in group.exceptions)
-            except (DeliveryError, DatasetMismatchError) as error:
-                refused[file] = _reason(error, file)
-        return reports, refused
+    except (DeliveryError, DatasetMismatchError, ExceptionGroup) as error:
+        if len(files) == 1:
+            found = error.exceptions if isinstance(error, ExceptionGroup) else [error]
+            return [], {files[0]: " ".join(_reason(one, files[0]) for one in found)}
+    half = len(files) // 2
+    (first, refused_first), (second, refused_second) = (land_all(landing, p) for p in (files[:half], files[half:]))
+    return first + second, refused_first | refused_second
 
 
 def _reason(error: Exception, file: Path) -> str:

@@ -84,14 +84,12 @@ def after_landing(seen: Mapping[str, Seen], instance: dg.DagsterInstance, now: f
         if not all(run.is_finished for run in runs):
             return None
         ended[request] = any(run.is_success for run in runs)
-    return {
-        path: item
-        if item.asked not in ended
-        else replace(item, done=True)
-        if ended[item.asked]
-        else replace(item, since=now, asked="", failures=item.failures + 1)
-        for path, item in seen.items()
-    }
+    known = dict(seen)
+    for path, item in seen.items():
+        if item.asked in ended:
+            again = replace(item, since=now, asked="", failures=item.failures + 1)
+            known[path] = replace(item, done=True) if ended[item.asked] else again
+    return known
 
 
 def _request(known: Mapping[str, Seen], ready: list[str]) -> str:

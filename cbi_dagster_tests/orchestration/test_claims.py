@@ -110,7 +110,7 @@ def test_a_claim_that_ends_while_others_look_is_no_dead_process(instance: dg.Dag
 
 
 def test_a_claim_is_held_from_the_moment_that_it_can_be_seen(instance: dg.DagsterInstance, claims: Path) -> None:
-    run = instance.create_run_for_job(empty_job, status=STARTED)
+    runs = [instance.create_run_for_job(empty_job, status=STARTED).run_id for _ in range(100)]
     stop = threading.Event()
 
     def look() -> None:
@@ -119,9 +119,9 @@ def test_a_claim_is_held_from_the_moment_that_it_can_be_seen(instance: dg.Dagste
 
     watcher = threading.Thread(target=look)
     watcher.start()
-    for _ in range(200):
-        with claimed(claims, run.run_id):
+    for run_id in runs:
+        with claimed(claims, run_id):
             pass
     stop.set()
     watcher.join()
-    assert status(instance, run.run_id) is STARTED
+    assert {status(instance, run_id) for run_id in runs} == {STARTED}

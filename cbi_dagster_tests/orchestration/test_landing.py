@@ -11,7 +11,7 @@ import pytest
 from cbi_dagster.home import Home
 from cbi_dagster.orchestration.landing import Watched, land_all
 from cbi_dagster.vendors.landing import Landing
-from cbi_dagster_tests.vendors.small_files import zl_file
+from cbi_dagster_tests.vendors.small_files import hourly, zl_file
 
 
 def test_an_object_store_is_listed_and_fetched_with_the_manifest_of_the_delivery(tmp_path: Path) -> None:
@@ -66,3 +66,17 @@ def test_a_file_of_another_dataset_is_refused_by_itself(landing: Landing, tmp_pa
     reports, refused = land_all(landing, [real, simulated])
     assert [report.files["source_file"].tolist() for report in reports] == [[real.name]]
     assert "would mix the datasets" in refused[simulated]
+
+
+def test_one_broken_file_among_several_leaves_the_order_of_the_others(landing: Landing, tmp_path: Path) -> None:
+    files = [
+        zl_file(tmp_path / f"{level:.0f}.ohlcv-1h.dbn.zst", bars=hourly("2024-07-01", 24, level=level))
+        for level in (44.0, 45.0, 46.0, 47.0)
+    ]
+    files.insert(2, tmp_path / "broken.ohlcv-1h.dbn.zst")
+    files[2].write_bytes(b"")
+    reports, refused = land_all(landing, files)
+    landed = [name for report in reports for name in report.files["source_file"]]
+    assert landed == [file.name for file in files if file != files[2]]
+    assert list(refused) == [files[2]]
+    assert land_all(landing, []) == ([], {})
