@@ -20,6 +20,19 @@ from cbi_dagster.warehouse.slices import Slice
 DIGEST_BYTES = 16
 
 
+def mixed(words: np.ndarray) -> np.ndarray:
+    """Each uint64 word as another one, in which every bit of it has a say: the output function of splitmix64.
+
+    A bijection, so that different words stay different; it makes sums of words, modulo 2^64, tell which words they are
+    sums of. Stored fingerprints rest on it: it must never change.
+    """
+    words = words + np.uint64(0x9E3779B97F4A7C15)
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    result: np.ndarray = words ^ (words >> np.uint64(31))
+    return result
+
+
 def content_hashes(rows: Slice) -> list[str]:
     """Hex digest of each partition of the slice, in the order of `rows.partitions`."""
     table = rows.table

@@ -8,10 +8,10 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-from pandas.util import hash_array
 
 from cbi_dagster.catalog.model import Table
 from cbi_dagster.catalog.partitioning import parse_labels
+from cbi_dagster.warehouse.hashing import mixed
 
 #: Columns of `ops.partition_ledger` beside its key, by the field of `Ledger` that holds them.
 _COLUMNS = {
@@ -60,7 +60,7 @@ class Ledger:
         """
         digests = np.frombuffer(bytes.fromhex("".join(self.hashes)), ">u8").reshape(-1, 2).astype(np.uint64)
         days = self.keys.astype(np.int64).astype(np.uint64)
-        lanes = [hash_array(digests[:, lane] ^ hash_array(days + np.uint64(lane))) for lane in (0, 1)]
+        lanes = [mixed(digests[:, lane] ^ mixed(days + np.uint64(lane))) for lane in (0, 1)]
         return np.vstack([np.zeros((1, 2), np.uint64), np.cumsum(np.column_stack(lanes), axis=0, dtype=np.uint64)])
 
     @property

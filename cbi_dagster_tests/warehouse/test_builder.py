@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,6 +84,19 @@ def test_what_is_stale_is_built_and_what_is_not_is_neither_read_nor_computed(sce
     assert len(scene.made) == 1
     assert scene.build(only_stale=False).result.unchanged == LABELS
     assert len(scene.made) == 2
+
+
+def test_fingerprints_that_were_made_otherwise_settle_without_a_write(scene):
+    scene.build()
+    before = scene.store.ledger_rows({OHLCV_1H.id})
+    with duckdb.connect(scene.store.path) as connection:
+        connection.execute(f"UPDATE ops.partition_ledger SET input_fingerprint = '{'0' * 32}'")
+    result = scene.build().result
+    assert (result.written, result.unchanged, result.rows_written) == ((), LABELS, 0)
+    after = scene.store.ledger_rows({OHLCV_1H.id})
+    for name in ("content_hash", "written_at", "written_run", "input_fingerprint"):
+        assert after[name].tolist() == before[name].tolist()
+    assert scene.build().result.unchanged == ()
 
 
 def test_partitions_asked_for_are_built_if_they_are_landed(scene):

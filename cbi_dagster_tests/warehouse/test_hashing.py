@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbi_dagster.catalog import Column, Daily, Table, Type
-from cbi_dagster.warehouse.hashing import content_hashes
+from cbi_dagster.warehouse.hashing import content_hashes, mixed
 from cbi_dagster.warehouse.slices import check_slice, to_arrow
 
 from .conftest import SAMPLE
@@ -140,3 +140,12 @@ def test_null_is_not_zero_in_any_column_of_a_wide_table():
 @pytest.mark.parametrize(("name", "other"), [("source_run_id", "s"), ("source_file", "g"), ("source_row", 7)])
 def test_where_a_row_comes_from_is_not_its_content(name, other):
     assert wide(**{name: other}) == wide()
+
+
+def test_mixing_is_the_output_of_splitmix64():
+    # The first outputs of the published generator for seed 0, whose state goes up by the golden ratio.
+    states = np.arange(4, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    assert [f"{word:016x}" for word in mixed(states)] == [
+        "e220a8397b1dcdaf", "6e789e6aa1b965f4", "06c45d188009454f", "f88bb8a8724c81ec",
+    ]  # fmt: skip
+    assert [f"{word:016x}" for word in mixed(np.array([2**64 - 1], np.uint64))] == ["e4d971771b652c20"]

@@ -95,6 +95,12 @@ def changed(ledgers: dict[str, Ledger], source: str, day: np.datetime64, content
     ledgers[source] = replace(old, hashes=hashes, written_at=written)
 
 
+def test_fingerprints_are_the_same_in_every_version():
+    # Literals: should they change, every stored partition is stale once and confirmed anew.
+    assert fingerprints(WEEK, DAYS[-1:], built()).tolist() == ["3ce600376b9d0debe1533d00ffe7e988"]
+    assert fingerprints(LABELS, DAYS[:1], built()).tolist() == ["2f91a90fdb45f364266998fc1223da8c"]
+
+
 def test_nothing_is_stale_in_a_chain_that_is_up_to_date():
     assert plan(built()).tables == ()
 
