@@ -50,7 +50,6 @@ ALSO = {
     "orchestration/claims.py": ["orchestration/test_sensors.py", "orchestration/test_two_processes.py"],
     "orchestration/jobs.py": ["orchestration/test_io_manager.py", "orchestration/test_sensors.py"],
     "orchestration/partitions.py": ["orchestration/test_io_manager.py"],
-    "orchestration/runs.py": ["orchestration/test_sensors.py", "cli/test_commands.py"],
     "vendors/archive.py": ["vendors/test_files.py"],
     "vendors/kinds.py": ["vendors/databento/test_landed_bars.py", "vendors/test_landing.py"],
     "vendors/simulated_markets.py": ["vendors/test_simulate.py"],

@@ -5,12 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -25,7 +22,6 @@ from cbi_dagster.cli.main import cbi as group
 from cbi_dagster.definitions import defs
 from cbi_dagster.home import Home
 from cbi_dagster.orchestration.checks import stored_as_written
-from cbi_dagster.orchestration.runs import opened_instance
 from cbi_dagster.orchestration.sensors import build_sensors
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster_tests.properties.worlds import World
@@ -167,29 +163,6 @@ def together(code: str, *arguments: list[str]) -> list[str]:
         assert process.returncode == 0, errors
         outputs.append(output.strip())
     return outputs
-
-
-def test_who_creates_the_dagster_instance_is_alone_with_it(tmp_path: Path) -> None:
-    place = Home(tmp_path / "home")
-    place.prepare()
-    opened: list[int] = []
-
-    def other() -> None:
-        with opened_instance(place) as instance:
-            opened.append(instance.get_runs_count())
-
-    with closing(sqlite3.connect(place.dagster / "creation.lock", isolation_level=None)) as lock:
-        lock.execute("BEGIN EXCLUSIVE")
-        there = {path.name for path in place.dagster.iterdir()}
-        thread = threading.Thread(target=other)
-        thread.start()
-        thread.join(1)
-        assert thread.is_alive()
-        assert {path.name for path in place.dagster.iterdir()} == there
-    thread.join(60)
-    assert opened == [0]
-    with opened_instance(place) as first, opened_instance(place) as second:  # only creating it takes turns
-        assert first.get_runs_count() == second.get_runs_count() == 0
 
 
 def test_deliveries_that_land_together_are_landed_one_after_the_other(delivery: Path, tmp_path: Path) -> None:
