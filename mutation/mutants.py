@@ -41,7 +41,6 @@ PACKAGE, TESTS = Path("cbi_dagster"), Path("cbi_dagster_tests")
 ROOMS = ("market", "features", "matrix", "training", "warehouse", "orchestration", "vendors", "cli")
 #: Tests of a module beside or in place of those named after it.
 ALSO = {
-    "warehouse/builder.py": ["orchestration/test_io_manager.py"],
     "warehouse/changes.py": ["warehouse/test_contract.py", "warehouse/test_duckdb.py"],
     "warehouse/contract.py": ["warehouse/test_duckdb.py", "warehouse/test_ledger.py"],
     "warehouse/duckdb.py": ["warehouse/test_contract.py"],
