@@ -1,33 +1,23 @@
-"""The batched event log stores what Dagster's own storage stores, whole or not at all, for all processes at once."""
+"""The batched event log stores what Dagster's own storage stores, whole or not at all, and is configured by a file."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
-import signal
 import sqlite3
 import subprocess
 import sys
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 import sqlalchemy as db
-from dagster import AssetCheckEvaluation, AssetKey, DagsterEvent, DagsterEventType, DagsterInstance, EventLogEntry
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
-from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
-from dagster._core.definitions.partitions.subset import DefaultPartitionsSubset
+from dagster import AssetCheckEvaluation, AssetKey, DagsterEventType, DagsterInstance, EventLogEntry
 from dagster._core.events import (
-    AssetMaterializationPlannedData,
-    AssetObservationData,
     DagsterEventBatchMetadata,
-    StepMaterializationData,
 )
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
@@ -36,126 +26,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbi_dagster.orchestration.event_log import BatchedSqliteEventLogStorage
-
-RUN = "7d2f6a1e-0000-4000-8000-000000000000"
-ANOTHER_RUN = "7d2f6a1e-0000-4000-8000-000000000001"
-PRICES = AssetKey(["market_data", "futures_continuous_1d"])
-PIVOTS = AssetKey(["features", "pivot_math_daily"])
-UNIQUE = dg.AssetCheckKey(PRICES, "unique")
-
-
-# --- events ---------------------------------------------------------------------------------------------------------
-
-
-def entry(kind: DagsterEventType | None, data: Any = None, *, run_id: str = RUN, at: float = 1.7e9) -> EventLogEntry:
-    """One log entry; `kind` None is a line logged by user code."""
-    event = kind and DagsterEvent(kind.value, "job", step_key="step", event_specific_data=data)
-    return EventLogEntry(
-        error_info=None,
-        level=10,
-        user_message="message",
-        run_id=run_id,
-        timestamp=at,
-        step_key="step",
-        job_name="job",
-        dagster_event=event,
-    )
-
-
-def materialized(key: AssetKey, partition: str | None, *, version: str = "v1", **entry_fields: Any) -> EventLogEntry:
-    tags = {"dagster/data_version": version, "not/indexed": "x"}
-    materialization = dg.AssetMaterialization(key, partition=partition, tags=tags)
-    return entry(DagsterEventType.ASSET_MATERIALIZATION, StepMaterializationData(materialization), **entry_fields)
-
-
-def materializations(count: int, **entry_fields: Any) -> list[EventLogEntry]:
-    return [materialized(PRICES, f"p{i}", **entry_fields) for i in range(count)]
-
-
-@st.composite
-def entries(draw: st.DrawFn) -> EventLogEntry:
-    key = draw(st.sampled_from([PRICES, PIVOTS]))
-    partition = draw(st.sampled_from([None, "2024-07-01", "2024-07-02"]))
-    version = draw(st.sampled_from(["v1", "v2"]))
-    tags = {"dagster/data_version": version, "not/indexed": "x"}
-    fields = {"run_id": draw(st.sampled_from([RUN, ANOTHER_RUN])), "at": 1.7e9 + draw(st.integers(0, 10**8)) / 1000}
-    kinds: list[Callable[[], EventLogEntry]] = [
-        lambda: entry(None, **fields),
-        lambda: entry(DagsterEventType.STEP_START, **fields),
-        lambda: entry(DagsterEventType.RUN_SUCCESS, **fields),
-        lambda: materialized(key, partition, version=version, **fields),
-        lambda: entry(
-            DagsterEventType.ASSET_OBSERVATION,
-            AssetObservationData(dg.AssetObservation(key, partition=partition, tags=tags)),
-            **fields,
-        ),
-        lambda: entry(
-            DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
-            AssetMaterializationPlannedData(key, partition=partition),
-            **fields,
-        ),
-        lambda: entry(
-            DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
-            AssetMaterializationPlannedData(key, partitions_subset=DefaultPartitionsSubset({"2024-07-01"})),
-            **fields,
-        ),
-        lambda: entry(
-            DagsterEventType.FRESHNESS_STATE_CHANGE,
-            FreshnessStateChange(
-                key=key,
-                new_state=FreshnessState.PASS,
-                previous_state=FreshnessState.FAIL,
-                state_change_timestamp=fields["at"],
-            ),
-            **fields,
-        ),
-        lambda: entry(
-            DagsterEventType.ASSET_CHECK_EVALUATION,
-            AssetCheckEvaluation(asset_key=key, check_name="unique", passed=version == "v1", metadata={}),
-            **fields,
-        ),
-    ]
-    return draw(st.sampled_from(kinds))()
-
-
-def check_planned() -> EventLogEntry:
-    planned = AssetCheckEvaluationPlanned(asset_key=PRICES, check_name="unique")
-    return entry(DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED, planned)
-
-
-# --- reading the file -----------------------------------------------------------------------------------------------
-
-
-def rows(path: str, table: str) -> list[dict[str, Any]]:
-    """All rows of a table in id order, without the column that the database stamps with its own clock."""
-    with sqlite3.connect(path) as connection:
-        connection.row_factory = sqlite3.Row
-        found = [dict(row) for row in connection.execute(f"SELECT * FROM {table} ORDER BY 1")]
-    return [{name: value for name, value in row.items() if name != "create_timestamp"} for row in found]
-
-
-TABLES = ["event_logs", "asset_keys", "asset_event_tags", "asset_check_executions", "dynamic_partitions"]
-
-
-def contents(path: str) -> dict[str, list[dict[str, Any]]]:
-    """Every row of the file; the rows of the asset index, which nothing refers to by id, by key."""
-    found = {table: rows(path, table) for table in TABLES}
-    found["asset_keys"] = sorted(
-        ({**row, "id": None} for row in found["asset_keys"]), key=lambda row: str(row["asset_key"])
-    )
-    return found
-
-
-def stored_partitions(storage: BatchedSqliteEventLogStorage) -> list[str]:
-    return [row["partition"] for row in rows(storage.get_db_path(), "event_logs")]
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Iterator[BatchedSqliteEventLogStorage]:
-    storage = BatchedSqliteEventLogStorage(str(tmp_path / "events"))
-    yield storage
-    storage.dispose()
-
+from cbi_dagster_tests.orchestration.log_events import (
+    ANOTHER_RUN,
+    PIVOTS,
+    PRICES,
+    RUN,
+    UNIQUE,
+    check_planned,
+    contents,
+    entries,
+    entry,
+    materializations,
+    materialized,
+    rows,
+    stored_partitions,
+)
 
 # --- the same rows as Dagster's own storage -------------------------------------------------------------------------
 
@@ -426,195 +311,6 @@ def test_events_that_dagster_stores_again_one_by_one_are_there_once(
         instance.handle_new_event(event, batch_metadata=DagsterEventBatchMetadata("batch", is_end=i == 3))
     assert "Falling back" in capsys.readouterr().err
     assert stored_partitions(log) == ["first", "p0", "p1", "p2", "p3"]
-
-
-def _die_in_the_middle_of_a_batch(base_dir: str) -> None:
-    class Dying(BatchedSqliteEventLogStorage):
-        def _store_asset_event_tags(self, *args: Any) -> None:
-            super()._store_asset_event_tags(*args)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    Dying(base_dir).store_event_batch(materializations(2000, run_id="killed"))
-
-
-def test_a_killed_writer_leaves_nothing_of_its_batch_and_stops_nobody(storage: BatchedSqliteEventLogStorage) -> None:
-    storage.store_event(entry(None))
-    assert _run_processes(_die_in_the_middle_of_a_batch, [(storage._base_dir,)]) == [-signal.SIGKILL]
-    storage.store_event_batch(materializations(2))
-    assert stored_partitions(storage) == [None, "p0", "p1"]
-    assert rows(storage.get_db_path(), "(PRAGMA_integrity_check)") == [{"integrity_check": "ok"}]
-
-
-# --- several processes --------------------------------------------------------------------------------------------
-
-
-def _run_processes(target: Callable[..., None], arguments: Sequence[tuple[Any, ...]]) -> list[int | None]:
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=target, args=args) for args in arguments]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    return [process.exitcode for process in processes]
-
-
-def _write_and_read(base_dir: str, run_id: str, start_at: float) -> None:
-    """Open, write, read and close again and again; any error is the exit code."""
-    time.sleep(max(0.0, start_at - time.time()))
-    for i in range(10):
-        storage = BatchedSqliteEventLogStorage(base_dir)
-        batch = [materialized(PRICES, f"{run_id}-{i}-{k}", run_id=run_id) for k in range(10)]
-        storage.store_event_batch(batch)
-        storage.store_event(materialized(PIVOTS, f"{run_id}-{i}", run_id=run_id))
-        assert len(storage.get_records_for_run(run_id).records) == 11 * (i + 1)
-        assert storage.get_asset_records([PRICES, PIVOTS])
-        storage.dispose()
-
-
-def test_processes_that_create_and_write_the_same_file_lose_nothing(tmp_path: Path) -> None:
-    start_at = time.time() + 3  # all imported by then, so that they meet at the creation of the file
-    arguments = [(str(tmp_path), f"run{i}", start_at) for i in range(3)]
-    assert _run_processes(_write_and_read, arguments) == [0] * 3
-    storage = BatchedSqliteEventLogStorage(str(tmp_path))
-    stored = [str(partition) for partition in stored_partitions(storage)]
-    assert len(stored) == len(set(stored)) == 3 * 10 * 11
-    assert len(rows(storage.get_db_path(), "asset_keys")) == 2
-    assert len(rows(storage.get_db_path(), "asset_event_tags")) == 3 * 10 * 11
-    storage.dispose()
-
-
-def test_a_file_that_is_being_created_is_seen_complete_or_not_at_all(storage: BatchedSqliteEventLogStorage) -> None:
-    class Slow(BatchedSqliteEventLogStorage):
-        def reindex_assets(self, *args: Any, **kwargs: Any) -> None:
-            half_way.set()
-            time.sleep(0.7)
-            super().reindex_assets(*args, **kwargs)
-
-    half_way = threading.Event()
-    slow = Slow(storage._base_dir)
-    creator = threading.Thread(target=slow.store_event, args=(materialized(PRICES, "slow"),))
-    creator.start()
-    half_way.wait()
-    assert rows(storage.get_db_path(), "sqlite_master") == []
-    storage.store_event(materialized(PRICES, "quick"))
-    creator.join()
-    slow.dispose()
-    assert sorted(stored_partitions(storage)) == ["quick", "slow"]
-    assert [len(rows(storage.get_db_path(), name)) for name in ("alembic_version", "secondary_indexes")] == [1, 2]
-
-
-def test_a_process_waits_for_another_that_is_creating_the_file(storage: BatchedSqliteEventLogStorage) -> None:
-    path = Path(storage.get_db_path())
-    path.parent.mkdir()
-    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    other.execute("CREATE TABLE half_made (id INTEGER)")
-    other.execute("BEGIN IMMEDIATE")
-    release = threading.Timer(0.5, other.rollback)
-    release.start()
-    storage.store_event_batch(materializations(3))
-    release.join()
-    other.close()
-    assert stored_partitions(storage) == ["p0", "p1", "p2"]
-
-
-def test_a_writer_waits_for_the_lock_of_another_and_stores_once(storage: BatchedSqliteEventLogStorage) -> None:
-    storage.store_event(entry(None))
-    other = sqlite3.connect(storage.get_db_path(), isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN EXCLUSIVE")
-    other.execute("DELETE FROM event_logs")
-    release = threading.Timer(1.5, other.rollback)
-    release.start()
-    began = time.monotonic()
-    assert len(storage.get_records_for_run(RUN).records) == 1  # readers do not wait
-    assert time.monotonic() - began < 1.0
-    storage.store_event_batch(materializations(3))
-    assert time.monotonic() - began > 1.0
-    release.join()
-    other.close()
-    assert stored_partitions(storage) == [None, "p0", "p1", "p2"]
-
-
-def test_a_transaction_that_reads_before_it_writes_is_not_refused(storage: BatchedSqliteEventLogStorage) -> None:
-    storage.store_event(entry(None))
-    count = db.text("SELECT count(*) FROM event_logs")
-    with storage.index_connection() as connection:
-        assert connection.execute(count).scalar() == 1
-        other = BatchedSqliteEventLogStorage(storage._base_dir)
-        other.store_event(entry(None))
-        other.dispose()
-        connection.execute(db.text("DELETE FROM event_logs"))
-    assert stored_partitions(storage) == []
-
-
-def test_threads_have_transactions_of_their_own(storage: BatchedSqliteEventLogStorage) -> None:
-    def write(run_id: str) -> None:
-        for i in range(25):
-            storage.store_event_batch([materialized(PRICES, f"{run_id}-{i}-{k}", run_id=run_id) for k in range(4)])
-
-    threads = [threading.Thread(target=write, args=(f"run{i}",)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(stored_partitions(storage))) == 4 * 25 * 4
-
-
-# --- watching -----------------------------------------------------------------------------------------------------
-
-
-def _store(base_dir: str, run_id: str, partitions: list[str]) -> None:
-    storage = BatchedSqliteEventLogStorage(base_dir)
-    storage.store_event_batch([materialized(PRICES, partition, run_id=run_id) for partition in partitions])
-    storage.dispose()
-
-
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert condition()
-
-
-def test_a_watcher_hears_what_another_process_stores_in_order_and_once(storage: BatchedSqliteEventLogStorage) -> None:
-    heard: list[str | None] = []
-    cursors: list[str] = []
-
-    def listen(event: EventLogEntry, cursor: str) -> None:
-        heard.append(event.get_dagster_event().partition)
-        cursors.append(cursor)
-        if len(heard) == 1:
-            raise ValueError("a watcher that fails goes on watching")
-
-    storage.store_event_batch(materializations(3))
-    past = storage.get_records_for_run(RUN, limit=2).cursor
-    storage.watch(RUN, past, listen)
-    until(lambda: heard == ["p2"])
-    arguments = [(storage._base_dir, RUN, [f"q{i}" for i in range(1500)]), (storage._base_dir, ANOTHER_RUN, ["x"])]
-    assert _run_processes(_store, arguments) == [0, 0]
-    until(lambda: len(heard) == 1501)
-    assert heard == ["p2", *(f"q{i}" for i in range(1500))]
-    assert storage.get_records_for_run(RUN, cursors[-2]).records[0].partition_key == "q1499"
-
-    storage.end_watch(RUN, listen)
-    storage.store_event(materialized(PRICES, "unheard"))
-    time.sleep(1.2)
-    assert heard[-1] == "q1499"
-
-
-def test_a_watch_can_be_ended_from_its_own_callback_and_by_dispose(storage: BatchedSqliteEventLogStorage) -> None:
-    heard: list[str | None] = []
-
-    def listen_once(event: EventLogEntry, _: str) -> None:
-        heard.append(event.get_dagster_event().partition)
-        storage.end_watch(RUN, listen_once)
-
-    storage.store_event_batch(materializations(3))
-    storage.watch(RUN, None, listen_once)
-    storage.watch(ANOTHER_RUN, None, lambda *_: None)
-    until(lambda: bool(heard))
-    storage.dispose()
-    until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("watch-")])
-    assert heard == ["p0"]
 
 
 # --- configuration ------------------------------------------------------------------------------------------------
