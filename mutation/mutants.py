@@ -46,8 +46,7 @@ ALSO = {
     "warehouse/duckdb.py": ["warehouse/test_contract.py"],
     "warehouse/overlay.py": ["warehouse/test_contract.py"],
     "orchestration/assets.py": ["orchestration/test_checks.py", "orchestration/test_io_manager.py"],
-    "orchestration/claims.py": ["orchestration/test_sensors.py", "orchestration/test_two_processes.py"],
-    "orchestration/jobs.py": ["orchestration/test_io_manager.py", "orchestration/test_sensors.py"],
+    "orchestration/jobs.py": ["orchestration/test_runs.py"],
     "orchestration/partitions.py": ["orchestration/test_io_manager.py"],
     "vendors/archive.py": ["vendors/test_files.py"],
     "vendors/kinds.py": ["vendors/databento/test_landed_bars.py", "vendors/test_landing.py"],
@@ -55,7 +54,11 @@ ALSO = {
     "vendors/databento/bar_files.py": ["vendors/databento/test_bars.py", "vendors/databento/test_dbn.py"],
     "vendors/databento/writing.py": ["vendors/databento/test_dbn.py", "vendors/test_simulate.py"],
     "cli/building.py": ["cli/test_commands.py"],
+    "cli/landing.py": ["cli/test_commands.py"],
     "cli/looking.py": ["cli/test_commands.py", "cli/test_features.py"],
+    "cli/main.py": ["cli/test_commands.py", "cli/test_process.py"],
+    "cli/parameters.py": ["cli/test_commands.py"],
+    "cli/ui.py": ["orchestration/test_ui.py"],
 }
 
 _SAME = ("_Eq_Is", "_Is_Eq", "_NotEq_IsNot", "_IsNot_NotEq")

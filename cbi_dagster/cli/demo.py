@@ -30,6 +30,7 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
     The delivery is made of genuine DBN files and goes through the same code as real ones.
     """
     from cbi_dagster.catalog import ASSET_TABLES
+    from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
     from cbi_dagster.orchestration import runs
     from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 
@@ -52,8 +53,11 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
     console.print()
     print_status(home, platform.warehouse)
     console.print(f"\nAll of it took {time.perf_counter() - started:.0f} s. What to try next:")
+    matrix = platform.warehouse.ledger_by_table({DAILY_ML_MATRIX.id})[DAILY_ML_MATRIX.id]
+    # The last trade date of all may be one that only macro series know.
+    day = max(matrix.keys[matrix.row_counts > 0], default=last)
     for command, what in (
-        (f"cbi show daily_ml_matrix --date {last} --symbol ZL", "one row of the matrix"),
+        (f"cbi show daily_ml_matrix --date {day} --symbol ZL", "one row of the matrix"),
         ("cbi export zl_training_prod_allhistory_1m --out zl_1m.parquet", "a training table as Parquet"),
         ("cbi ui", "the asset graph, schemas and run history in the Dagster UI"),
         ("cbi land PATH && cbi backfill", "the same on your own Databento files (without CBI_HOME=…)"),
