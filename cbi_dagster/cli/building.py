@@ -92,9 +92,11 @@ def refresh(tables: list[Table]) -> None:
     Exit code 0: nothing was stale, 3: something was and has been rebuilt, 1: a table failed.
     """
     home = Home.from_environment()
-    current = opened(home).builder
+    home.prepare()
+    platform = home.open()
     with contextlib.ExitStack() as open_warehouse:
-        open_warehouse.enter_context(current.warehouse.shared_connection())
+        open_warehouse.enter_context(platform.warehouse.shared_connection())
+        current = platform.ready().builder
         present = current.plan(tables)
         if present.rows is None or present.rows > _SMALL_REFRESH_ROWS:
             open_warehouse.close()

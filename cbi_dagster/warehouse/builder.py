@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, TABLES, Read, Table
-from cbi_dagster.catalog.checks import validate
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.recipes import Recipe, TableOutput
@@ -200,6 +199,8 @@ class Builder:
         rows = to_arrow(table, output)
         own = np.isin(table.partitioning.keys_in(rows), partitions)
         rows = rows if own.all() else rows.filter(pa.array(own))
+        from cbi_dagster.catalog.checks import validate  # pandera, which takes long to import and which no plan needs
+
         validate(table, to_frame(table, rows))
         self.code.record(self.warehouse)
         result = self.warehouse.replace(table, partitions, rows, build.provenance, left_out)
