@@ -22,7 +22,7 @@ STORAGE_KIND = "duckdb"
 
 #: The Dagster instance's configuration; the repository's dagster.yaml, which a bare `dagster dev` reads, is the same.
 DAGSTER_YAML = """\
-# `cbi` writes this file into its state directory when it is missing there, and never again.
+# `cbi` writes this file into its state directory when it is missing there. What you change in it stays.
 event_log_storage:
   module: cbi_dagster.orchestration.event_log
   class: BatchedSqliteEventLogStorage
