@@ -55,8 +55,15 @@ class Platform:
     builder: Builder
 
     def ready(self) -> Platform:
-        """The same, with all tables of the catalog in the warehouse. Raises SchemaDriftError."""
+        """The same, with all tables of the catalog in the warehouse."""
         return replace(self, warehouse=self.builder.warehouse)
+
+    def overlaid(self) -> Platform:
+        """The same over the warehouse, which is only read from then on: what is written is kept for a question."""
+        warehouse = self.builder.warehouse.overlay()
+        landing = self.landing.over(warehouse)
+        builder = replace(self.builder, store=warehouse, read_landed=landing.read, stale_landed=landing.stale)
+        return Platform(warehouse, landing, builder)
 
 
 @dataclass(frozen=True)
@@ -114,21 +121,25 @@ class Home:
         from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
         warehouse = DuckDBWarehouse(self.warehouse_file)
-        landing = Landing(warehouse, Archive(self.landing), load_universe())
         code = CodeAccount(code_versions, files_digest(__name__.partition(".")[0]))
-        return Platform(warehouse, landing, Builder(warehouse, landing.read, RECIPES, code))
+        landing = Landing(warehouse, Archive(self.landing), load_universe(), code)
+        return Platform(warehouse, landing, Builder(warehouse, landing.read, RECIPES, code, landing.stale))
 
 
 @functools.cache
 def code_versions() -> Mapping[str, CodeVersion]:
-    """The present version of every table's code, by table id: of its recipe, and of how landed files are read."""
+    """The present version of every table's code, by table id: of its recipe, and of how landed files are read.
+
+    A landing source has one too: of how its files are judged and read.
+    """
     from cbi_dagster.catalog.versions import code_version
     from cbi_dagster.config.universe import load_universe
     from cbi_dagster.recipes import RECIPES
-    from cbi_dagster.vendors.landing import readers
+    from cbi_dagster.vendors.landing import landed_code, readers
 
     universe = load_universe()
-    return {
+    landed = {source: code_version(table, functions) for source, (table, functions) in landed_code(universe).items()}
+    return landed | {
         name: code_version(made.table, [made.function, *readers(made.table, universe)])
         for name, made in RECIPES.items()
     }

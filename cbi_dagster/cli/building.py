@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table as Grid
 
-from cbi_dagster.cli.main import STALE, Failure, cbi, console, examples, opened
+from cbi_dagster.cli.main import NOTHING_HERE, STALE, Failure, cbi, console, examples, holds_nothing, looked_at, opened
 from cbi_dagster.cli.parameters import DATE, built_tables, select
 from cbi_dagster.home import Home
 
 if TYPE_CHECKING:
     from cbi_dagster.catalog import Table
+    from cbi_dagster.home import Platform
     from cbi_dagster.orchestration.runs import OnTable
     from cbi_dagster.warehouse.builder import Builder, PreparedBuild, WriteOutcome
-    from cbi_dagster.warehouse.plan import TablePlan
+    from cbi_dagster.warehouse.contract import Warehouse
+    from cbi_dagster.warehouse.plan import Plan, TablePlan
 
 #: A refresh of at most this many rows keeps the warehouse for its seconds instead of opening it for every step: other
 #: processes can wait that long.
@@ -42,12 +44,18 @@ def backfill(start: dt.datetime | None, stop: dt.datetime | None, tables: list[T
     from cbi_dagster.orchestration import runs
 
     home = Home.from_environment()
-    warehouse = opened(home).warehouse
+    platform = opened(home)
+    _read_anew(platform)
+    chosen = {table.id for table in tables}
+    blocked = {name: why for name, why in platform.builder.blocked.items() if name in chosen}
+    tables = [table for table in tables if table.id not in blocked]
     try:
-        span = runs.landed_span(warehouse, start.date() if start else None, stop.date() if stop else None)
+        span = runs.landed_span(platform.warehouse, start.date() if start else None, stop.date() if stop else None)
     except runs.NothingLandedError as error:
         raise Failure(str(error)) from error
-    execute(lambda on_table: runs.backfill(home, tables, *span, on_table))
+    if tables:
+        execute(platform.warehouse, lambda on_table: runs.backfill(home, tables, *span, on_table))
+    _refuse(blocked)
 
 
 @cbi.command(
@@ -65,23 +73,33 @@ def plan(tables: list[Table], exact: bool, as_json: bool) -> None:
     something is.
     """
     home = Home.from_environment()
-    current = opened(home).builder
-    stale = current.plan(tables).tables
-    if exact and stale:
+    if holds_nothing(home):
+        nothing = json.dumps({"landed": {}, "blocked": {}, "upper_bound": []}, indent=2)
+        click.echo(nothing if as_json else NOTHING_HERE.format(home.path))
+        return
+    platform = looked_at(home)
+    current = platform.builder
+    present = current.plan(tables)
+    stale = present.tables
+    if exact and (stale or present.landed):
         from cbi_dagster.reports.plans import exact_plan
 
         with console.status("rebuilding, without writing …"):
-            changes = exact_plan(current, tables)
+            changes = exact_plan(platform, tables)
         if as_json:
             click.echo(json.dumps({"exact": changes}, indent=2))
         else:
             _print_exact(stale, changes)
     elif as_json:
-        click.echo(json.dumps({"upper_bound": [_document(item) for item in stale]}, indent=2))
+        found = {"landed": dict(present.landed), "blocked": dict(present.blocked)}
+        click.echo(json.dumps(found | {"upper_bound": [_document(item) for item in stale]}, indent=2))
     else:
-        _print_plan(stale)
+        _print_landed(present)
+        _print_plan(present)
         _print_stale_inputs(current, tables)
-    raise SystemExit(STALE if stale else 0)
+        for name, why in present.blocked.items():
+            console.print(f"{name} cannot be built: {why}", highlight=False, markup=False)
+    raise SystemExit(STALE if stale or present.landed or present.blocked else 0)
 
 
 @cbi.command(epilog=examples("cbi refresh", "cbi refresh --select zl_training_prod_allhistory_1m"))
@@ -93,51 +111,102 @@ def refresh(tables: list[Table]) -> None:
     """
     home = Home.from_environment()
     home.prepare()
-    platform = home.open()
+    platform, anew = home.open(), False
     with contextlib.ExitStack() as open_warehouse:
         open_warehouse.enter_context(platform.warehouse.shared_connection())
         current = platform.ready().builder
         present = current.plan(tables)
+        if present.landed:
+            open_warehouse.close()
+            anew = _read_anew(platform, present)
+            present = current.plan(tables)
         if present.rows is None or present.rows > _SMALL_REFRESH_ROWS:
             open_warehouse.close()
-        _print_plan(present.tables)
+        _print_plan(present)
         _print_stale_inputs(current, tables)
         if present.tables:
             from cbi_dagster.orchestration import runs
 
-            execute(lambda on_table: runs.refresh(home, tables, current, present, on_table))
-            raise SystemExit(STALE)
+            execute(platform.warehouse, lambda on_table: runs.refresh(home, tables, current, present, on_table))
+    _refuse(present.blocked)
+    if present.tables or anew:
+        raise SystemExit(STALE)
 
 
 @cbi.command(epilog=examples("cbi reset zl_training_prod_allhistory_1m", "cbi reset daily_ml_matrix && cbi refresh"))
-@click.argument("tables", metavar="TABLE...", nargs=-1, required=True, callback=built_tables)
-def reset(tables: list[Table]) -> None:
+@click.argument("names", metavar="TABLE...", nargs=-1, required=True)
+@click.pass_context
+def reset(context: click.Context, names: tuple[str, ...]) -> None:
     """Drop tables that the platform builds, so that the next refresh rebuilds them from what was landed.
 
-    Needed when a new version declares a table differently; landed vendor data is never touched.
+    Needed when a new version declares a table differently, or no longer; landed vendor data is never touched.
     """
+    from cbi_dagster.catalog import TABLES
+
     home = Home.from_environment()
     if not home.warehouse_file.exists():
         raise Failure(f"{home.warehouse_file} does not exist: there is nothing to drop")
     warehouse = home.open().warehouse
-    for table in tables:
-        warehouse.drop(table)
-        console.print(f"{table.id} dropped")
+    undeclared = [name for name in names if name in warehouse.undeclared(TABLES.values())]
+    declared = [name for name in names if name not in undeclared]
+    tables = built_tables(context, context.command.params[0], declared) if declared else []
+    for name in (*undeclared, *(table.id for table in tables)):
+        warehouse.drop(name)
+        console.print(f"{name} dropped")
     console.print("`cbi refresh` rebuilds what is missing.")
 
 
-def execute(run: Callable[[OnTable], bool]) -> None:
-    """Run with one line per finished table; exit code 1 when a table failed."""
+def execute(warehouse: Warehouse, run: Callable[[OnTable], bool]) -> None:
+    """Run with one line per finished table; exit code 1 when a table failed, which is named with the reason."""
     from cbi_dagster.orchestration.runs import NeverCurrentError
+    from cbi_dagster.reports.status import failed_since
+    from cbi_dagster.warehouse.contract import now_utc
 
-    started = time.perf_counter()
+    began, started = now_utc(), time.perf_counter()
     try:
         done = run(_print_written)
     except NeverCurrentError as error:
         raise Failure(str(error)) from error
     if not done:
-        raise Failure("a table failed; the run's page in the UI (`cbi ui`) has the whole story")
+        failed = [f"  {run.source}: {run.error_message}" for run in failed_since(warehouse, began).itertuples()]
+        told = "a table failed; the run's page in the UI (`cbi ui`) has the whole story"
+        raise Failure("\n".join([told, *failed]))
     console.print(f"done in {time.perf_counter() - started:.1f} s")
+
+
+def _refuse(blocked: Mapping[str, str]) -> None:
+    """Fail for tables that cannot be built, after what can be was."""
+    if blocked:
+        lines = [f"  {name}: {why}" for name, why in blocked.items()]
+        raise Failure("\n".join([f"{len(blocked)} tables cannot be built:", *lines]))
+
+
+def _read_anew(platform: Platform, present: Plan | None = None) -> bool:
+    """Read landing sources anew that other code or settings read last; whether there were any.
+
+    `present`: a plan that says which, and why.
+    """
+    if present is not None:
+        _print_landed(present)
+    with console.status("reading landed files anew …") as status:
+
+        def progress(stage: str, done: int, total: int) -> None:
+            status.update(f"{stage} … {done}/{total}")
+
+        found = platform.landing.read_anew(progress)
+    for source, result in found.items():
+        console.print(
+            f"{source}: {result.files:,} files read anew, {result.changed:,} trade dates changed, "
+            f"{result.confirmed:,} unchanged",
+            highlight=False,
+        )
+    return bool(found)
+
+
+def _print_landed(present: Plan) -> None:
+    """Which landing sources must be read anew, and why."""
+    for source, reason in present.landed.items():
+        console.print(f"{source}: {reason}; its files are to be read anew", highlight=False, markup=False)
 
 
 def _print_written(build: PreparedBuild, outcome: WriteOutcome, seconds: float) -> None:
@@ -165,10 +234,11 @@ def _document(item: TablePlan) -> dict[str, object]:
     }
 
 
-def _print_plan(stale: Sequence[TablePlan]) -> None:
+def _print_plan(present: Plan) -> None:
     """Per table: how many partitions, which ranges, and why; then how far the change spreads."""
+    stale = present.tables
     if not stale:
-        console.print("Nothing is stale.")
+        console.print("No table is stale." if present.landed else "Nothing is stale.")
         return
     grid = Grid("table", "partitions", "rows (est.)", "from", "to", "why")
     for item in stale:

@@ -10,8 +10,8 @@ import click
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from cbi_dagster.cli.main import Failure, cbi, console, examples, opened
-from cbi_dagster.cli.parameters import DATE, one_table, several_tables
+from cbi_dagster.cli.main import NOTHING_HERE, Failure, cbi, console, examples, holds_nothing, looked_at
+from cbi_dagster.cli.parameters import DATE, one_table, select, several_tables
 from cbi_dagster.home import Home
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ _SYMBOLS_NAMED = 3
 def status() -> None:
     """Tables, partitions, rows, span, and what was rejected or held back."""
     home = Home.from_environment()
-    print_status(home, opened(home).warehouse)
+    if holds_nothing(home):
+        console.print(NOTHING_HERE.format(home.path), highlight=False, markup=False, soft_wrap=True)
+        return
+    print_status(home, looked_at(home).warehouse)
 
 
 def print_status(home: Home, warehouse: Warehouse) -> None:
@@ -42,6 +45,12 @@ def print_status(home: Home, warehouse: Warehouse) -> None:
         written_at = "-" if item.written_at is None else f"{item.written_at:%Y-%m-%d %H:%M}"
         grid.add_row(item.table.id, *counts, item.first or "-", item.last or "-", written_at)
     console.print(grid)
+    for name, differences in found.drifted.items():
+        console.print(
+            f"{name} is stored otherwise than declared ({'; '.join(differences)}): `cbi reset {name}` drops it"
+        )
+    for name in found.undeclared:
+        console.print(f"{name} is stored and no longer declared: `cbi reset {name}` drops it")
     if len(found.failed):
         grid = Grid("failed last", "at (UTC)", "because")
         for run in found.failed.itertuples():
@@ -59,6 +68,30 @@ def print_status(home: Home, warehouse: Warehouse) -> None:
             span = (f"{case.first:%Y-%m-%d}", f"{case.last:%Y-%m-%d}")
             grid.add_row(str(case.table_name), str(case.reason), f"{case.rows:,}", f"{case.trade_dates:,}", *span)
         console.print(grid)
+
+
+@cbi.command(epilog=examples("cbi check", "cbi check --select daily_ml_matrix --from 2024-01-01"))
+@click.option("--from", "start", type=DATE, help="First trade date, inclusive (default: all that is stored).")
+@click.option("--to", "stop", type=DATE, help="Last trade date, inclusive (default: all that is stored).")
+@select
+def check(start: dt.datetime | None, stop: dt.datetime | None, tables: list[Table]) -> None:
+    """Look at what is stored: is it what was declared and written? `cbi backfill` writes again what is not.
+
+    Exit code 0: every check passed, 1: one failed.
+    """
+    from cbi_dagster.reports import checks
+
+    warehouse = looked_at(Home.from_environment()).warehouse
+    span = (start.date() if start else None, stop.date() if stop else None)
+    failed, done = [], 0
+    for name, result in checks.check(warehouse, tables, *span):
+        done += 1
+        for problem, where in result.problems.items():
+            failed.append(f"  {result.table.id}: {name}: {problem.replace('_', ' ')}: {where}")
+    if failed:
+        told = "\n".join([f"{len(failed)} of {done} checks failed:", *failed])
+        raise Failure(f"{told}\n`cbi backfill --select TABLE` writes again what is not as it was written")
+    console.print(f"{done} checks passed.")
 
 
 @cbi.command(epilog=examples("cbi features", "cbi features --table biofuel_daily"))
@@ -79,7 +112,7 @@ def features(tables: list[Table]) -> None:
     known = reports.FEATURE_TABLES
     if strangers := [table.id for table in tables if table not in known]:
         raise Failure(f"{', '.join(strangers)} hold no features: choose from {', '.join(t.name for t in known)}")
-    warehouse = opened(Home.from_environment()).warehouse
+    warehouse = looked_at(Home.from_environment()).warehouse
     for table in tables or known:
         console.print(f"\n{table.id}: {table.description}", highlight=False)
         console.print(f"formulas in {', '.join(reports.formula_files(table))}", highlight=False)
@@ -105,7 +138,7 @@ def show(table: Table, date: dt.datetime, symbol: str | None) -> None:
     """Show the rows of one trade date, one column per line."""
     from cbi_dagster.reports.rows import rows_of
 
-    warehouse = opened(Home.from_environment()).warehouse
+    warehouse = looked_at(Home.from_environment()).warehouse
     rows = rows_of(warehouse, table, date.date(), symbol)
     if rows.empty:
         raise Failure(f"{table.id} has no row for {date:%Y-%m-%d}" + (f" and symbol {symbol}" if symbol else ""))
@@ -137,6 +170,6 @@ def export(table: Table, out: Path) -> None:
     """Write a whole table to a Parquet file."""
     from cbi_dagster.reports import rows as reports
 
-    warehouse = opened(Home.from_environment()).warehouse
+    warehouse = looked_at(Home.from_environment()).warehouse
     count = reports.export(warehouse, table, out)
     console.print(f"{count:,} rows of {table.id} -> {out}")

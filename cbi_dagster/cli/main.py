@@ -1,13 +1,15 @@
 """The group that all commands belong to, how a failure is told, and the exit codes.
 
 Exit codes: 0 done, 1 the work failed (the message says what and where), 2 the command was called wrongly, 3 `plan` or
-`refresh` found something stale.
+`refresh` found something stale, 130 the command was interrupted.
 """
 
 from __future__ import annotations
 
 import errno
 import gc
+import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +23,11 @@ if TYPE_CHECKING:
 #: Exit code of `plan` and `refresh` when something was stale.
 STALE = 3
 
+#: What commands that only look say of a state directory without a warehouse.
+NOTHING_HERE = "nothing is landed in {}; `cbi land PATH` takes vendor files, `cbi demo` simulates some"
+
 # A pipe has no width of its own: do not squeeze tables for it.
-console = Console(width=None if sys.stdout.isatty() else 160)
+console = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else 160)
 
 
 class Failure(click.ClickException):
@@ -30,6 +35,15 @@ class Failure(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         Console(stderr=True).print(f"[red]cbi:[/red] {escape(self.message)}", highlight=False, soft_wrap=True)
+
+
+class Interrupted(Failure):
+    """Ctrl-C or SIGTERM, exit code 130."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("interrupted; what was finished before is kept, and the same command goes on from there")
 
 
 class _Commands(click.Group):
@@ -44,6 +58,8 @@ class _Commands(click.Group):
             raise Failure(str(error)) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except KeyboardInterrupt as error:
+            raise Interrupted() from error
         except Exception as error:
             if _speaks_for_itself(error):
                 raise Failure(str(error)) from error
@@ -53,9 +69,9 @@ class _Commands(click.Group):
 def _speaks_for_itself(error: Exception) -> bool:
     """Whether an error is one that any command may meet, and says what to do."""
     from cbi_dagster.vendors.files import DeliveryError
-    from cbi_dagster.warehouse.contract import SchemaDriftError
+    from cbi_dagster.warehouse.contract import DamagedWarehouseError, SchemaDriftError
 
-    return isinstance(error, (DeliveryError, SchemaDriftError))
+    return isinstance(error, (DeliveryError, SchemaDriftError, DamagedWarehouseError))
 
 
 @click.group(
@@ -79,9 +95,28 @@ def opened(home: Home) -> Platform:
     return home.open().ready()
 
 
+def holds_nothing(home: Home) -> bool:
+    """Whether a state directory has no warehouse yet, or is not there itself."""
+    if home.path.exists() and not home.path.is_dir():
+        raise Failure(f"{home.path} is no directory: CBI_HOME names the directory that state lives in")
+    return not home.warehouse_file.exists()
+
+
+def looked_at(home: Home) -> Platform:
+    """The platform on a state directory for a command that changes nothing; nothing is made where nothing is."""
+    if holds_nothing(home):
+        raise Failure(NOTHING_HERE.format(home.path))
+    return home.open().ready()
+
+
 def run() -> None:
     """`cbi` as a process of its own."""
     # It lives for seconds and imports hundreds of thousands of objects, which the collector would go through again and
     # again: measured, it took a twelfth of a small refresh.
     gc.set_threshold(50_000, 10, 10)
+    if sys.stdout is None:
+        # Closed by whoever started it: no file that is opened later may take its place.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    # A command that is ended leaves nothing behind, whoever ends it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     cbi()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,12 +14,15 @@ import click
 from cbi_dagster.cli.main import cbi, console, examples, opened
 from cbi_dagster.home import Home
 
+#: Seconds that web server and daemon have to end by themselves.
+_PATIENCE_S = 20.0
+
 
 @cbi.command(epilog=examples("cbi ui", "cbi ui --port 4000 --watch ~/databento"))
 @click.option("--port", default=3000, show_default=True, help="Port of the web server on 127.0.0.1.")
 @click.option("--watch", help="Directory or fsspec URL that vendor files arrive in: land and refresh by themselves.")
 def ui(port: int, watch: str | None) -> None:
-    """Open the Dagster UI: web server and daemon, until Ctrl-C."""
+    """Open the Dagster UI: web server and daemon, until Ctrl-C or SIGTERM."""
     from cbi_dagster.orchestration.runs import opened_instance
 
     home = Home.from_environment()
@@ -29,5 +35,22 @@ def ui(port: int, watch: str | None) -> None:
     console.print(f"Dagster UI on http://127.0.0.1:{port} (state in {home.path}); Ctrl-C ends it.")
     served = ["-m", "cbi_dagster.definitions", "-h", "127.0.0.1", "-p", str(port)]
     # Dagster warns of any other dagster.yaml in the working directory.
-    os.chdir(home.dagster)
-    os.execve(sys.executable, [sys.executable, "-m", "dagster", "dev", *served], environment)
+    command = [sys.executable, "-m", "dagster", "dev", *served]
+    # A session of its own: what ends it reaches all that it has started, and nobody else.
+    server = subprocess.Popen(command, cwd=home.dagster, env=environment, start_new_session=True)
+    try:
+        raise SystemExit(server.wait())
+    except KeyboardInterrupt:
+        console.print("ending web server and daemon …")
+    finally:
+        _end(server)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End a process and its session: asked first, so that runs are not torn apart, then by force."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(_PATIENCE_S)
+        os.killpg(server.pid, signal.SIGKILL)
+    server.wait()

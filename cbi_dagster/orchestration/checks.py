@@ -11,56 +11,33 @@ import pandas as pd
 
 from cbi_dagster.catalog import ASSET_TABLES, Table
 from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.config.universe import Universe, load_universe
 from cbi_dagster.matrix.quality import QualityReport, check_quality
 from cbi_dagster.orchestration.assets import IO_MANAGER_KEY, asset_key
 from cbi_dagster.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG
+from cbi_dagster.reports import checks as reports
 from cbi_dagster.warehouse.contract import Warehouse
-from cbi_dagster.warehouse.hashing import content_hashes
-from cbi_dagster.warehouse.slices import ContractError, check_slice
+from cbi_dagster.warehouse.ledger import NOTHING
 
 PARTITION_TAG = "dagster/partition"
-_EXAMPLES = 5
 _HIGHEST_NULL_RATES = 12
 
 
-def partitions_of_run(table: Table, tags: dict[str, str], ledger: pd.DataFrame) -> np.ndarray:
-    """Partitions (datetime64[D]) with content that a run with these tags is about: its range, its day, or all."""
-    stored = np.array([table.partitioning.parse(label) for label in ledger["partition_key"]], "datetime64[D]")
+def range_of_run(tags: dict[str, str]) -> Interval | None:
+    """First and last date that a run with these tags is about: its range, its day, or None for all."""
     first = tags.get(RANGE_START_TAG) or tags.get(PARTITION_TAG)
     last = tags.get(RANGE_END_TAG) or tags.get(PARTITION_TAG)
-    if first is None or last is None:
-        return stored
-    asked = table.partitioning.keys_between(np.datetime64(first, "D"), np.datetime64(last, "D"))
-    return np.intersect1d(stored, asked)
+    return None if first is None or last is None else (np.datetime64(first, "D"), np.datetime64(last, "D"))
 
 
 def stored_as_written(table: Table, warehouse: Warehouse, tags: dict[str, str]) -> dg.AssetCheckResult:
     """Whether the stored partitions of a run have the declared form and the content that the ledger recorded."""
-    ledger = warehouse.ledger_rows({table.id})
-    partitions = partitions_of_run(table, tags, ledger)
-    names = [column.name for column in table.columns]
-    intervals = table.partitioning.covering(partitions)
-    rows = warehouse.read(table, intervals, names)
-    looked_at = {"partitions": len(partitions), "rows": len(rows)}
-    every = table.partitioning.keys_between(*intervals[0]) if intervals else partitions
-    try:
-        checked = check_slice(table, every, rows)
-    except ContractError as error:
-        return dg.AssetCheckResult(passed=False, metadata={**looked_at, "broken": str(error)})
-    recorded = dict(zip(ledger["partition_key"], ledger["content_hash"], strict=True))
-    labels = table.partitioning.labels(checked.partitions)
-    found = dict(zip(labels, content_hashes(checked), strict=True))
-    differing = [label for label in table.partitioning.labels(partitions) if recorded[label] != found[label]]
-    unknown = [label for label, count in zip(found, checked.row_counts, strict=True) if count and label not in recorded]
-    metadata: dict[str, str | int] = dict(looked_at)
-    if differing:
-        metadata["stored_differs_from_ledger"] = ", ".join(differing[:_EXAMPLES])
-    if unknown:
-        metadata["stored_without_ledger"] = ", ".join(unknown[:_EXAMPLES])
-    return dg.AssetCheckResult(passed=not differing and not unknown, metadata=metadata)
+    result = reports.stored_as_written(warehouse, table, range_of_run(tags))
+    looked_at = {"partitions": result.partitions, "rows": result.rows}
+    return dg.AssetCheckResult(passed=result.passed, metadata={**looked_at, **result.problems})
 
 
 def expected_sessions(universe: Universe, first: np.datetime64, last: np.datetime64) -> pd.DataFrame:
@@ -81,7 +58,10 @@ def expected_sessions(universe: Universe, first: np.datetime64, last: np.datetim
 
 def matrix_quality(warehouse: Warehouse, tags: dict[str, str]) -> dg.AssetCheckResult:
     """The quality report of the matrix rows of a run, with the exchange calendar's sessions to compare with."""
-    partitions = partitions_of_run(DAILY_ML_MATRIX, tags, warehouse.ledger_rows({DAILY_ML_MATRIX.id}))
+    ledger = warehouse.ledger_by_table({DAILY_ML_MATRIX.id}).get(DAILY_ML_MATRIX.id, NOTHING)
+    partitions = ledger.keys
+    if (span := range_of_run(tags)) is not None:
+        partitions = partitions[(partitions >= span[0]) & (partitions <= span[1])]
     intervals = DAILY_ML_MATRIX.partitioning.covering(partitions)
     flat = to_frame(DAILY_ML_MATRIX, warehouse.read(DAILY_ML_MATRIX, intervals))
     sessions = to_frame(FUTURES_CONTINUOUS_1D, warehouse.read(FUTURES_CONTINUOUS_1D, intervals))

@@ -29,8 +29,12 @@ def claimed(claims: Path, run_id: str) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def end_orphans(claims: Path, instance: dg.DagsterInstance) -> None:
-    """Report claimed runs as failed whose process died without a word; they would count as under way for ever."""
+def end_orphans(claims: Path, instance: dg.DagsterInstance) -> list[str]:
+    """Report claimed runs as failed whose process died without a word; they would count as under way for ever.
+
+    Returns the ids of these runs.
+    """
+    ended = []
     for path in claims.glob("*.lock"):
         there = f"{path.resolve().as_uri()}?mode=rw"
         try:
@@ -43,4 +47,6 @@ def end_orphans(claims: Path, instance: dg.DagsterInstance) -> None:
         run = instance.get_run_by_id(path.stem)
         if run is not None and not run.is_finished:
             instance.report_run_failed(run, "the process that executed this run was killed")
+            ended.append(run.run_id)
         path.unlink(missing_ok=True)
+    return ended

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import dagster as dg
 import numpy as np
 import pandas as pd
+from dagster._core.execution.plan.objects import ErrorSource
 from dagster._core.storage.tags import EXTERNALLY_MANAGED_ASSETS_TAG
 
 from cbi_dagster.catalog import Table
@@ -80,14 +81,37 @@ def run_tags(
     return tags
 
 
+def _step_failures(instance: dg.DagsterInstance, run_id: str) -> list[tuple[float, dg.DagsterEvent]]:
+    """When which step of a run failed, and with what."""
+    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    return [(record.timestamp, record.event_log_entry.get_dagster_event()) for record in records]
+
+
+def was_interrupted(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether a signal ended a step of a run."""
+    steps = [step.step_failure_data for _, step in _step_failures(instance, run_id)]
+    return any(step.error_source is ErrorSource.INTERRUPT for step in steps)
+
+
+#: What a table's last failure is told in: a validation may say hundreds of lines.
+_TOLD_CHARACTERS, _TOLD_LINES = 600, 3
+
+
+def sentence(message: str) -> str:
+    """What matters of an error's message: its first lines, without the frames that led to it."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    told = " ".join(lines[:_TOLD_LINES])
+    return told if len(told) <= _TOLD_CHARACTERS else f"{told[:_TOLD_CHARACTERS]} …"
+
+
 def record_failures(warehouse: Warehouse, instance: dg.DagsterInstance, run_id: str) -> None:
     """Keep a row of `ops.ingestion_runs` for every table that failed in a run; doing it twice changes nothing."""
-    failures = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
-    steps = [(record.timestamp, record.event_log_entry.get_dagster_event()) for record in failures]
     rows = []
-    for timestamp, step in steps:
+    for timestamp, step in _step_failures(instance, run_id):
+        if step.step_failure_data.error_source is ErrorSource.INTERRUPT:
+            continue
         error = step.step_failure_data.error
-        told = (error.cause or error).message.strip() if error else "the step failed without an error"
+        told = sentence((error.cause or error).message) if error else "the step failed without an error"
         table = ".".join(str(step.step_key).split("__", 1))
         rows.append((f"{run_id}:{table}", table, dt.datetime.fromtimestamp(timestamp, dt.UTC), told))
     if rows:

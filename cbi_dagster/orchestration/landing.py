@@ -88,7 +88,8 @@ def landing_config(watched: str, paths: Sequence[str]) -> dict[str, Any]:
 def landing_job(home: Home, platform: Platform) -> dg.JobDefinition:
     """The job that lands files of a watched directory in a state directory.
 
-    A broken file is refused by name and stops no other; `ops.ingestion_runs` has every file with what became of it.
+    Files that were landed under other settings are read anew first. A broken file is refused by name and stops no
+    other; `ops.ingestion_runs` has every file with what became of it.
     """
 
     @dg.op(name=_LAND, config_schema={"watched": str, "paths": [str]}, required_resource_keys={IO_MANAGER_KEY})
@@ -101,7 +102,10 @@ def landing_job(home: Home, platform: Platform) -> dg.JobDefinition:
                     copies[watched.fetch(path, Path(scratch, str(number)))] = path
                 except FileNotFoundError:
                     context.log.warning(f"{path} is gone")
-            reports, refused = land_all(platform.ready().landing, list(copies))
+            landing = platform.ready().landing
+            for source, result in landing.read_anew().items():
+                context.log.info(f"{source}: {result.files} files read anew, {result.changed} trade dates changed")
+            reports, refused = land_all(landing, list(copies)) if copies else ([], {})
         for copy, reason in refused.items():
             context.log.error(f"refused {copy.name}: {reason}")
         rows = sum(int(report.files["kept_rows"].sum()) for report in reports)

@@ -18,7 +18,7 @@ from cbi_dagster.home import Home
 from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED, asset_key
 from cbi_dagster.orchestration.claims import claimed, end_orphans
 from cbi_dagster.orchestration.io_manager import WarehouseIOManager
-from cbi_dagster.orchestration.jobs import QUIET, next_run, record_failures, run_tags
+from cbi_dagster.orchestration.jobs import QUIET, next_run, record_failures, run_tags, was_interrupted
 from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, partitions_of
 from cbi_dagster.warehouse.builder import Builder, PreparedBuild, WriteOutcome
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
@@ -62,6 +62,7 @@ def backfill(
 ) -> bool:
     """Materialize `tables` over the trade dates from `first` to `last` (both inclusive); False when a table failed.
 
+    Raises KeyboardInterrupt when the run was interrupted: its table has not failed.
     One run for tables by trade date and unpartitioned ones, then one for tables by month: Dagster accepts two
     partition definitions in one run and writes the wrong months. `on_table` is told of every finished table.
     """
@@ -158,6 +159,8 @@ def _run(
             run_config=QUIET,
             raise_on_error=False,
         )
+    if was_interrupted(instance, run_id):
+        raise KeyboardInterrupt
     if not result.success:
         record_failures(current.warehouse, instance, run_id)
     return bool(result.success)

@@ -31,9 +31,13 @@ SETTLE_S = 30.0
 #: Names the request that a run of the landing job answers; repetitions of the run carry it too.
 LANDING_TAG = "cbi/landing"
 
-#: A file whose landing failed is asked for again after twice the time, up to this many times `SETTLE_S`.
+#: Names the plan that a run refreshes by.
+PLAN_TAG = "cbi/plan"
+
+#: What failed is asked for again after twice the time, up to this many times `SETTLE_S`.
 _LONGEST_WAIT = 128
 
+_FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _UNDER_WAY = [status for status in dg.DagsterRunStatus if status not in FINISHED_STATUSES]
 
 
@@ -117,9 +121,20 @@ def build_sensors(
     options: dict[str, Any] = {"minimum_interval_seconds": 30, "default_status": status}
 
     def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        end_orphans(home.claims, context.instance)
+        if builder.stale_sources() and not _landing_is_under_way(context.instance):
+            # Not in a refresh: what it rebuilds is known only when this has ended.
+            return dg.SensorResult(
+                run_requests=[
+                    dg.RunRequest(
+                        run_key=builder.plan().digest,
+                        run_config=landing_config(watched or "", []),
+                        tags={"dagster/max_retries": "0"},
+                    )
+                ]
+            )
         if watched is None:
             return dg.SkipReason("no directory is watched: start with `cbi ui --watch DIRECTORY` or set CBI_WATCH")
-        end_orphans(home.claims, context.instance)
         now = time.time()
         cursor = json.loads(context.cursor or "{}")
         # Cursors of earlier versions hold lists: their files are asked for again, which lands nothing twice.
@@ -147,19 +162,31 @@ def build_sensors(
         )
 
     def refresh_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        end_orphans(home.claims, context.instance)
+        ended = end_orphans(home.claims, context.instance)
+        orphans = "".join(f"; an orphan was ended: the process of run {run_id} was killed" for run_id in ended)
         if _landing_is_under_way(context.instance):
-            return dg.SkipReason("files are being landed")
+            return dg.SkipReason(f"files are being landed{orphans}")
         if _refresh_is_under_way(context.instance):
-            return dg.SkipReason("a refresh is under way: what is stale then is known when it has ended")
+            return dg.SkipReason(f"a refresh is under way: what is stale then is known when it has ended{orphans}")
         plan = builder.plan()
+        if plan.landed:
+            return dg.SkipReason(f"{', '.join(plan.landed)} must be read anew first: landing_sensor asks for that")
         if not plan.tables:
-            return dg.SkipReason("nothing is stale")
+            blocked = "".join(f"; {name} cannot be built: {why}" for name, why in plan.blocked.items())
+            return dg.SkipReason(f"nothing is stale{blocked}{orphans}")
+        failures = context.instance.get_run_records(dg.RunsFilter(tags={PLAN_TAG: plan.digest}, statuses=_FAILED))
+        wait = settle_s * min(2 ** len(failures), _LONGEST_WAIT)
+        if failures and not ended and time.time() - max(record.end_time or 0 for record in failures) < wait:
+            return dg.SkipReason(
+                f"a refresh of what is stale has failed {len(failures)} times, last in run "
+                f"{failures[0].dagster_run.run_id}: it is asked for again {wait:.0f} s after that"
+            )
         run = next_run(plan)
         return dg.RunRequest(
-            run_key=plan.digest,
+            # What failed is asked for again, by another name: the disk may have room by now.
+            run_key=f"{plan.digest} {len(failures)}",
             asset_selection=[asset_key(table.id) for table in run.tables],
-            tags=run.tags,
+            tags={**run.tags, PLAN_TAG: plan.digest, "dagster/max_retries": "0"},
             run_config=QUIET,
         )
 

@@ -32,6 +32,7 @@ class Feature:
 
 def features(warehouse: Warehouse, table: Table) -> Iterator[Feature]:
     """The features of one of `FEATURE_TABLES`, in declared order."""
+    warehouse.require_sound(table)
     leaves = dict(table.leaves())
     for found in warehouse.coverage(table):
         if found.path not in {*table.key, table.partitioning.column}:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from cbi_dagster.catalog import ASSET_TABLES, TABLES, Table
+from cbi_dagster.home import Platform
 from cbi_dagster.warehouse.builder import Builder
 
 
-def exact_plan(current: Builder, tables: Sequence[Table]) -> dict[str, list[str]]:
+def exact_plan(platform: Platform, tables: Sequence[Table]) -> dict[str, list[str]]:
     """Partitions (Dagster keys) whose content a refresh of `tables` would change, per table id.
 
-    Rebuilds everything stale over the warehouse, which is only read.
+    Reads landed files anew where that is due, and rebuilds everything stale, over the warehouse, which is only read.
     """
-    exact = replace(current, store=current.warehouse.overlay())
+    over = platform.overlaid()
+    over.landing.read_anew()
+    exact = over.builder
     results = {item.id: exact.build(item, None, "exact plan", only_stale=True).result.written for item in tables}
     return {name: list(written) for name, written in results.items() if written}
 

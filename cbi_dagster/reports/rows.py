@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +25,18 @@ def rows_of(warehouse: Warehouse, table: Table, date: dt.date, symbol: str | Non
 
 
 def export(warehouse: Warehouse, table: Table, path: Path) -> int:
-    """Write a whole table to a Parquet file, whole or not at all; the number of rows."""
+    """Write a whole table to a Parquet file, whole or not at all; the number of rows.
+
+    Raises OSError for a path where something else than a regular file is.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "there is no regular file to replace; name a file", str(path))
     rows = warehouse.read(table)
-    partial = path.with_name(path.name + ".part")
-    pq.write_table(rows, partial, compression="zstd")
-    partial.replace(path)
+    # A name that nobody else has: a file of another program is never written over.
+    partial = path.with_name(f"{uuid.uuid4().hex}.part")
+    try:
+        pq.write_table(rows, partial, compression="zstd")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     return len(rows)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from cbi_dagster.catalog import ASSET_TABLES, Table
+from cbi_dagster.catalog import ASSET_TABLES, TABLES, Table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables import ops
 from cbi_dagster.warehouse.contract import Warehouse
@@ -33,7 +34,8 @@ class Status:
     """`failed`: the source, `ended_at` (UTC) and `error_message` of every table or file whose last run failed.
 
     `rejected` and `held_back`: `rows` by `table_name` and `reason`, with their `first` and `last` trade date; of what
-    was held back `trade_dates` too.
+    was held back `trade_dates` too. `drifted`: how tables are stored otherwise than declared. `undeclared`: ids of
+    stored tables that nothing declares.
     """
 
     files: int
@@ -42,6 +44,8 @@ class Status:
     failed: pd.DataFrame
     rejected: pd.DataFrame
     held_back: pd.DataFrame
+    drifted: Mapping[str, Sequence[str]]
+    undeclared: tuple[str, ...]
 
 
 def status(warehouse: Warehouse) -> Status:
@@ -61,7 +65,15 @@ def status(warehouse: Warehouse) -> Status:
         held_back=held_back.agg(
             rows=("bar_rows", "sum"), trade_dates=("date", "nunique"), first=("date", "min"), last=("date", "max")
         ).reset_index(),
+        drifted=warehouse.drifted,
+        undeclared=tuple(warehouse.undeclared(TABLES.values())),
     )
+
+
+def failed_since(warehouse: Warehouse, moment: pd.Timestamp) -> pd.DataFrame:
+    """`source` and `error_message` of what failed at the instant `moment` or later, in order of time."""
+    runs = _rows(warehouse, ops.INGESTION_RUNS).sort_values("ended_at", kind="stable")
+    return runs.loc[(runs["run_status"] == "failed") & (runs["ended_at"] >= moment), ["source", "error_message"]]
 
 
 def _rows(warehouse: Warehouse, table: Table) -> pd.DataFrame:

@@ -7,9 +7,10 @@ included, are committed at once: a broken file changes nothing.
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,17 +23,18 @@ from cbi_dagster.catalog import Table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables import ops
-from cbi_dagster.config.universe import Universe
+from cbi_dagster.config.universe import Universe, load_universe
 from cbi_dagster.vendors.archive import Archive
 from cbi_dagster.vendors.databento.landed_bars import Bars
 from cbi_dagster.vendors.delivery import Delivery, open_delivery
 from cbi_dagster.vendors.files import Content, DeliveredFile, DeliveryError, content_of
 from cbi_dagster.vendors.kinds import Examined, Kind, Landed, LandedFile
 from cbi_dagster.vendors.macro import Macro
+from cbi_dagster.warehouse.code import CodeAccount
 from cbi_dagster.warehouse.contract import LandingFacts, RegistryMovedError, Warehouse, now_utc
 from cbi_dagster.warehouse.hashing import content_hashes
-from cbi_dagster.warehouse.ledger import NOTHING
-from cbi_dagster.warehouse.plan import read_intervals
+from cbi_dagster.warehouse.ledger import NOTHING, Ledger
+from cbi_dagster.warehouse.plan import read_intervals, stale_sources
 from cbi_dagster.warehouse.slices import check_slice
 
 #: Every kind of file that can be landed.
@@ -75,6 +77,30 @@ def readers(table: Table, universe: Universe) -> list[Callable[..., Any]]:
     return [function for kind in kinds for function in (kind.examine, kind.read)]
 
 
+def landed_code(universe: Universe) -> dict[str, tuple[Table, list[Callable[..., Any]]]]:
+    """By landing source: the table of its rows, and the functions that judge its files and read what has landed.
+
+    The universe is among them: kinds are made of it.
+    """
+    return {
+        table.reads[0].source: (table, [load_universe, kind.examine, kind.corrections, kind.trade_dates, kind.read])
+        for kind in KINDS
+        for table in kind(universe).tables.values()
+    }
+
+
+@dataclass(frozen=True)
+class ReadAnew:
+    """What reading a landing source anew found: trade dates whose content `changed`, and others that were `confirmed`.
+
+    A trade date that is no longer among those of the files counts as changed.
+    """
+
+    files: int
+    changed: int
+    confirmed: int
+
+
 @dataclass(frozen=True)
 class _Arrival:
     """A delivered file; `landed` and `examined` (whose kept rows are elsewhere) are None for content known already."""
@@ -111,9 +137,10 @@ class _Remembered:
 class Landing:
     """The landed files of one warehouse: taking new ones, and reading what they hold together."""
 
-    def __init__(self, warehouse: Warehouse, archive: Archive, universe: Universe) -> None:
+    def __init__(self, warehouse: Warehouse, archive: Archive, universe: Universe, code: CodeAccount) -> None:
         self._warehouse = warehouse
         self._archive = archive
+        self._code = code
         self._kinds: list[Kind] = [kind(universe) for kind in KINDS]
         self._kind_of = {schema: kind for kind in self._kinds for schema in kind.tables}
         self._table_of = {schema: table for kind in self._kinds for schema, table in kind.tables.items()}
@@ -135,6 +162,96 @@ class Landing:
                     continue  # another process has landed files meanwhile: what is new is asked again
                 return _report(deliveries, arrivals, facts)
 
+    def over(self, warehouse: Warehouse) -> Landing:
+        """The landing of the same files in another warehouse."""
+        other = copy.copy(self)
+        other._warehouse = warehouse
+        return other
+
+    def stale(self) -> dict[str, str]:
+        """Landing sources that must be read anew, with the reason: other code or settings read them last."""
+        ledgers = self._warehouse.ledger_by_table(self._source_of.values())
+        digests = self._code.digests(self._warehouse)
+
+        def changes(source: str, earlier: str) -> tuple[str, ...] | None:
+            return self._code.changes_since(self._warehouse, source, earlier)
+
+        found = stale_sources(ledgers, digests, changes)
+        files = self._warehouse.read(ops.LANDED_FILES, columns=("vendor_schema", "kept_rows"))
+        with_rows = {row["vendor_schema"] for row in files.to_pylist() if row["kept_rows"]}
+        for schema in with_rows & self._source_of.keys():
+            if self._source_of[schema] not in ledgers:
+                found[self._source_of[schema]] = "the ledger has lost what was landed"
+        return found
+
+    def read_anew(self, progress: Progress = lambda stage, done, total: None) -> dict[str, ReadAnew]:
+        """Judge and read the kept files of every stale source again, by source, as if they were landed now.
+
+        All that is known of them changes at once. Trade dates whose content comes out equal are confirmed, and nothing
+        that is made of them is stale. Raises a DeliveryError for a kept file that is missing or no longer taken.
+        """
+        while sources := self.stale():
+            registered, known = self._registry()
+            moment, remembered = now_utc(), _Remembered()
+            files, symbols, rejected = self._judged_again(registered, known, sources, remembered, progress)
+            landed = self._together(files, symbols, [], remembered)
+            corrections = _rows_of(ops.CORRECTIONS, [self._corrections(file, landed) for file in files])
+            entries, found = [_rows_of(ops.PARTITION_LEDGER, [])], {}
+            for source in sources:
+                (schema,) = (schema for schema, own in self._source_of.items() if own == source)
+                before = self._warehouse.ledger_by_table([source]).get(source, NOTHING)
+                every = self._kind_of[schema].trade_dates(landed.of(schema), landed)
+                own = _rows_of(ops.PARTITION_LEDGER, [*self._hashed(schema, every, landed, moment, progress)])
+                entries.append(own)
+                changed = int((own["written_at"] == moment).sum()) + len(np.setdiff1d(before.keys, every))
+                confirmed = int((own["written_at"] != moment).sum())
+                found[source] = ReadAnew(len(landed.of(schema)), changed, confirmed)
+            rows = {
+                ops.LANDED_FILES: pd.DataFrame(files, columns=LandedFile._fields),
+                ops.LANDED_SYMBOLS: symbols,
+                ops.QUARANTINE: _rows_of(ops.QUARANTINE, rejected),
+                ops.CORRECTIONS: corrections,
+            }
+            self._code.record(self._warehouse)
+            try:
+                facts = LandingFacts(len(registered), rows, _rows_of(ops.PARTITION_LEDGER, entries))
+                self._warehouse.retake(facts, sources)
+            except RegistryMovedError:
+                continue  # another process has landed files meanwhile: they are read as well
+            return found
+        return {}
+
+    def _judged_again(
+        self,
+        files: Sequence[LandedFile],
+        symbols: pd.DataFrame,
+        sources: Collection[str],
+        remembered: _Remembered,
+        progress: Progress,
+    ) -> tuple[list[LandedFile], pd.DataFrame, list[pd.DataFrame]]:
+        """All files with what the present code says of those of `sources`; all symbology, and these files' rejects."""
+        known, kept_symbols, rejected = [], [], []
+        for number, file in enumerate(files):
+            progress("reading landed files anew", number, len(files))
+            source = self._source_of[file.vendor_schema]
+            if source not in sources:
+                known.append(file)
+                kept_symbols.append(symbols[symbols["file_hash"] == file.file_hash])
+                continue
+            content = self._archive.get(file.file_hash, file.source_file)
+            examined = self._kind_of[file.vendor_schema].examine(content, file.landed_at)
+            remembered.add(file.file_hash, examined.kept)
+            found = _landed_file(content, examined, file.landed_at)
+            known.append(found._replace(landing_sequence=file.landing_sequence))
+            kept_symbols.append(examined.symbols.assign(file_hash=file.file_hash))
+            rejected.append(self._rejected(file, examined))
+        return known, _rows_of(ops.LANDED_SYMBOLS, kept_symbols), rejected
+
+    def _rejected(self, file: LandedFile, examined: Examined) -> pd.DataFrame:
+        return examined.rejected.assign(
+            table_name=self._source_of[file.vendor_schema], file_hash=file.file_hash, source_file=file.source_file
+        )
+
     def read(self, source: str, intervals: Sequence[Interval]) -> pd.DataFrame:
         """Merged landed rows of a landing source, as rows of its table, of the trade dates in `intervals`."""
         (schema,) = (schema for schema, own in self._source_of.items() if own == source)
@@ -153,12 +270,7 @@ class Landing:
         added = [examined.symbols.assign(file_hash=file.file_hash) for file, examined in found]
         symbols = _rows_of(ops.LANDED_SYMBOLS, [symbols, *added])
         landed = self._together([*files, *new], symbols, arrivals, remembered)
-        rejected = [
-            examined.rejected.assign(
-                table_name=self._source_of[file.vendor_schema], file_hash=file.file_hash, source_file=file.source_file
-            )
-            for file, examined in found
-        ]
+        rejected = [self._rejected(file, examined) for file, examined in found]
         rows = {
             ops.LANDED_FILES: _rows_of(ops.LANDED_FILES, [pd.DataFrame(new, columns=LandedFile._fields)]),
             ops.LANDED_SYMBOLS: _rows_of(ops.LANDED_SYMBOLS, added),
@@ -175,6 +287,7 @@ class Landing:
         for arrival in arrivals:
             self._archive.put(arrival.file.path, arrival.sha256, names[arrival.sha256])
         if len(landed.files) > facts.registered:
+            self._code.record(self._warehouse)
             self._warehouse.take(facts)
 
     def _registry(self) -> tuple[list[LandedFile], pd.DataFrame]:
@@ -265,17 +378,32 @@ class Landing:
         """
         ledgers = self._warehouse.ledger_by_table(self._source_of.values())
         for schema, source in self._source_of.items():
-            kind, table = self._kind_of[schema], self._table_of[schema]
+            kind = self._kind_of[schema]
             every = kind.trade_dates(landed.of(schema), landed)
             lacking = np.setdiff1d(every, ledgers.get(source, NOTHING).keys)
             touched = kind.trade_dates([file for file in new if file.vendor_schema == schema], landed)
             dates = np.union1d(touched, lacking)
-            rows = sum(file.kept_rows for file in landed.of(schema)) * len(dates) // max(len(every), 1)
-            parts = np.array_split(dates, rows // ROWS_AT_ONCE + 1) if len(dates) else []
-            for number, part in enumerate(parts):
-                progress(f"hashing trade dates of {schema}", number, len(parts))
-                merged = kind.read(schema, read_intervals(table, table.reads[0], part), landed)
-                yield _entries(source, table, part, merged, moment)
+            yield from self._hashed(schema, dates, landed, moment, progress, len(every))
+
+    def _hashed(
+        self,
+        schema: str,
+        dates: np.ndarray,
+        landed: Landed,
+        moment: pd.Timestamp,
+        progress: Progress,
+        of_dates: int | None = None,
+    ) -> Iterator[pd.DataFrame]:
+        """Ledger rows of trade dates of a schema (of the `of_dates` that its files are about, default: all of them)."""
+        kind, table, source = self._kind_of[schema], self._table_of[schema], self._source_of[schema]
+        version = self._code.digests(self._warehouse)[source]
+        known = self._warehouse.ledger_by_table([source]).get(source, NOTHING)
+        rows = sum(file.kept_rows for file in landed.of(schema)) * len(dates) // max(of_dates or len(dates), 1)
+        parts = np.array_split(dates, rows // ROWS_AT_ONCE + 1) if len(dates) else []
+        for number, part in enumerate(parts):
+            progress(f"hashing trade dates of {schema}", number, len(parts))
+            merged = kind.read(schema, read_intervals(table, table.reads[0], part), landed)
+            yield _entries(source, table, part, merged, moment, version, known)
 
 
 def _landed_file(content: Content, examined: Examined, landed_at: pd.Timestamp) -> LandedFile:
@@ -326,19 +454,33 @@ def _rows_of(table: Table, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True)[names] if filled else pd.DataFrame(columns=names)
 
 
-def _entries(source: str, table: Table, dates: np.ndarray, landed: pd.DataFrame, moment: pd.Timestamp) -> pd.DataFrame:
-    """Ledger rows of a landing source for its rows on `dates`; others are left out."""
+def _entries(
+    source: str,
+    table: Table,
+    dates: np.ndarray,
+    landed: pd.DataFrame,
+    moment: pd.Timestamp,
+    code_version: str,
+    known: Ledger,
+) -> pd.DataFrame:
+    """Ledger rows of a landing source for its rows on `dates`; others are left out. Equal content stays as written."""
     days = landed[table.partitioning.column].to_numpy().astype("datetime64[D]")
     rows = check_slice(table, dates, landed[np.isin(days, dates)])
+    hashes = np.array(content_hashes(rows), dtype=object)
+    at = known.at(dates)
+    same = at >= 0
+    same[same] = known.hashes[at[same]] == hashes[same]
+    written_at = np.full(len(dates), moment.to_datetime64())
+    written_at[same] = known.written_at[at[same]]
     return pd.DataFrame(
         {
             "table_name": source,
             "partition_key": dates.astype(str),
-            "content_hash": content_hashes(rows),
+            "content_hash": hashes,
             "row_count": rows.row_counts,
-            "written_at": moment,
+            "written_at": pd.DatetimeIndex(written_at, tz="UTC"),
             "written_run": "landing",
-            "code_version": "1",
+            "code_version": code_version,
             "input_fingerprint": "",
             "verified_at": moment,
             "verified_run": "landing",

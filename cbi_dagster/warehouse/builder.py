@@ -49,7 +49,8 @@ class PreparedBuild:
     """What is rebuilt of a table, fixed when it is prepared.
 
     `rest`: partitions that were wanted as well and did not fit. `table_rows`: rows of the whole table. `reasons`: why
-    each partition is rebuilt, where that was asked.
+    each partition is rebuilt, where that was asked. `against_stored`: whether what is stored is compared as well, which
+    a rebuild of what is not stale is for.
     """
 
     table: Table
@@ -59,6 +60,7 @@ class PreparedBuild:
     provenance: Provenance
     table_rows: int
     reasons: Mapping[np.datetime64, str] = field(default_factory=dict)
+    against_stored: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,14 +93,15 @@ class Builder:
     """Builds tables of one warehouse.
 
     `store` is that warehouse, whose tables may still be missing. `read_landed(source id, intervals)` reads landed
-    vendor data. `recipes`: how each table is made, by table id. `slice_rows`: the input rows that a slice of a build
-    may read.
+    vendor data. `recipes`: how each table is made, by table id. `stale_landed` says which landing sources must be read
+    anew, and why, before anything is built from them. `slice_rows`: the input rows that a slice of a build may read.
     """
 
     store: Warehouse
     read_landed: ReadLanded
     recipes: Mapping[str, Recipe]
     code: CodeAccount
+    stale_landed: Callable[[], Mapping[str, str]] = dict
     slice_rows: int = SLICE_ROWS
 
     @cached_property
@@ -107,12 +110,34 @@ class Builder:
         self.store.ensure(TABLES.values())
         return self.store
 
+    def stale_sources(self) -> Mapping[str, str]:
+        """The landing sources that must be read anew before anything is built from them, and why."""
+        with self.warehouse.shared_connection():
+            return self.stale_landed()
+
     def plan(self, wanted: Collection[Table] | None = None) -> Plan:
         """Everything that is stale now, in all tables, or in those `wanted` given what the others hold now."""
         ledgers = self.warehouse.ledger_by_table()
         tables = [table for table in ASSET_TABLES if wanted is None or table in wanted]
+        blocked = {name: why for name, why in self.blocked.items() if name in {table.id for table in tables}}
+        tables = [table for table in tables if table.id not in blocked]
         digests = self.code.digests(self.warehouse)
-        return make_plan(ledgers, digests, newest_trade_date(now_utc()), tables, self._changes_of_code)
+        direct = {read.source for table in tables for read in table.reads}
+        landed = {source: reason for source, reason in self.stale_sources().items() if source in direct}
+        plan = make_plan(ledgers, digests, newest_trade_date(now_utc()), tables, self._changes_of_code, landed)
+        return replace(plan, blocked=blocked)
+
+    @property
+    def blocked(self) -> dict[str, str]:
+        """Tables that cannot be built, with the reason: stored otherwise than declared, or made of one that is."""
+        drifted, found = self.warehouse.drifted, {}
+        for table in ASSET_TABLES:
+            behind = [read.source for read in table.reads if read.source in found]
+            if table.id in drifted:
+                found[table.id] = f"{'; '.join(drifted[table.id])}: `cbi reset {table.id}` drops it"
+            elif behind:
+                found[table.id] = f"is made of {', '.join(behind)}"
+        return found
 
     def build(self, table: Table, asked: np.ndarray | None, run_id: str, *, only_stale: bool) -> WriteOutcome:
         """Rebuild the partitions `asked` for (None: all), or those of them that are stale, in as many slices as needed.
@@ -168,7 +193,8 @@ class Builder:
         rows_in = sum(len(rows) for rows in inputs.values())
         provenance = Provenance(run_id, code, prints, started_at, rows_in)
         table_rows = int(ledgers[table.id].row_counts.sum()) if table.id in ledgers else 0
-        return PreparedBuild(table, wanted, rest, not_landed, provenance, table_rows, reasons), inputs
+        build = PreparedBuild(table, wanted, rest, not_landed, provenance, table_rows, reasons, not only_stale)
+        return build, inputs
 
     def _changes_of_code(self, table_id: str, earlier: str) -> tuple[str, ...] | None:
         return self.code.changes_since(self.warehouse, table_id, earlier)
@@ -203,7 +229,9 @@ class Builder:
 
         validate(table, to_frame(table, rows))
         self.code.record(self.warehouse)
-        result = self.warehouse.replace(table, partitions, rows, build.provenance, left_out)
+        result = self.warehouse.replace(
+            table, partitions, rows, build.provenance, left_out, against_stored=build.against_stored
+        )
         nulls = {path: leaf_values(rows, path).null_count for path, _ in table.leaves()}
         span = None
         if table.partitioning.column and len(rows):

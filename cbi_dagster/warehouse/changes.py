@@ -149,13 +149,19 @@ def replacement(
     provenance: Provenance,
     left_out: LeftOutRows | None,
     moment: pd.Timestamp,
+    damaged: np.ndarray | None = None,
 ) -> Replacement:
-    """How a warehouse changes whose ledger of the table is `known`: equal content is confirmed and not written."""
+    """How a warehouse changes whose ledger of the table is `known`: equal content is confirmed and not written.
+
+    `damaged`: partitions of the slice whose stored rows are not this content, whatever the ledger says (None: none).
+    """
     table, count = rows.table, len(rows.partitions)
     at = known.at(rows.partitions)
     there = at >= 0
     same = there.copy()
     same[there] = known.hashes[at[there]] == hashes[there]
+    if damaged is not None:
+        same &= ~damaged
     entries = Ledger(
         keys=rows.partitions,
         hashes=hashes,

@@ -22,10 +22,10 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.model import Column, Table
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables.ops import PARTITION_LEDGER
-from cbi_dagster.warehouse.changes import Change, LeftOutRows, Provenance, RunSums, Swap, replacement
+from cbi_dagster.warehouse.changes import Change, Gone, LeftOutRows, Provenance, RunSums, Swap, replacement
 from cbi_dagster.warehouse.hashing import content_hashes
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
-from cbi_dagster.warehouse.slices import check_slice
+from cbi_dagster.warehouse.slices import ContractError, check_slice
 
 
 class SchemaDriftError(RuntimeError):
@@ -40,8 +40,16 @@ class SchemaDriftError(RuntimeError):
         super().__init__(
             "the warehouse was made by another version of the declarations:\n"
             + "\n".join(lines)
-            + f"\n`cbi reset {' '.join(self.tables)}` drops these tables; `cbi refresh` then rebuilds them."
+            + (
+                "\nThey keep the books: use the version of cbi that made this warehouse, or another CBI_HOME."
+                if any(name.startswith("ops.") for name in self.tables)
+                else f"\n`cbi reset {' '.join(self.tables)}` drops these tables; `cbi refresh` then rebuilds them."
+            )
         )
+
+
+class DamagedWarehouseError(RuntimeError):
+    """What is stored cannot be read: it was cut short, overwritten, or is nothing that the engine wrote."""
 
 
 class OvertakenError(RuntimeError):
@@ -116,11 +124,16 @@ class Warehouse(abc.ABC):
 
     def __init__(self) -> None:
         self._local = threading.local()
+        self._drifted: dict[str, tuple[str, ...]] = {}
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
     def ensure(self, tables: Iterable[Table]) -> None:
-        """Create missing tables, add missing nullable columns, refuse any other drift (SchemaDriftError)."""
+        """Create missing tables and add missing nullable columns.
+
+        Tables that are stored otherwise than declared are left as they are: `drifted` names them, and only what touches
+        one raises SchemaDriftError.
+        """
         with self.shared_connection():
             stored = self._stored()
             new: list[Table] = []
@@ -142,15 +155,31 @@ class Warehouse(abc.ABC):
                         differences.append(f"{name} is stored as {there[name]}, declared as {wanted}")
                 if differences:
                     drift[table.id] = differences
-            if drift:
-                raise SchemaDriftError(drift)
+            self._drifted = {name: tuple(differences) for name, differences in drift.items()}
+            added = [(table, column) for table, column in added if table.id not in drift]
             if new or added:
                 self._evolve(new, added)
 
-    def drop(self, table: Table) -> None:
+    @property
+    def drifted(self) -> Mapping[str, Sequence[str]]:
+        """How tables were stored otherwise than declared when `ensure` looked, by table id."""
+        return self._drifted
+
+    def undeclared(self, declared: Collection[Table]) -> list[str]:
+        """Ids of stored tables in the datasets of the `declared` ones that are none of these."""
+        datasets, known = {table.dataset for table in declared}, {table.id for table in declared}
+        return sorted(name for name in self._stored() if name.partition(".")[0] in datasets and name not in known)
+
+    def drop(self, table_id: str) -> None:
         """Drop a table with its ledger rows; `ensure` makes it anew, and all of its partitions are missing."""
-        self._drop(table)
-        self._forget([table.id])
+        self._drop(table_id)
+        self._drifted.pop(table_id, None)
+        self._forget([table_id])
+
+    def require_sound(self, *tables: Table) -> None:
+        """Raise SchemaDriftError for tables that are stored otherwise than declared."""
+        if drift := {table.id: self._drifted[table.id] for table in tables if table.id in self._drifted}:
+            raise SchemaDriftError(drift)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -190,6 +219,7 @@ class Warehouse(abc.ABC):
         A table in one piece is read whole, or not at all for no intervals. `columns` and `symbols`: only these (empty:
         all, with the write columns).
         """
+        self.require_sound(table)
         names = [table.column(name).name for name in columns] or [column.name for column in table.stored_columns]
         if intervals is not None and not len(intervals):
             return table.arrow_schema(stored=True).empty_table().select(names)
@@ -229,12 +259,16 @@ class Warehouse(abc.ABC):
         data: pd.DataFrame | pa.Table,
         provenance: Provenance,
         left_out: LeftOutRows | None = None,
+        *,
+        against_stored: bool = False,
     ) -> ReplaceResult:
         """Make `data` the whole content of `partitions`, atomically, with its ledger rows.
 
-        Partitions whose content hash the ledger already has are not written; their verification advances. Raises a
+        Partitions whose content hash the ledger already has are not written; their verification advances. With
+        `against_stored` the stored rows are asked as well: those that other hands changed are written again. Raises a
         ContractError subclass, and writes nothing, when the rows do not fit the table.
         """
+        self.require_sound(table, PARTITION_LEDGER)
         rows = check_slice(table, partitions, data)
         hashes = np.array(content_hashes(rows), dtype=object)
         with self.shared_connection():
@@ -242,7 +276,8 @@ class Warehouse(abc.ABC):
                 known = self.ledger_by_table({table.id}).get(table.id, NOTHING)
                 # Later than everything the ledger says of the table, also by the clock of another machine.
                 moment = max(now_utc(), pd.Timestamp(known.version + 1, unit="us", tz="UTC"))
-                made = replacement(rows, hashes, known, provenance, left_out, moment)
+                damaged = self.stored_hashes(table, rows.partitions) != hashes if against_stored else None
+                made = replacement(rows, hashes, known, provenance, left_out, moment, damaged)
                 try:
                     self._commit(made.change)
                     break
@@ -259,6 +294,16 @@ class Warehouse(abc.ABC):
             sums=made.sums,
         )
 
+    def stored_hashes(self, table: Table, partitions: np.ndarray) -> np.ndarray:
+        """Content hash of the rows that are stored of each of `partitions`; "" where they break the declaration."""
+        covering = table.partitioning.covering(partitions)
+        rows = self.read(table, covering, [column.name for column in table.columns])
+        rows = rows.filter(pa.array(np.isin(table.partitioning.keys_in(rows), partitions)))
+        try:
+            return np.array(content_hashes(check_slice(table, partitions, rows)), dtype=object)
+        except ContractError:
+            return np.full(len(partitions), "", dtype=object)
+
     def take(self, facts: LandingFacts) -> None:
         """Append the rows of a landing and replace its ledger rows: all of it, or none.
 
@@ -272,6 +317,25 @@ class Warehouse(abc.ABC):
         except OvertakenError as error:
             raise RegistryMovedError(facts.registered) from error
         self._forget(ledger["table_name"].unique().to_pylist())
+
+    def retake(self, facts: LandingFacts, sources: Collection[str]) -> None:
+        """Put all that is known of landed files in place of what was known, and the ledger rows of `sources` too.
+
+        Of a table that says which table its rows are about, those about `sources` go, of any other table all rows.
+        Raises what `take` raises, and nothing has changed then.
+        """
+        swaps = []
+        for table, rows in {**facts.rows, PARTITION_LEDGER: facts.ledger}.items():
+            checked = check_slice(table, None, rows).data
+            about = any(column.name == "table_name" for column in table.columns)
+            for gone in [Gone(table_name=source) for source in sources] if about else [Gone()]:
+                swaps.append(Swap(table, checked.slice(0, 0), gone=gone))
+            swaps.append(Swap(table, checked))
+        try:
+            self._commit(Change(tuple(swaps), registered=facts.registered))
+        except OvertakenError as error:
+            raise RegistryMovedError(facts.registered) from error
+        self._forget(sources)
 
     def record(self, table: Table, rows: pd.DataFrame) -> None:
         """Keep rows of a table of the books, in place of those with the same key."""
@@ -296,6 +360,7 @@ class Warehouse(abc.ABC):
                 self._memory.ledgers.pop(name, None)
 
     def _read_ledger(self, table_ids: Collection[str] | None) -> pa.Table:
+        self.require_sound(PARTITION_LEDGER)
         chosen = {} if table_ids is None else {"table_name": table_ids}
         return self._read(PARTITION_LEDGER, [c.name for c in PARTITION_LEDGER.columns], None, chosen, ordered=False)
 
@@ -318,7 +383,7 @@ class Warehouse(abc.ABC):
         """Create tables, and add columns to tables."""
 
     @abc.abstractmethod
-    def _drop(self, table: Table) -> None:
+    def _drop(self, table_id: str) -> None:
         """Drop a table if it exists, with its ledger rows."""
 
     @abc.abstractmethod

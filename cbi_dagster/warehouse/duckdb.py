@@ -8,7 +8,9 @@ mixed modes within a process. A change is one transaction.
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
+import os
 import random
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -21,10 +23,12 @@ from cbi_dagster.catalog.model import Column, Table, Type
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables.ops import LANDED_FILES, PARTITION_LEDGER
 from cbi_dagster.warehouse.changes import Change, Swap
-from cbi_dagster.warehouse.contract import Coverage, OvertakenError, Warehouse
+from cbi_dagster.warehouse.contract import Coverage, DamagedWarehouseError, OvertakenError, Warehouse
 from cbi_dagster.warehouse.overlay import Overlay
 
 _LOCK_WAIT_S = 120.0
+#: What DuckDB raises when the file, and not a statement, is the matter; a wrong checksum is a bare duckdb.Error.
+_TROUBLE = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException)
 
 _TYPES = {
     Type.STRING: "VARCHAR",
@@ -54,17 +58,21 @@ class DuckDBWarehouse(Warehouse):
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[None]:
-        """Waits while another process has the file; raises TimeoutError after two minutes, naming the file."""
+        """Waits while another process has the file; raises TimeoutError after two minutes, naming the file.
+
+        A file that may not be written is read. Trouble with the file itself is OSError or DamagedWarehouseError.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        read_only = self.path.exists() and not os.access(self.path, os.W_OK)
         deadline = time.monotonic() + _LOCK_WAIT_S
         pause = 0.01
         while True:
             try:
-                connection = duckdb.connect(str(self.path))
+                connection = duckdb.connect(str(self.path), read_only=read_only)
                 break
-            except duckdb.IOException as error:
-                if "lock" not in str(error).lower():
-                    raise
+            except duckdb.Error as error:
+                if "set lock" not in str(error):
+                    raise self._told(error) from error
                 if time.monotonic() > deadline:
                     raise TimeoutError(
                         f"{self.path} has been in use by another process for {_LOCK_WAIT_S:.0f} s; "
@@ -75,7 +83,24 @@ class DuckDBWarehouse(Warehouse):
                 pause = min(pause * 1.5, 0.25)
         with contextlib.closing(connection):
             self._local.connection = connection
-            yield
+            try:
+                yield
+            except duckdb.Error as error:
+                if (told := self._told(error)) is error:
+                    raise
+                raise told from error
+
+    def _told(self, error: duckdb.Error) -> Exception:
+        """The engine's trouble with the file as what it means, with the way out; other errors as they are."""
+        if type(error) is not duckdb.Error and not isinstance(error, _TROUBLE):
+            return error
+        said = str(error).strip().partition("\n")[0]
+        if "No space left" in said:
+            return OSError(errno.ENOSPC, "the disk is full; make room, and the same command goes on", str(self.path))
+        return DamagedWarehouseError(
+            f"{self.path} is damaged, or no warehouse at all ({said}). Put a copy of it in its place, or move it away, "
+            "land the delivered files again (they are kept in the directory `landing` beside it) and `cbi refresh`"
+        )
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -126,10 +151,11 @@ class DuckDBWarehouse(Warehouse):
                 declared = f'"{column.name}" {_declared_type(column)}'
                 self._connection.execute(f"ALTER TABLE {_name(table)} ADD COLUMN IF NOT EXISTS {declared}")
 
-    def _drop(self, table: Table) -> None:
+    def _drop(self, table_id: str) -> None:
+        dataset, _, name = table_id.partition(".")
         with self._transaction():
-            self._connection.execute(f"DROP TABLE IF EXISTS {_name(table)}")
-            self._connection.execute(f"DELETE FROM {_name(PARTITION_LEDGER)} WHERE table_name = ?", [table.id])
+            self._connection.execute(f'DROP TABLE IF EXISTS "{dataset}"."{name}"')
+            self._connection.execute(f"DELETE FROM {_name(PARTITION_LEDGER)} WHERE table_name = ?", [table_id])
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 

@@ -83,7 +83,7 @@ class Overlay(Warehouse):
 
     def _evolve(self, new: Sequence[Table], added: Sequence[tuple[Table, Column]]) -> None:
         for table in new:
-            self._kept[table.id] = replace(self._of(table), alone=True)
+            self._kept[table.id] = replace(_nothing_of(table), alone=True)
             self._types[table.id] = {column.name: self._type_of(column) for column in table.stored_columns}
         for table, column in added:
             kept = self._of(table)
@@ -91,11 +91,11 @@ class Overlay(Warehouse):
             self._kept[table.id] = replace(kept, rows=rows, added=kept.added | {column.name})
             self._types.setdefault(table.id, {})[column.name] = self._type_of(column)
 
-    def _drop(self, table: Table) -> None:
-        self._kept[table.id] = replace(_nothing_of(table), alone=True)
-        self._types.pop(table.id, None)
+    def _drop(self, table_id: str) -> None:
+        self._kept[table_id] = _Kept(pa.table({}), alone=True)
+        self._types.pop(table_id, None)
         nothing = PARTITION_LEDGER.arrow_schema().empty_table()
-        self._commit(Change((Swap(PARTITION_LEDGER, nothing, gone=Gone(table_name=table.id)),)))
+        self._commit(Change((Swap(PARTITION_LEDGER, nothing, gone=Gone(table_name=table_id)),)))
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -143,10 +143,16 @@ class TablePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that is stale, inputs before the tables that read them; an upper bound."""
+    """Everything that is stale, inputs before the tables that read them; an upper bound.
+
+    `landed`: why landing sources must be read anew, by source; what is made of them may change through that.
+    `blocked`: tables that cannot be built, and are not among the others, with the reason.
+    """
 
     tables: tuple[TablePlan, ...]
     digest: str
+    landed: Mapping[str, str] = field(default_factory=dict)
+    blocked: Mapping[str, str] = field(default_factory=dict)
     """Names the stale set and the contents it was found on: a plan that comes again has the same digest."""
 
     @property
@@ -170,12 +176,15 @@ def make_plan(
     newest: np.datetime64,
     tables: Iterable[Table],
     changes_of_code: ChangesOfCode,
+    landed: Mapping[str, str] | None = None,
 ) -> Plan:
     """The stale partitions of `tables` (inputs first), those that may become stale through them included.
 
-    `code_versions` maps table ids to their present code version; `newest` as in `expected_partitions`.
+    `code_versions` maps table ids to their present code version; `newest` as in `expected_partitions`; `landed` as in
+    `Plan`.
     """
-    stale: dict[str, np.ndarray] = {}
+    landed = landed or {}
+    stale = {source: ledgers[source].keys for source in landed if source in ledgers}
     plans = []
     for table in tables:
         expected = expected_partitions(table, ledgers, newest)
@@ -194,9 +203,24 @@ def make_plan(
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for item in plans:
         digest.update(f"{item.table.id} {code_versions[item.table.id]}".encode() + item.partitions.tobytes())
+    for name in sorted(landed):
+        digest.update(f"{name} {code_versions[name]}".encode())
     for name in sorted(ledgers):
         digest.update(name.encode() + ledgers[name].sums[-1].tobytes())
-    return Plan(tuple(plans), digest.hexdigest())
+    return Plan(tuple(plans), digest.hexdigest(), landed)
+
+
+def stale_sources(
+    ledgers: Mapping[str, Ledger], code_versions: Mapping[str, str], changes_of_code: ChangesOfCode
+) -> dict[str, str]:
+    """The landing sources of which the ledger knows trade dates as other code read them, with what has changed."""
+    found = {}
+    for source in LANDING_SOURCES:
+        versions = ledgers.get(source, NOTHING).code_versions
+        earlier = versions[versions != code_versions[source]]
+        if len(earlier):
+            found[source] = _said(changes_of_code(source, earlier[-1]))
+    return found
 
 
 def stale_partitions(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cbi_dagster.catalog import ASSET_TABLES, Table, Type, table
+from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, Table, Type, table
 from cbi_dagster.catalog.sources import Package, installed
 from cbi_dagster.catalog.versions import _settings, code_version, formula_modules
 from cbi_dagster.config import horizons
@@ -127,8 +127,8 @@ def test_what_a_function_was_made_with_counts():
     assert minutes.parts["declaration horizon of the function"] != hours.parts["declaration horizon of the function"]
 
 
-def test_every_table_has_a_version_of_its_own():
-    assert len({version.digest for version in code_versions().values()}) == len(ASSET_TABLES)
+def test_every_table_and_landing_source_has_a_version_of_its_own():
+    assert len({version.digest for version in code_versions().values()}) == len(ASSET_TABLES) + len(LANDING_SOURCES)
 
 
 def test_the_modules_of_the_formulas_are_those_that_a_recipe_calls():

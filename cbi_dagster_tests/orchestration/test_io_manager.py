@@ -121,7 +121,7 @@ def test_a_run_writes_what_the_builder_alone_writes(scene: Scene, template: Path
     shutil.copytree(template / "landing", world.path / "landing")
     shutil.copy(template / "warehouse.duckdb", world.path)
     for item in CHAIN:
-        world.warehouse.drop(item)
+        world.warehouse.drop(item.id)
     for item in CHAIN:
         result = world.builder.build(item, None, "test", only_stale=True).result
         assert len(result.written) == LANDED_DAYS.get(item.id, 10)
@@ -144,7 +144,7 @@ def test_running_a_range_again_writes_nothing(scene: Scene) -> None:
 
 
 def test_a_range_writes_its_own_partitions_alone_and_each_is_an_event(scene: Scene) -> None:
-    scene.warehouse.drop(VOLATILITY_DAILY)
+    scene.warehouse.drop(VOLATILITY_DAILY.id)
     # A Saturday to a Sunday: the range is the trade dates in between.
     result = scene.over([VOLATILITY_DAILY], "2023-06-10", "2023-06-18")
     assert result.success
@@ -315,7 +315,7 @@ def test_a_step_that_fails_once_and_is_retried_reads_its_inputs_anew_and_succeed
         return rows
 
     before = scene.ledger(VOLATILITY_DAILY)["content_hash"]
-    scene.warehouse.drop(VOLATILITY_DAILY)
+    scene.warehouse.drop(VOLATILITY_DAILY.id)
     job = dg.define_asset_job(
         "retried",
         selection=dg.AssetSelection.assets(asset_key(VOLATILITY_DAILY.id)),

@@ -225,7 +225,7 @@ def test_a_tick_that_is_repeated_names_the_same_run(scene: Scene, march: Path) -
     assert len(again.run_key or "") == 32
     scene.launch(again)
     keys = {scene.request(scene.refresh).run_key for _ in range(2)}
-    assert keys == {scene.builder.plan().digest}
+    assert keys == {f"{scene.builder.plan().digest} 0"}
 
 
 def test_a_file_that_changes_is_another_request(scene: Scene, march: Path, april: Path) -> None:
@@ -324,6 +324,27 @@ def test_nothing_is_refreshed_while_a_refresh_is_under_way(scene: Scene, march: 
     scene.launch(scene.request(scene.landing))
     scene.begin(scene.request(scene.refresh))
     assert "a refresh is under way" in (scene.tick(scene.refresh).skip_message or "")
+
+
+def test_a_refresh_whose_process_was_killed_is_ended_and_asked_for_again_at_once(scene: Scene, march: Path) -> None:
+    shutil.copy(march, scene.watched)
+    scene.launch(scene.request(scene.landing))
+    patient = build_sensors(scene.home, scene.builder, str(scene.watched), settle_s=1000.0)[1]
+    asked = scene.request(patient)
+    run_id = scene.begin(asked)
+    (scene.home.claims / f"{run_id}.lock").touch()  # that nobody holds
+    again = scene.request(patient)
+    assert again.run_key != asked.run_key
+    killed = scene.instance.get_run_by_id(run_id)
+    assert killed is not None
+    assert killed.status is dg.DagsterRunStatus.FAILURE
+    assert "has failed 1 times" in (scene.tick(patient).skip_message or ""), "it was asked for, and waits its turn"
+    scene.begin(again)
+    other = scene.begin(asked)
+    (scene.home.claims / f"{other}.lock").touch()
+    told = scene.tick(patient).skip_message or ""
+    assert told.startswith("a refresh is under way")
+    assert f"an orphan was ended: the process of run {other} was killed" in told
 
 
 _EXECUTE = """

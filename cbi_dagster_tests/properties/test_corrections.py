@@ -75,7 +75,7 @@ def require_exact(half_year: tuple[World, Path], tmp_path: Path, seed: int) -> N
 
     planned = world.builder.plan()
     first = planned.tables[0] if planned.tables else None
-    exact = exact_plan(world.builder, ASSET_TABLES)
+    exact = exact_plan(world.platform, ASSET_TABLES)
     assert built_hashes(world).equals(built_hashes(built)), "a plan has written"
     written = world.refresh()
 

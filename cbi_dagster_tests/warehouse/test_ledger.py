@@ -49,7 +49,7 @@ def test_what_is_remembered_of_the_ledger_follows_every_write(warehouse, provena
             assert remembered(warehouse) == stored(warehouse)
         (ledger,) = warehouse.ledger_by_table({SAMPLE.id}).values()
         assert ledger.keys.tolist() == DAYS.tolist()
-        warehouse.drop(SAMPLE)
+        warehouse.drop(SAMPLE.id)
         assert warehouse.ledger_by_table({SAMPLE.id}) == {}
 
 
