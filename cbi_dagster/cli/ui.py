@@ -15,7 +15,7 @@ from cbi_dagster.cli.main import cbi, console, examples, opened
 from cbi_dagster.home import Home
 
 #: Seconds that web server and daemon have to end by themselves.
-_PATIENCE_S = 20.0
+_PATIENCE_S = 10.0
 
 
 @cbi.command(epilog=examples("cbi ui", "cbi ui --port 4000 --watch ~/databento"))
