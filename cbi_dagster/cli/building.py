@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from cbi_dagster.warehouse.contract import Warehouse
     from cbi_dagster.warehouse.plan import Plan, TablePlan
 
-#: A refresh of at most this many rows keeps the warehouse for its seconds instead of opening it for every step: other
-#: processes can wait that long.
-_SMALL_REFRESH_ROWS = 100_000
+#: To rebuild at most this many rows the warehouse is kept for the seconds it takes instead of opened for every step:
+#: other processes can wait that long.
+_FEW_ROWS = 100_000
 _RANGES_SHOWN = 4
 
 
@@ -84,7 +84,9 @@ def plan(tables: list[Table], exact: bool, as_json: bool) -> None:
     if exact and (stale or present.landed):
         from cbi_dagster.reports.plans import exact_plan
 
-        with console.status("rebuilding, without writing …"):
+        few = present.rows is not None and present.rows <= _FEW_ROWS and not present.landed
+        shared = platform.warehouse.shared_connection() if few else contextlib.nullcontext()
+        with console.status("rebuilding, without writing …"), shared:
             changes = exact_plan(platform, tables)
         if as_json:
             click.echo(json.dumps({"exact": changes}, indent=2))
@@ -120,7 +122,7 @@ def refresh(tables: list[Table]) -> None:
             open_warehouse.close()
             anew = _read_anew(platform, present)
             present = current.plan(tables)
-        if present.rows is None or present.rows > _SMALL_REFRESH_ROWS:
+        if present.rows is None or present.rows > _FEW_ROWS:
             open_warehouse.close()
         _print_plan(present)
         _print_stale_inputs(current, tables)

@@ -151,9 +151,9 @@ class Plan:
 
     tables: tuple[TablePlan, ...]
     digest: str
+    """Names the stale set and the contents it was found on: a plan that comes again has the same digest."""
     landed: Mapping[str, str] = field(default_factory=dict)
     blocked: Mapping[str, str] = field(default_factory=dict)
-    """Names the stale set and the contents it was found on: a plan that comes again has the same digest."""
 
     @property
     def rows(self) -> int | None:
