@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import resource
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -43,7 +44,13 @@ def test_an_export_takes_the_place_of_the_file_and_never_changes_it(warehouse: W
 def test_an_export_that_fails_leaves_the_earlier_file(warehouse: Warehouse, tmp_path: Path) -> None:
     out = tmp_path / "x.parquet"
     out.write_bytes(b"an earlier export")
-    (tmp_path / "x.parquet.part").mkdir()
-    with pytest.raises(OSError, match=r"x\.parquet\.part"):
-        export(warehouse, VOLATILITY_DAILY, out)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with warehouse.shared_connection():  # opened before files may not grow
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                export(warehouse, VOLATILITY_DAILY, out)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert out.read_bytes() == b"an earlier export"
+    assert list(tmp_path.glob("*.part")) == []
