@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import duckdb
 import pytest
 from click.testing import CliRunner, Result
 
@@ -108,3 +109,15 @@ def test_a_plan_says_how_much_is_certain_and_what_else_is_stale(built: Path) -> 
     assert f"{LANDED} partitions are stale; with what depends on them at most {LANDED} in 1 tables" in planned.output
     stale = "Stale themselves and not selected: market_data.databento_futures_ohlcv_1d."
     assert stale in " ".join(planned.output.split())
+
+
+@pytest.mark.parametrize(("missing", "more"), [(4, None), (5, "… and 1 more ranges (--json)")])
+def test_a_plan_shows_four_ranges_of_a_table_and_counts_the_others(home: Path, missing: int, more: str | None) -> None:
+    days = [f"2023-06-{day:02}" for day in (5, 7, 9, 13, 15)][:missing]
+    with duckdb.connect(Home(home).warehouse_file) as connection:
+        gone = "DELETE FROM ops.partition_ledger WHERE table_name = ? AND list_contains(?, partition_key)"
+        connection.execute(gone, [OHLCV_1H.id, days])
+    planned = run(home, "plan", "--select", BARS)
+    lines = [line.strip("│").split("│") for line in planned.output.splitlines() if line.startswith("│")]
+    assert [line[3].strip() for line in lines][:4] == days[:4]
+    assert [line[5].strip() for line in lines] == ["missing"] * 4 + ([more] if more else [])

@@ -164,6 +164,8 @@ def test_an_export_is_the_whole_table(scene: Scene, tmp_path: Path) -> None:
         assert reader.read() == b"yesterday's", "whoever reads the file meanwhile reads the old one to its end"
     assert result.exit_code == 0
     assert pq.read_table(out).equals(scene.warehouse.read(OHLCV_1H))
+    rows = len(scene.warehouse.read(OHLCV_1H))
+    assert " ".join(result.output.split()) == f"{rows:,} rows of {OHLCV_1H.id} -> {out}"
     assert [path.name for path in tmp_path.iterdir()] == ["bars.parquet"]
 
 
@@ -270,6 +272,10 @@ def test_real_and_simulated_data_do_not_mix(scene: Scene, tmp_path: Path) -> Non
     ("arguments", "code", "said"),
     [
         (("land",), 2, "Missing argument"),
+        (("reset",), 2, "Missing argument"),
+        (("show", "daily_ml_matrix"), 2, "Missing option '--date'"),
+        (("export", "daily_ml_matrix"), 2, "Missing option '--out'"),
+        (("export", "daily_ml_matrix", "--out", "/"), 2, "is a directory"),
         (("land", "/no/such/file"), 2, "does not exist"),
         (("land", __file__), 1, "its name does not say that it holds data"),
         (("show", "daily_ml_matrix", "--date", "14.6.2023"), 2, "does not match the format"),
