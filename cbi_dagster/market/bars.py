@@ -80,7 +80,9 @@ def quarantine_rows(rejected: pd.DataFrame) -> pd.DataFrame:
         for row in rejected.reindex(columns=list(OHLCV)).to_numpy(np.float64)
     ]
     origin = ["date", "source_file", "source_row", "symbol", "ts_event", "reason"]
-    return rejected.reindex(columns=origin).astype({"symbol": object}).assign(detail=detail)
+    found = rejected.reindex(columns=origin).astype({"symbol": object}).assign(detail=detail)
+    # A table keeps microseconds, and what is off the grid may be finer.
+    return found.assign(ts_event=found["ts_event"].dt.floor("us")) if len(found) else found
 
 
 def held_back_counts(held_back: pd.DataFrame) -> pd.DataFrame:

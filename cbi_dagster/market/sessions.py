@@ -65,6 +65,31 @@ def session_bounds(root: str, dates: np.ndarray, universe: Universe) -> tuple[np
     return chicago_instants(dates, opens[era]), chicago_instants(dates, closes[era])
 
 
+def with_closed_hours(
+    root: str, starts: np.ndarray, ends: np.ndarray, universe: Universe
+) -> tuple[np.ndarray, np.ndarray]:
+    """The periods [start, end) (UTC datetime64[ns]), grown as far as no trading hour of `root` lies between.
+
+    A start in the closed hours moves back to the close before it, an end to the open after it; others stay. Scheduled
+    hours count, holidays included, so that a period never grows over a session.
+    """
+
+    def bounds(instants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # The longest closed time without a weekday in it is a weekend: five days reach beyond it.
+        days = instants.astype("datetime64[D]")[:, None] + np.arange(-5, 6)
+        opens, closes = session_bounds(root, np.where(np.is_busday(days), days, days - 2).ravel(), universe)
+        return opens.reshape(days.shape), closes.reshape(days.shape)
+
+    opens, closes = bounds(starts)
+    inside = ((opens < starts[:, None]) & (starts[:, None] < closes)).any(axis=1)
+    before = np.where(closes <= starts[:, None], closes, closes.min(axis=1, keepdims=True)).max(axis=1)
+    first = np.where(inside, starts, before)
+    opens, closes = bounds(ends)
+    inside = ((opens < ends[:, None]) & (ends[:, None] < closes)).any(axis=1)
+    after = np.where(opens >= ends[:, None], opens, opens.max(axis=1, keepdims=True)).min(axis=1)
+    return first, np.where(inside, ends, after)
+
+
 def is_weekend(dates: np.ndarray) -> np.ndarray:
     """Whether each datetime64[D] date is a Saturday or Sunday, on which no session is dated."""
     return ~np.is_busday(dates)

@@ -4,7 +4,6 @@ A sensor's tick has sixty seconds and a delivery may take minutes: the sensor on
 """
 
 # No postponed annotations: Dagster reads those of an op when it is declared.
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,21 @@ from typing import Any
 import dagster as dg
 import fsspec
 import pandas as pd
+from fsspec.implementations.local import LocalFileSystem
 
 from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
 from cbi_dagster.home import Home, Platform
 from cbi_dagster.orchestration.assets import IO_MANAGER_KEY
-from cbi_dagster.vendors.files import DeliveryError
-from cbi_dagster.vendors.landing import DatasetMismatchError, Landing, LandingReport, is_delivered_name
+from cbi_dagster.vendors.arrivals import LandingReport
+from cbi_dagster.vendors.files import DeliveryError, shown
+from cbi_dagster.vendors.landing import DatasetMismatchError, Landing, is_delivered_name
+from cbi_dagster.vendors.scratch import scratch_directory
 from cbi_dagster.warehouse.contract import now_utc
 
 LANDING_JOB = "landing"
 _LAND = "land_files"
-_MANIFEST = "manifest.json"
+_BESIDE = ("manifest.json", "symbology.json", "condition.json")
+_OF_THE_FILES = (DeliveryError, DatasetMismatchError, ExceptionGroup)
 
 
 class Watched:
@@ -40,12 +43,18 @@ class Watched:
         return {path: _stamp(entry) for path, entry in entries.items() if is_delivered_name(Path(path).name)}
 
     def fetch(self, path: str, directory: Path) -> Path:
-        """A copy of a file in a new directory, beside the manifest of its delivery, if that has one."""
+        """A copy of a file in a new directory, beside what its delivery says of it."""
         directory.mkdir()
         parent, _, name = path.rpartition("/")
+        # A pipe or a device might never end, and a link to nothing is not gone: it stays where it is.
+        if isinstance(self._files, LocalFileSystem) and Path(path).exists() != Path(path).is_file():
+            raise OSError("it is no regular file")
+        if isinstance(self._files, LocalFileSystem) and Path(path).is_symlink() and not Path(path).exists():
+            raise OSError("it is a link to nothing")
         self._files.get_file(path, str(directory / name))
-        if self._files.exists(f"{parent}/{_MANIFEST}"):
-            self._files.get_file(f"{parent}/{_MANIFEST}", str(directory / _MANIFEST))
+        for beside in _BESIDE:
+            if self._files.isfile(f"{parent}/{beside}"):
+                self._files.get_file(f"{parent}/{beside}", str(directory / beside))
         return directory / name
 
 
@@ -63,10 +72,10 @@ def land_all(landing: Landing, files: Sequence[Path]) -> tuple[list[LandingRepor
         return [], {}
     try:
         return [landing.land(files)], {}
-    except (DeliveryError, DatasetMismatchError, ExceptionGroup) as error:
+    except _OF_THE_FILES as error:
         if len(files) == 1:
             found = error.exceptions if isinstance(error, ExceptionGroup) else [error]
-            return [], {files[0]: " ".join(_reason(one, files[0]) for one in found)}
+            return [], {files[0]: shown(" ".join(_reason(one, files[0]) for one in found), 2000)}
     half = len(files) // 2
     (first, refused_first), (second, refused_second) = (land_all(landing, p) for p in (files[:half], files[half:]))
     return first + second, refused_first | refused_second
@@ -76,7 +85,7 @@ def _reason(error: Exception, file: Path) -> str:
     """What is wrong with a delivered file, or with which file in it."""
     if not isinstance(error, DeliveryError):
         return str(error)
-    part = "" if error.file.name == file.name else f"{error.file.name}: "
+    part = "" if error.file.name == file.name else f"{shown(error.file.name)}: "
     return f"{part}{error.what}. {error.what_to_do}."
 
 
@@ -96,25 +105,31 @@ def landing_job(home: Home, platform: Platform) -> dg.JobDefinition:
     def land_files(context: dg.OpExecutionContext) -> None:
         started_at = now_utc()
         watched, copies = Watched(context.op_config["watched"]), {}
-        with tempfile.TemporaryDirectory(dir=home.path) as scratch:
+        unread: dict[Path, str] = {}
+        with scratch_directory(home.path) as scratch:
             for number, path in enumerate(context.op_config["paths"]):
                 try:
-                    copies[watched.fetch(path, Path(scratch, str(number)))] = path
+                    copies[watched.fetch(path, scratch / str(number))] = path
                 except FileNotFoundError:
-                    context.log.warning(f"{path} is gone")
+                    context.log.warning(f"{shown(path)} is gone")
+                except Exception as error:  # whatever a store raises stops no other file
+                    copy = scratch / str(number) / Path(path).name
+                    copies[copy], unread[copy] = path, shown(f"it cannot be fetched ({error})")
+            there = [copy for copy in copies if copy not in unread]
             landing = platform.ready().landing
             for source, result in landing.read_anew().items():
                 context.log.info(f"{source}: {result.files} files read anew, {result.changed} trade dates changed")
-            reports, refused = land_all(landing, list(copies)) if copies else ([], {})
+            reports, refused = land_all(landing, there) if there else ([], {})
+        refused |= unread
         for copy, reason in refused.items():
-            context.log.error(f"refused {copy.name}: {reason}")
+            context.log.error(f"refused {shown(copy.name)}: {reason}")
         rows = sum(int(report.files["kept_rows"].sum()) for report in reports)
         context.log.info(f"landed {len(copies) - len(refused)} files with {rows} rows, refused {len(refused)}")
         outcomes = pd.DataFrame(
             # The run itself comes last: where it failed before, it did not now.
             {
-                "event_id": [f"{context.run_id}:{name}" for name in (*copies.values(), _LAND)],
-                "source": [*(copy.name for copy in copies), _LAND],
+                "event_id": [f"{context.run_id}:{shown(name)}" for name in (*copies.values(), _LAND)],
+                "source": [*(shown(copy.name) for copy in copies), _LAND],
                 "run_status": [*("failed" if copy in refused else "success" for copy in copies), "success"],
                 "started_at": started_at,
                 "ended_at": now_utc(),

@@ -51,7 +51,10 @@ class Status:
 def status(warehouse: Warehouse) -> Status:
     """The state of every table that the platform builds."""
     ledger = warehouse.ledger_rows()
-    files = _rows(warehouse, ops.LANDED_FILES)
+    landed = (
+        _rows(warehouse, ops.LANDED_FILES).sort_values("landing_sequence").drop_duplicates("file_hash", keep="last")
+    )
+    files = landed[landed["withdrawn_at"].isna()]
     runs = _rows(warehouse, ops.INGESTION_RUNS).sort_values("ended_at", kind="stable")
     last = runs.groupby("source").tail(1)
     rejected = _rows(warehouse, ops.QUARANTINE).groupby(["table_name", "reason"], observed=True)["date"]

@@ -9,30 +9,37 @@ from __future__ import annotations
 
 import json
 import stat
-import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from shutil import disk_usage
 
-from cbi_dagster.vendors.files import AGAIN, DeliveredFile, UnreadableFileError
+from cbi_dagster.vendors.files import AGAIN, DeliveredFile, UnreadableFileError, shown
 from cbi_dagster.vendors.kinds import Kind
+from cbi_dagster.vendors.scratch import scratch_directory
 
 MAX_ZIP_BYTES = 64 * 2**30
 MAX_ZIP_MEMBERS = 100_000
+MAX_ZIP_DEPTH = 3
 
 _MANIFEST = "manifest.json"
-_VENDOR_NOTES = {_MANIFEST, "metadata.json", "symbology.json", "condition.json"}
+_SYMBOLOGY = "symbology.json"
+CONDITION = "condition.json"
+_VENDOR_NOTES = {_MANIFEST, "metadata.json", _SYMBOLOGY, CONDITION}
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """Data files in order of their path, and the names of the files that were left alone."""
+    """Data files in order of their path, and the names of the files that were left alone.
+
+    `conditions` are the files in which the vendor says how good its days are.
+    """
 
     files: tuple[DeliveredFile, ...]
     ignored: tuple[str, ...] = ()
+    conditions: tuple[Path, ...] = ()
 
 
 @contextmanager
@@ -46,13 +53,13 @@ def open_delivery(path: Path, kinds: Sequence[Kind]) -> Iterator[Delivery]:
     with ExitStack() as stack:
         if path.is_dir():
             yield _directory(path, kinds, stack)
-        elif not path.exists():
+        elif not path.exists() and not path.is_symlink():
             raise UnreadableFileError(path, "there is no such file or directory", "Check the path")
         elif path.suffix == ".zip":
-            yield _directory(_unpack(path, stack), kinds, stack)
+            yield _directory(_unpack(path, stack), kinds, stack, 1)
         elif _is_data(path.name, kinds):
             listed = _manifest(path.parent / _MANIFEST, kinds)
-            yield Delivery((listed.get(path.name, DeliveredFile(path, path.name)),))
+            yield Delivery((_with_symbology(listed.get(path.name, DeliveredFile(path, path.name))),))
         else:
             raise UnreadableFileError(
                 path,
@@ -65,23 +72,38 @@ def _is_data(name: str, kinds: Sequence[Kind]) -> bool:
     return any(kind.recognises(name) for kind in kinds)
 
 
-def _directory(root: Path, kinds: Sequence[Kind], stack: ExitStack) -> Delivery:
+def _with_symbology(file: DeliveredFile) -> DeliveredFile:
+    place = file.path.with_name(_SYMBOLOGY)
+    return replace(file, symbology=place) if place.is_file() else file
+
+
+def _directory(root: Path, kinds: Sequence[Kind], stack: ExitStack, depth: int = 0) -> Delivery:
     files: dict[Path, DeliveredFile] = {}
     ignored: list[str] = []
-    present = sorted(path for path in root.rglob("*") if path.is_file())
+    conditions: list[Path] = []
+    # Links to nothing, pipes and devices are listed too: as data they are refused, in silence nothing is left.
+    present = sorted(path for path in root.rglob("*") if path.is_symlink() or not path.is_dir())
     for path in present:
         if path.name == _MANIFEST:
             files.update((file.path, file) for file in _manifest(path, kinds).values())
     for path in present:
         if _is_data(path.name, kinds):
             files.setdefault(path, DeliveredFile(path, path.name))
-        elif path.suffix == ".zip":
-            inner = _directory(_unpack(path, stack), kinds, stack)
+        elif path.suffix == ".zip" and path.is_file():
+            if depth == MAX_ZIP_DEPTH:
+                raise UnreadableFileError(
+                    path, f"it is an archive in {depth} others", "Unpack it by hand and land the directory"
+                )
+            inner = _directory(_unpack(path, stack), kinds, stack, depth + 1)
             files.update((file.path, file) for file in inner.files)
             ignored += inner.ignored
+            conditions += inner.conditions
+        elif path.name == CONDITION and path.is_file():
+            conditions.append(path)
         elif path.name not in _VENDOR_NOTES:
-            ignored.append(path.relative_to(root).as_posix())
-    return Delivery(tuple(sorted(files.values(), key=lambda file: (file.name, file.path))), tuple(ignored))
+            ignored.append(shown(path.relative_to(root).as_posix()))
+    found = sorted(files.values(), key=lambda file: (file.name, file.path))
+    return Delivery(tuple(_with_symbology(file) for file in found), tuple(ignored), tuple(conditions))
 
 
 def _manifest(path: Path, kinds: Sequence[Kind]) -> dict[str, DeliveredFile]:
@@ -98,7 +120,7 @@ def _manifest(path: Path, kinds: Sequence[Kind]) -> dict[str, DeliveredFile]:
             if _is_data(name, kinds):
                 listed[name] = DeliveredFile(path.parent / name, name, digest.lower(), int(entry["size"]))
         return listed
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnreadableFileError(
             path,
             f"it is no readable Databento manifest, which lists files with filename, size and sha256 hash ({error})",
@@ -108,7 +130,8 @@ def _manifest(path: Path, kinds: Sequence[Kind]) -> dict[str, DeliveredFile]:
 
 def _unpack(path: Path, stack: ExitStack) -> Path:
     """Unpack a zip into a temporary directory that lives as long as `stack`; no member can leave it."""
-    target = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cbi-delivery-")))
+    target = stack.enter_context(scratch_directory())
+    names: set[PurePosixPath] = set()
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
@@ -119,8 +142,20 @@ def _unpack(path: Path, stack: ExitStack) -> Path:
                     f"the archive holds more than {MAX_ZIP_MEMBERS} files or {MAX_ZIP_BYTES // 2**30} GiB",
                     "Unpack it by hand and land the directory",
                 )
+            if sum(member.file_size for member in members) > (free := disk_usage(target).free):
+                raise UnreadableFileError(
+                    path, f"unpacked it is larger than the {free // 2**20} MiB that are free in {target.parent}",
+                    "Make room, or name another directory in TMPDIR",
+                )  # fmt: skip
             for member in members:
                 name = PurePosixPath(member.filename)
+                if name in names:
+                    raise UnreadableFileError(
+                        path,
+                        f"the archive has two members {member.filename!r}, and nothing says which is meant",
+                        "Unpack it by hand and land the right one",
+                    )
+                names.add(name)
                 unsafe = name.is_absolute() or ".." in name.parts or any(c in member.filename for c in "\\:\0")
                 if unsafe or stat.S_ISLNK(member.external_attr >> 16):
                     raise UnreadableFileError(
@@ -133,6 +168,8 @@ def _unpack(path: Path, stack: ExitStack) -> Path:
                 with archive.open(member) as source, file.open("wb") as sink:
                     while block := source.read(2**20):
                         sink.write(block)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+    except UnreadableFileError:
+        raise
+    except Exception as error:  # each method of compression has errors of its own
         raise UnreadableFileError(path, f"the archive cannot be unpacked ({error})", AGAIN) from error
     return target

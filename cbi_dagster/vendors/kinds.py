@@ -20,7 +20,10 @@ from cbi_dagster.vendors.files import Content
 
 
 class LandedFile(NamedTuple):
-    """A row of `ops.landed_files`. The file covers the period from `span_start` to `span_end` (exclusive)."""
+    """A row of `ops.landed_files`: a file was landed, or withdrawn again if `withdrawn_at` says when.
+
+    It covers the period from `span_start` to `span_end` (exclusive).
+    """
 
     file_hash: str
     landing_sequence: int
@@ -36,6 +39,7 @@ class LandedFile(NamedTuple):
     rejected_rows: int
     outside_rows: int
     landed_at: pd.Timestamp
+    withdrawn_at: pd.Timestamp | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,9 @@ class Examined:
 
     `kept`: sound rows, in columns of the kind's own. `rejected`: rows of `ops.quarantine` without `table_name`,
     `file_hash` and `source_file`. `outside`: counts of rows that are not of the universe, by symbol. `symbols`: rows of
-    `ops.landed_symbols` without `file_hash`. `end` is exclusive.
+    `ops.landed_symbols` without `file_hash`. `end` is exclusive. An `exhaustive` file states all that there is of its
+    symbols in its period: what it leaves out does not exist. `by_symbology`: it cannot be read without the
+    symbology.json that lay beside it.
     """
 
     dataset: str
@@ -57,18 +63,20 @@ class Examined:
     rejected: pd.DataFrame
     outside: Mapping[str, int]
     symbols: pd.DataFrame
+    exhaustive: bool = False
+    by_symbology: bool = False
 
 
 @dataclass(frozen=True)
 class Landed:
-    """What has landed: the files in landing order, their rows of `ops.landed_symbols`, and how to get a file's rows.
-
-    `kept(file)` gives the `Examined.kept` of a file.
-    """
+    """What has landed: the files in landing order, their rows of `ops.landed_symbols`, and how to read a file."""
 
     files: Sequence[LandedFile]
     symbols: pd.DataFrame
-    kept: Callable[[LandedFile], pd.DataFrame]
+    examined: Callable[[LandedFile], Examined]
+
+    def kept(self, file: LandedFile) -> pd.DataFrame:
+        return self.examined(file).kept
 
     def of(self, schema: str) -> list[LandedFile]:
         return [file for file in self.files if file.vendor_schema == schema]
@@ -104,6 +112,9 @@ class Kind(Protocol):
 
         Raises a DeliveryError where it contradicts them.
         """
+
+    def returns(self, file: LandedFile, landed: Landed) -> pd.DataFrame:
+        """What is changed back when `file`, one of the landed ones, is withdrawn; rows as of `corrections`."""
 
     def trade_dates(self, files: Sequence[LandedFile], landed: Landed) -> np.ndarray:
         """The trade dates (datetime64[D], ascending) that files of one schema are about.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -25,11 +24,22 @@ from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables import ops
 from cbi_dagster.config.universe import Universe, load_universe
 from cbi_dagster.vendors.archive import Archive
+from cbi_dagster.vendors.arrivals import Arrival, Gathered, LandingReport, Withdrawal, landing_report
+from cbi_dagster.vendors.databento.conditions import landed_conditions
 from cbi_dagster.vendors.databento.landed_bars import Bars
 from cbi_dagster.vendors.delivery import Delivery, open_delivery
-from cbi_dagster.vendors.files import Content, DeliveredFile, DeliveryError, content_of
+from cbi_dagster.vendors.files import (
+    Content,
+    DeliveredFile,
+    DeliveryError,
+    LaterFeatureError,
+    UnreadableFileError,
+    content_of,
+    shown,
+)
 from cbi_dagster.vendors.kinds import Examined, Kind, Landed, LandedFile
 from cbi_dagster.vendors.macro import Macro
+from cbi_dagster.vendors.register import ROWS_AT_ONCE, Register, Remembered, the_one
 from cbi_dagster.warehouse.code import CodeAccount
 from cbi_dagster.warehouse.contract import LandingFacts, RegistryMovedError, Warehouse, now_utc
 from cbi_dagster.warehouse.hashing import content_hashes
@@ -40,30 +50,11 @@ from cbi_dagster.warehouse.slices import check_slice
 #: Every kind of file that can be landed.
 KINDS = (Bars, Macro)
 
-#: Rows of files that are kept in memory during a landing, and merged at once; files beyond them are read again.
-ROWS_AT_ONCE = 2_000_000
-
 Progress = Callable[[str, int, int], None]
 
 
 class DatasetMismatchError(ValueError):
     """Files of another vendor dataset than the warehouse already holds: simulated and real data never mix."""
-
-
-@dataclass(frozen=True)
-class LandingReport:
-    """What a landing did.
-
-    `files`: one row per delivered file (`source_file`, `outcome` in landed / already landed, and the columns of
-    `ops.landed_files` for landed ones). `rejected`, `corrections`: rows of `ops.quarantine` and `ops.corrections`.
-    `outside`: rows per symbol outside the universe. `ignored`: names of files that hold no data.
-    """
-
-    files: pd.DataFrame
-    rejected: pd.DataFrame
-    corrections: pd.DataFrame
-    outside: dict[str, int]
-    ignored: tuple[str, ...]
 
 
 def is_delivered_name(name: str) -> bool:
@@ -101,39 +92,6 @@ class ReadAnew:
     confirmed: int
 
 
-@dataclass(frozen=True)
-class _Arrival:
-    """A delivered file; `landed` and `examined` (whose kept rows are elsewhere) are None for content known already."""
-
-    file: DeliveredFile
-    sha256: str
-    landed: LandedFile | None = None
-    examined: Examined | None = None
-
-    @property
-    def order(self) -> tuple[str, pd.Timestamp, str]:
-        """In time within a schema."""
-        if self.landed is None:
-            return "", pd.Timestamp(0, tz="UTC"), self.file.name
-        return self.landed.vendor_schema, self.landed.span_start, self.file.name
-
-
-class _Remembered:
-    """Kept rows by the hash of their file, as far as ROWS_AT_ONCE reaches."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, pd.DataFrame] = {}
-        self._room = ROWS_AT_ONCE
-
-    def add(self, file_hash: str, rows: pd.DataFrame) -> None:
-        if len(rows) <= self._room:
-            self._rows[file_hash] = rows
-            self._room -= len(rows)
-
-    def get(self, file_hash: str) -> pd.DataFrame | None:
-        return self._rows.get(file_hash)
-
-
 class Landing:
     """The landed files of one warehouse: taking new ones, and reading what they hold together."""
 
@@ -146,21 +104,52 @@ class Landing:
         self._table_of = {schema: table for kind in self._kinds for schema, table in kind.tables.items()}
         self._source_of = {schema: table.reads[0].source for schema, table in self._table_of.items()}
 
-    def land(self, paths: Sequence[Path], progress: Progress = lambda stage, done, total: None) -> LandingReport:
+    def land(
+        self, paths: Sequence[Path], progress: Progress = lambda stage, done, total: None, again: bool = False
+    ) -> LandingReport:
         """Verify deliveries and take their new files: all of them, or none. Later `paths` win over earlier ones.
 
-        `progress(stage, done, total)` is called as files are worked on. Raises DeliveryError for a broken file, an
-        ExceptionGroup of them for several, or DatasetMismatchError; no table has changed then.
+        With `again`, a file that was landed before and overruled since wins as if it were new. `progress(stage, done,
+        total)` is called as files are worked on. Raises DeliveryError for a broken file, an ExceptionGroup of them for
+        several, or DatasetMismatchError; no table has changed then.
         """
         with ExitStack() as stack:
-            deliveries = [stack.enter_context(open_delivery(path, self._kinds)) for path in paths]
+            deliveries = [self._opened(path, stack) for path in paths]
             while True:
-                arrivals, landed, facts = self._gather(deliveries, progress)
+                gathered = self._gather(deliveries, progress, again)
                 try:
-                    self._commit(arrivals, landed, facts)
+                    self._commit(gathered)
                 except RegistryMovedError:
                     continue  # another process has landed files meanwhile: what is new is asked again
-                return _report(deliveries, arrivals, facts)
+                return landing_report(deliveries, gathered)
+
+    def unland(self, which: str) -> Withdrawal:
+        """Withdraw the landed file of this name, or of a hash that begins so: what it had changed comes back.
+
+        The file stays in the archive and in the records; landing it once more takes it anew. Raises NotLandedError.
+        """
+        while True:
+            register, moment = self._register(), now_utc()
+            file = the_one(register.current, which)
+            kind = self._kind_of[file.vendor_schema]
+            before = self._together(register.current, register.symbols, [], Remembered())
+            returned = kind.returns(file, before)
+            after = replace(before, files=[other for other in before.files if other.file_hash != file.file_hash])
+            record = file._replace(landing_sequence=len(register.log), withdrawn_at=moment)
+            stamped = returned.assign(file_hash=file.file_hash, vendor_schema=file.vendor_schema, landed_at=moment)
+            rows = {
+                ops.LANDED_FILES: _rows_of(ops.LANDED_FILES, [pd.DataFrame([record], columns=LandedFile._fields)]),
+                ops.CORRECTIONS: _rows_of(ops.CORRECTIONS, [stamped]),
+            }
+            dates = kind.trade_dates([file], before)
+            hashed = self._hashed(file.vendor_schema, dates, after, moment, lambda stage, done, total: None)
+            ledger = _rows_of(ops.PARTITION_LEDGER, list(hashed))
+            self._code.record(self._warehouse)
+            try:
+                self._warehouse.take(LandingFacts(len(register.log), rows, ledger))
+            except RegistryMovedError:
+                continue
+            return Withdrawal(record, rows[ops.CORRECTIONS])
 
     def over(self, warehouse: Warehouse) -> Landing:
         """The landing of the same files in another warehouse."""
@@ -191,11 +180,12 @@ class Landing:
         that is made of them is stale. Raises a DeliveryError for a kept file that is missing or no longer taken.
         """
         while sources := self.stale():
-            registered, known = self._registry()
-            moment, remembered = now_utc(), _Remembered()
-            files, symbols, rejected = self._judged_again(registered, known, sources, remembered, progress)
-            landed = self._together(files, symbols, [], remembered)
-            corrections = _rows_of(ops.CORRECTIONS, [self._corrections(file, landed) for file in files])
+            moment, remembered = now_utc(), Remembered()
+            register = self._register()
+            again, rejected = self._judged_again(register, sources, remembered, progress)
+            files = again.current
+            landed = self._together(files, again.symbols, [], remembered)
+            corrections = [self._corrections(file, landed) for file in files]
             entries, found = [_rows_of(ops.PARTITION_LEDGER, [])], {}
             for source in sources:
                 (schema,) = (schema for schema, own in self._source_of.items() if own == source)
@@ -207,14 +197,14 @@ class Landing:
                 confirmed = int((own["written_at"] != moment).sum())
                 found[source] = ReadAnew(len(landed.of(schema)), changed, confirmed)
             rows = {
-                ops.LANDED_FILES: pd.DataFrame(files, columns=LandedFile._fields),
-                ops.LANDED_SYMBOLS: symbols,
+                ops.LANDED_FILES: pd.DataFrame(again.log, columns=LandedFile._fields),
+                ops.LANDED_SYMBOLS: again.symbols,
                 ops.QUARANTINE: _rows_of(ops.QUARANTINE, rejected),
-                ops.CORRECTIONS: corrections,
+                ops.CORRECTIONS: _rows_of(ops.CORRECTIONS, [self._earlier_corrections(files), *corrections]),
             }
             self._code.record(self._warehouse)
             try:
-                facts = LandingFacts(len(registered), rows, _rows_of(ops.PARTITION_LEDGER, entries))
+                facts = LandingFacts(len(register.log), rows, _rows_of(ops.PARTITION_LEDGER, entries))
                 self._warehouse.retake(facts, sources)
             except RegistryMovedError:
                 continue  # another process has landed files meanwhile: they are read as well
@@ -222,30 +212,54 @@ class Landing:
         return {}
 
     def _judged_again(
-        self,
-        files: Sequence[LandedFile],
-        symbols: pd.DataFrame,
-        sources: Collection[str],
-        remembered: _Remembered,
-        progress: Progress,
-    ) -> tuple[list[LandedFile], pd.DataFrame, list[pd.DataFrame]]:
-        """All files with what the present code says of those of `sources`; all symbology, and these files' rejects."""
-        known, kept_symbols, rejected = [], [], []
-        for number, file in enumerate(files):
-            progress("reading landed files anew", number, len(files))
-            source = self._source_of[file.vendor_schema]
-            if source not in sources:
-                known.append(file)
-                kept_symbols.append(symbols[symbols["file_hash"] == file.file_hash])
+        self, register: Register, sources: Collection[str], remembered: Remembered, progress: Progress
+    ) -> tuple[Register, list[pd.DataFrame]]:
+        """The register with what the present code says of the files of `sources`, and these files' rejects.
+
+        A withdrawn file that is no longer taken stays as it was recorded.
+        """
+        current = {file.file_hash for file in register.current}
+        judged: dict[str, LandedFile] = {}
+        kept_symbols, rejected = [], []
+        hashes = {file.file_hash: file for file in register.log}
+        for number, (file_hash, file) in enumerate(hashes.items()):
+            progress("reading landed files anew", number, len(hashes))
+            known = register.symbols[register.symbols["file_hash"] == file_hash]
+            if self._source_of[file.vendor_schema] not in sources:
+                kept_symbols.append(known)
                 continue
-            content = self._archive.get(file.file_hash, file.source_file)
-            examined = self._kind_of[file.vendor_schema].examine(content, file.landed_at)
-            remembered.add(file.file_hash, examined.kept)
-            found = _landed_file(content, examined, file.landed_at)
-            known.append(found._replace(landing_sequence=file.landing_sequence))
-            kept_symbols.append(examined.symbols.assign(file_hash=file.file_hash))
+            try:
+                content = self._archive.get(file_hash, file.source_file)
+                examined = self._kind_of[file.vendor_schema].examine(content, file.landed_at)
+            except DeliveryError:
+                if file_hash in current:
+                    raise
+                kept_symbols.append(known)
+                continue
+            remembered.add(file_hash, examined)
+            judged[file_hash] = _landed_file(content, examined, file.landed_at)
+            kept_symbols.append(examined.symbols.assign(file_hash=file_hash))
             rejected.append(self._rejected(file, examined))
-        return known, _rows_of(ops.LANDED_SYMBOLS, kept_symbols), rejected
+        log = [
+            judged[row.file_hash]._replace(
+                source_file=row.source_file,
+                landing_sequence=row.landing_sequence,
+                landed_at=row.landed_at,
+                withdrawn_at=row.withdrawn_at,
+            )
+            if row.file_hash in judged
+            else row
+            for row in register.log
+        ]
+        return Register(log, _rows_of(ops.LANDED_SYMBOLS, kept_symbols)), rejected
+
+    def _earlier_corrections(self, current: Sequence[LandedFile]) -> pd.DataFrame:
+        """Recorded corrections of files that no longer hold, or not as they were landed then, and of withdrawals."""
+        recorded = to_frame(ops.CORRECTIONS, self._warehouse.read(ops.CORRECTIONS))
+        holding = pd.MultiIndex.from_tuples(
+            [(file.file_hash, file.landed_at) for file in current], names=["file_hash", "landed_at"]
+        )
+        return recorded[~pd.MultiIndex.from_frame(recorded[["file_hash", "landed_at"]]).isin(holding)]
 
     def _rejected(self, file: LandedFile, examined: Examined) -> pd.DataFrame:
         return examined.rejected.assign(
@@ -255,105 +269,208 @@ class Landing:
     def read(self, source: str, intervals: Sequence[Interval]) -> pd.DataFrame:
         """Merged landed rows of a landing source, as rows of its table, of the trade dates in `intervals`."""
         (schema,) = (schema for schema, own in self._source_of.items() if own == source)
-        return self._kind_of[schema].read(schema, intervals, self._together(*self._registry(), [], _Remembered()))
+        register = self._register()
+        landed = self._together(register.current, register.symbols, [], Remembered())
+        return self._kind_of[schema].read(schema, intervals, landed)
 
-    def _gather(
-        self, deliveries: Sequence[Delivery], progress: Progress
-    ) -> tuple[list[_Arrival], Landed, LandingFacts]:
+    def _opened(self, path: Path, stack: ExitStack) -> Delivery:
+        try:
+            return stack.enter_context(open_delivery(path, self._kinds))
+        except DeliveryError:
+            raise
+        except Exception as error:
+            raise _unforeseen(path, error) from error
+
+    def _gather(self, deliveries: Sequence[Delivery], progress: Progress, again: bool) -> Gathered:
         """All that there is to know of the delivered files; nothing has changed yet."""
-        landed_at, remembered = now_utc(), _Remembered()
-        files, symbols = self._registry()
-        arrivals = self._examine(deliveries, {file.file_hash for file in files}, landed_at, remembered, progress)
-        found = [(arrival.landed, arrival.examined) for arrival in arrivals if arrival.landed and arrival.examined]
-        new = [file._replace(landing_sequence=len(files) + number) for number, (file, _) in enumerate(found)]
-        self._require_one_dataset([*files, *new])
-        added = [examined.symbols.assign(file_hash=file.file_hash) for file, examined in found]
-        symbols = _rows_of(ops.LANDED_SYMBOLS, [symbols, *added])
-        landed = self._together([*files, *new], symbols, arrivals, remembered)
-        rejected = [self._rejected(file, examined) for file, examined in found]
+        landed_at, remembered = now_utc(), Remembered()
+        register = self._register()
+        current = register.current
+        arrivals, left = self._examine(
+            deliveries, {file.file_hash for file in current}, landed_at, remembered, progress
+        )
+        arrivals = self._overruled(arrivals, register, landed_at, remembered, again)
+        found = [arrival for arrival in arrivals if arrival.landed]
+        new = [
+            arrival.landed._replace(landing_sequence=len(register.log) + number)
+            for number, arrival in enumerate(found)
+            if arrival.landed
+        ]
+        taken = {file.file_hash for file in new}
+        files = [*(file for file in current if file.file_hash not in taken), *new]
+        self._require_one_dataset(files)
+        # What is known of content that was landed before and withdrawn is known still.
+        recorded = {file.file_hash for file in register.log}
+        first = [
+            (arrival.landed, arrival.examined)
+            for arrival in found
+            if arrival.landed and arrival.examined and arrival.sha256 not in recorded
+        ]
+        added = [examined.symbols.assign(file_hash=file.file_hash) for file, examined in first]
+        symbols = _rows_of(ops.LANDED_SYMBOLS, [register.symbols, *added])
+        landed = self._together(files, symbols, arrivals, remembered)
+        rejected = [self._rejected(file, examined) for file, examined in first]
+        conditions, alone = self._conditions(deliveries, arrivals, files, landed_at)
         rows = {
             ops.LANDED_FILES: _rows_of(ops.LANDED_FILES, [pd.DataFrame(new, columns=LandedFile._fields)]),
             ops.LANDED_SYMBOLS: _rows_of(ops.LANDED_SYMBOLS, added),
             ops.QUARANTINE: _rows_of(ops.QUARANTINE, rejected),
             ops.CORRECTIONS: _rows_of(ops.CORRECTIONS, [self._corrections(file, landed) for file in new]),
+            ops.VENDOR_CONDITIONS: _rows_of(ops.VENDOR_CONDITIONS, conditions),
             ops.INGESTION_RUNS: _run_rows(new),
         }
         ledger = list(self._ledger_rows(new, landed, landed_at, progress))
-        return arrivals, landed, LandingFacts(len(files), rows, _rows_of(ops.PARTITION_LEDGER, ledger))
+        facts = LandingFacts(len(register.log), rows, _rows_of(ops.PARTITION_LEDGER, ledger))
+        return Gathered(
+            arrivals, landed, facts, (*left, *(f"{shown(place.name)}: no data lies beside it" for place in alone))
+        )
 
-    def _commit(self, arrivals: Sequence[_Arrival], landed: Landed, facts: LandingFacts) -> None:
-        """Keep the delivered files, and take what is known of the new ones."""
-        names = {file.file_hash: file.source_file for file in landed.files}
+    def _overruled(
+        self,
+        arrivals: Sequence[Arrival],
+        register: Register,
+        landed_at: pd.Timestamp,
+        remembered: Remembered,
+        again: bool,
+    ) -> list[Arrival]:
+        """The arrivals, those known already told apart by whether later files changed what they say."""
+        current = {file.file_hash: file for file in register.current}
+        landed = self._together(register.current, register.symbols, [], remembered)
+        judged = []
         for arrival in arrivals:
-            self._archive.put(arrival.file.path, arrival.sha256, names[arrival.sha256])
-        if len(landed.files) > facts.registered:
-            self._code.record(self._warehouse)
-            self._warehouse.take(facts)
+            file = current.get(arrival.sha256)
+            if file is not None and arrival.landed is None and self._changed_since(file, landed):
+                winning = file._replace(landed_at=landed_at) if again else None
+                arrival = replace(arrival, landed=winning, outcome="landed" if again else "overruled")
+            judged.append(arrival)
+        return judged
 
-    def _registry(self) -> tuple[list[LandedFile], pd.DataFrame]:
-        """Landed files in landing order, and their symbology."""
+    def _changed_since(self, file: LandedFile, landed: Landed) -> bool:
+        """Whether files that were landed later changed what a file says."""
+        others = [other for other in landed.files if other.file_hash != file.file_hash]
+        later = [
+            other
+            for other in others
+            if other.landing_sequence > file.landing_sequence
+            and other.vendor_schema == file.vendor_schema
+            and other.span_start < file.span_end
+            and other.span_end > file.span_start
+        ]
+        kind = self._kind_of[file.vendor_schema]
+        return bool(later) and bool(len(kind.corrections(file, replace(landed, files=others))))
+
+    def _conditions(
+        self,
+        deliveries: Sequence[Delivery],
+        arrivals: Sequence[Arrival],
+        files: Sequence[LandedFile],
+        landed_at: pd.Timestamp,
+    ) -> tuple[list[pd.DataFrame], list[Path]]:
+        """What the vendor says of its days beside the bars of a delivery."""
+        places = [place for delivery in deliveries for place in delivery.conditions]
+        if not places:
+            return [], []
+        datasets = {file.file_hash: file.dataset for file in files if self._kind_of[file.vendor_schema].one_dataset}
+        beside = {a.file.path.parent: datasets[a.sha256] for a in arrivals if a.sha256 in datasets}
+        known = self._warehouse.read(ops.VENDOR_CONDITIONS, columns=["file_hash"])["file_hash"].to_pylist()
+        return landed_conditions(places, beside, set(known), landed_at)
+
+    def _commit(self, gathered: Gathered) -> None:
+        """Keep the delivered files, and take what is known of the new ones.
+
+        What was put in vain, by this process or by one that was killed, does not stay.
+        """
+        names = {file.file_hash: file.source_file for file in gathered.landed.files}
+        with self._archive.landing():
+            try:
+                self._archive.settle({file.file_hash for file in self._register().log})
+                for arrival in gathered.arrivals:
+                    needed = arrival.file.symbology if arrival.examined and arrival.examined.by_symbology else None
+                    self._archive.put(arrival.file.path, arrival.sha256, names[arrival.sha256], needed)
+                if any(len(rows) for rows in gathered.facts.rows.values()):
+                    self._code.record(self._warehouse)
+                    self._warehouse.take(gathered.facts)
+            finally:
+                self._archive.settle({file.file_hash for file in self._register().log})
+
+    def _register(self) -> Register:
+        """What has become of files, and their symbology."""
         files = to_frame(ops.LANDED_FILES, self._warehouse.read(ops.LANDED_FILES, columns=LandedFile._fields))
         symbols = to_frame(ops.LANDED_SYMBOLS, self._warehouse.read(ops.LANDED_SYMBOLS))
         rows = files.sort_values("landing_sequence").itertuples(index=False, name=None)
-        return [LandedFile(*row) for row in rows], symbols
+        return Register([LandedFile(*row) for row in rows], symbols)
 
     def _together(
-        self, files: list[LandedFile], symbols: pd.DataFrame, arrivals: Sequence[_Arrival], remembered: _Remembered
+        self, files: Sequence[LandedFile], symbols: pd.DataFrame, arrivals: Sequence[Arrival], remembered: Remembered
     ) -> Landed:
         """What has landed, files that have just arrived included."""
         delivered = {arrival.sha256: arrival.file for arrival in arrivals}
 
-        def kept(file: LandedFile) -> pd.DataFrame:
-            rows = remembered.get(file.file_hash)
-            if rows is None:
+        def examined(file: LandedFile) -> Examined:
+            found = remembered.get(file.file_hash)
+            if found is None:
                 place = delivered.get(file.file_hash)
                 if place is None:
                     content = self._archive.get(file.file_hash, file.source_file)
                 else:
                     content = content_of(replace(place, name=file.source_file, sha256=file.file_hash))
-                rows = self._kind_of[file.vendor_schema].examine(content, file.landed_at).kept
-                remembered.add(file.file_hash, rows)
-            return rows
+                found = self._kind_of[file.vendor_schema].examine(content, file.landed_at)
+                remembered.add(file.file_hash, found)
+            return found
 
-        return Landed(files, symbols, kept)
+        return Landed(files, symbols, examined)
 
     def _examine(
         self,
         deliveries: Sequence[Delivery],
         known: set[str],
         landed_at: pd.Timestamp,
-        remembered: _Remembered,
+        remembered: Remembered,
         progress: Progress,
-    ) -> list[_Arrival]:
-        """Every delivered file, those that are new read to their end; in order of time within each delivery."""
+    ) -> tuple[list[Arrival], tuple[str, ...]]:
+        """Every delivered file, those that are new read to their end; in order of time within each delivery.
+
+        And what is said of those that nothing is made of yet, as long as there are others.
+        """
         total, done = sum(len(delivery.files) for delivery in deliveries), itertools.count()
-        arrivals: list[_Arrival] = []
+        arrivals: list[Arrival] = []
         broken: list[DeliveryError] = []
+        later: list[LaterFeatureError] = []
         for delivery in deliveries:
             own = []
             for file in delivery.files:
                 progress("reading files", next(done), total)
                 try:
-                    content = content_of(file)
-                    if content.sha256 in known:
-                        own.append(_Arrival(file, content.sha256))
-                        continue
-                    kind = next(kind for kind in self._kinds if kind.recognises(file.name))
-                    examined = kind.examine(content, landed_at)
+                    arrival, examined = self._read(file, known, landed_at)
+                except LaterFeatureError as error:
+                    later.append(error)
                 except DeliveryError as error:
                     broken.append(error)
-                    continue
-                known.add(content.sha256)
-                remembered.add(content.sha256, examined.kept)
-                # A copy, since a slice would keep all rows in memory.
-                alone = replace(examined, kept=examined.kept.iloc[:0].copy())
-                own.append(_Arrival(file, content.sha256, _landed_file(content, examined, landed_at), alone))
+                except Exception as error:
+                    broken.append(_unforeseen(file.path, error))
+                else:
+                    own.append(arrival)
+                    known.add(arrival.sha256)
+                    if examined is not None:
+                        remembered.add(arrival.sha256, examined)
             arrivals += sorted(own, key=lambda arrival: arrival.order)
-        if len(broken) == 1:
-            raise broken[0]
-        if broken:
-            raise ExceptionGroup(f"{len(broken)} of {total} files are broken", broken)
-        return arrivals
+        refused = broken if broken or arrivals else [*later]
+        if len(refused) == 1:
+            raise refused[0]
+        if refused:
+            raise ExceptionGroup(f"{len(refused)} of {total} files are refused", refused)
+        return arrivals, tuple(f"{shown(error.file.name)}: {error.what}" for error in later)
+
+    def _read(self, file: DeliveredFile, known: set[str], landed_at: pd.Timestamp) -> tuple[Arrival, Examined | None]:
+        """A delivered file, and what it holds unless it is known already."""
+        content = content_of(file)
+        if content.sha256 in known:
+            return Arrival(file, content.sha256, outcome="already landed"), None
+        kind = next(kind for kind in self._kinds if kind.recognises(file.name))
+        examined = kind.examine(content, landed_at)
+        # A copy, since a slice would keep all rows in memory.
+        alone = replace(examined, kept=examined.kept.iloc[:0].copy())
+        return Arrival(file, content.sha256, _landed_file(content, examined, landed_at), alone), examined
 
     def _require_one_dataset(self, files: Sequence[LandedFile]) -> None:
         datasets = {file.dataset for file in files if self._kind_of[file.vendor_schema].one_dataset}
@@ -365,7 +482,9 @@ class Landing:
 
     def _corrections(self, file: LandedFile, landed: Landed) -> pd.DataFrame:
         """What a file changes of those before it, as rows of `ops.corrections`."""
-        before = replace(landed, files=landed.files[: file.landing_sequence])
+        before = replace(
+            landed, files=[other for other in landed.files if other.landing_sequence < file.landing_sequence]
+        )
         found = self._kind_of[file.vendor_schema].corrections(file, before)
         return found.assign(file_hash=file.file_hash, vendor_schema=file.vendor_schema, landed_at=file.landed_at)
 
@@ -410,7 +529,7 @@ def _landed_file(content: Content, examined: Examined, landed_at: pd.Timestamp) 
     return LandedFile(
         file_hash=content.sha256,
         landing_sequence=-1,
-        source_file=content.name,
+        source_file=shown(content.name),
         file_bytes=len(content.data),
         dataset=examined.dataset,
         vendor_schema=examined.schema,
@@ -425,25 +544,12 @@ def _landed_file(content: Content, examined: Examined, landed_at: pd.Timestamp) 
     )
 
 
-def _report(deliveries: Sequence[Delivery], arrivals: Sequence[_Arrival], facts: LandingFacts) -> LandingReport:
-    new = facts.rows[ops.LANDED_FILES]
-    files = pd.DataFrame(
-        [(arrival.file.name, arrival.sha256, arrival.landed is not None) for arrival in arrivals],
-        columns=["source_file", "file_hash", "new"],
-    )
-    files["outcome"] = np.where(files.pop("new"), "landed", "already landed")
-    files = files.merge(
-        new.drop(columns="source_file").assign(outcome="landed"), on=["file_hash", "outcome"], how="left"
-    )
-    outside: Counter[str] = Counter()
-    for arrival in arrivals:
-        outside.update(arrival.examined.outside if arrival.examined else {})
-    return LandingReport(
-        files=files,
-        rejected=facts.rows[ops.QUARANTINE],
-        corrections=facts.rows[ops.CORRECTIONS],
-        outside=dict(outside),
-        ignored=tuple(name for delivery in deliveries for name in delivery.ignored),
+def _unforeseen(path: Path, error: Exception) -> DeliveryError:
+    """A failure that nobody has a name for is one of the file that was being read."""
+    return UnreadableFileError(
+        path,
+        f"reading it failed ({type(error).__name__}: {error})",
+        "Leave it out, or download it again; if that does not help, report this with the file",
     )
 
 
@@ -493,7 +599,7 @@ def _run_rows(files: Sequence[LandedFile]) -> pd.DataFrame:
     ended_at = now_utc()
     rows = [
         {
-            "event_id": f"landing:{file.file_hash}",
+            "event_id": f"landing:{file.landing_sequence}:{file.file_hash}",
             "source": file.source_file,
             "run_status": "success",
             "started_at": file.landed_at,

@@ -1,14 +1,16 @@
 """Macro series: from a file to vintages. What was known of them when is for `market/decision.py` to say.
 
-A file is named `<anything>.macro.csv` or `<anything>.macro.parquet` and has one row per vintage of a value, with the
-columns (others are not read):
+A file is named `<anything>.macro.csv` (`.csv.zst`, `.csv.gz`) or `<anything>.macro.parquet` and has one row per vintage
+of a value, with the columns (others are not read):
 
 * `series_id`: the series, e.g. `SB`.
 * `date`: the reference date, i.e. the day or the first day of the period that the value describes (ISO 8601).
 * `value`: the number, in `unit`.
-* `available_at`: when the value became public (ISO 8601 text or a timestamp; without a zone it is read as UTC).
+* `available_at`: when the value became public (ISO 8601 text or a timestamp; without a zone it is read as UTC). A bare
+  date says no time: it means the end of that day in the series' zone, since before nobody can be sure to have known.
 * `unit`: unit of the value, one per series.
 * `source`: who published it.
+* `timezone`, optional: the IANA name of the series' zone, one per series; America/Chicago without it.
 
 Nothing is stored here. A value that is revised is one more row with a later `available_at`: all vintages are kept, and
 an instant sees those that were public by then. In tables the reference date is called `reference_date` and the source
@@ -32,6 +34,7 @@ from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.decision import trade_date_available
+from cbi_dagster.market.sessions import CHICAGO
 from cbi_dagster.vendors.files import Content, DeliveryError
 from cbi_dagster.vendors.kinds import Examined, Landed, LandedFile, within
 from cbi_dagster.vendors.tabular import TabularFile
@@ -81,7 +84,7 @@ def decode_macro(content: Content) -> pd.DataFrame:
 
     Raises a DeliveryError whose class says what is wrong.
     """
-    file = TabularFile(content, FILE_COLUMNS)
+    file = TabularFile(content, FILE_COLUMNS, ["timezone"])
     dates = file.instants("date").dt.tz_localize(None)
     file.refuse("date", dates.notna() & (dates != dates.dt.normalize()), "has a time of day")
     rows = pd.DataFrame(
@@ -89,7 +92,7 @@ def decode_macro(content: Content) -> pd.DataFrame:
             "series_id": file.texts("series_id"),
             "reference_date": dates,
             "value": file.numbers("value"),
-            "available_at": file.instants("available_at"),
+            "available_at": _public_at(file),
             "unit": file.texts("unit"),
             "series_source": file.texts("source"),
             "source_row": np.arange(len(file), dtype=np.int64),
@@ -103,6 +106,22 @@ def decode_macro(content: Content) -> pd.DataFrame:
             content.path, f"values of {name} are in {', '.join(found)}", "State every series in one unit"
         )
     return rows
+
+
+def _public_at(file: TabularFile) -> pd.Series:
+    """When each value became public, in whole microseconds; of a date its end."""
+    stated: pd.Series = file.instants("available_at").dt.ceil("us").copy()
+    bare = file.bare_dates("available_at")
+    zones = file.texts("timezone").fillna(CHICAGO)
+    for zone in zones[bare].unique():
+        try:
+            next_days = stated[bare & (zones == zone)].dt.tz_localize(None) + pd.Timedelta(days=1)
+            ends = next_days.dt.tz_localize(zone, nonexistent="shift_forward", ambiguous=False)
+        except (ValueError, KeyError, OSError, TypeError):  # what the names of no zone raise depends on the name
+            file.refuse("timezone", zones == zone, "is no name of a time zone")
+            raise
+        stated[ends.index] = ends.dt.tz_convert("UTC")
+    return stated
 
 
 # -- screening and merging --------------------------------------------------------------------------------------------
@@ -193,7 +212,7 @@ class Macro:
 
     @staticmethod
     def recognises(name: str) -> bool:
-        return name.endswith((".macro.csv", ".macro.parquet"))
+        return name.endswith((".macro.csv", ".macro.csv.zst", ".macro.csv.gz", ".macro.parquet"))
 
     def examine(self, content: Content, landed_at: pd.Timestamp) -> Examined:
         rows = decode_macro(content)
@@ -218,6 +237,9 @@ class Macro:
             merge_macro(self._merged(before), before.kept(file))
         except SeriesUnitChangedError as error:
             raise UnitConflictError(Path(file.source_file), str(error), "Nothing of it was taken") from error
+        return pd.DataFrame()
+
+    def returns(self, file: LandedFile, landed: Landed) -> pd.DataFrame:
         return pd.DataFrame()
 
     def trade_dates(self, files: Sequence[LandedFile], landed: Landed) -> np.ndarray:

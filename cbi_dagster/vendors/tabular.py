@@ -16,9 +16,12 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from cbi_dagster.vendors.compression import plain
 from cbi_dagster.vendors.files import AGAIN, Content, CorruptFileError, LayoutError, TruncatedFileError
 
 _ISO_8601 = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|[+-]\d{2}(:?\d{2})?))?)?$"
+_TEXT_LIMIT = 1000  # letters of a text
+_MAX_ROWS = 20_000_000
 _WHOLE_LIMIT = 2**53  # beyond it a double does not tell neighbouring whole numbers apart
 
 
@@ -32,7 +35,7 @@ class TabularFile:
     def __init__(self, content: Content, required: Sequence[str], optional: Sequence[str] = ()) -> None:
         """Reads the columns; raises TruncatedFileError, CorruptFileError or LayoutError."""
         self._path = content.path
-        read = _csv if content.name.endswith(".csv") else _parquet
+        read = _parquet if content.name.endswith(".parquet") else _csv
         self._columns = read(content, (*required, *optional))
         if missing := [name for name in required if name not in self._columns.column_names]:
             raise LayoutError(
@@ -87,7 +90,9 @@ class TabularFile:
         try:
             if pa.types.is_string(column.type):
                 self.refuse(
-                    name, pc.invert(pc.match_substring_regex(column, _ISO_8601)), "is no ISO 8601 date or instant"
+                    name,
+                    pc.invert(pc.match_substring_regex(column, _ISO_8601)),
+                    "is no ISO 8601 date or instant (of the vendor, ask for pretty_ts)",
                 )
                 stated = pd.to_datetime(_series(column, object), utc=True, format="ISO8601")
                 return stated.astype("datetime64[ns, UTC]")
@@ -99,6 +104,13 @@ class TabularFile:
         except (ValueError, TypeError) as error:  # of pandas; those of Arrow are ValueErrors too
             said = str(error).partition("\n")[0].rstrip(".: ")
             raise LayoutError(self._path, f"{name}: {said}", "Write ISO 8601, e.g. 2024-07-01T14:00:00Z") from error
+
+    def bare_dates(self, name: str) -> pd.Series:
+        """Which instants of a column are stated as a date alone."""
+        column = self._column(name)
+        if pa.types.is_string(column.type):
+            return _series(pc.equal(pc.utf8_length(column), len("2024-07-01")), object).eq(True)
+        return pd.Series(pa.types.is_date(column.type), range(len(self)), dtype=bool)
 
     def refuse(self, name: str, bad: pd.Series | pa.ChunkedArray, what: str) -> None:
         """Raise LayoutError for the first row where `bad` is true, if there is one."""
@@ -112,10 +124,15 @@ class TabularFile:
             return pa.chunked_array([pa.nulls(len(self))])
         column = self._columns[name]
         if pa.types.is_dictionary(column.type):
+            lengths = [pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0 for chunk in column.chunks]
+            if max(lengths, default=0) > _TEXT_LIMIT:  # before every row has a copy of it
+                raise LayoutError(self._path, f"{name} holds text of {max(lengths)} bytes", "Correct the column")
             column = column.cast(column.type.value_type)
         if pa.types.is_large_string(column.type):
             column = column.cast(pa.string())
         if pa.types.is_string(column.type):
+            self.refuse(name, pc.match_substring(column, "\0"), "holds a NUL character")
+            self.refuse(name, pc.equal(column, name), "is the name of its column: it is two files in one")
             column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
         return column
 
@@ -133,15 +150,18 @@ def _is_number(text: str | None) -> bool:
 
 
 def _csv(content: Content, names: Sequence[str]) -> pa.Table:
-    if not content.data.endswith((b"\n", b"\r")):
+    data = plain(content.path, content.data)
+    if b"\0" in data:
+        raise LayoutError(content.path, "it holds NUL bytes", "Write it as comma-separated UTF-8 text")
+    if not data.endswith((b"\n", b"\r")):
         raise TruncatedFileError(
             content.path, "its last line has no line end", f"If it is whole, add one. {AGAIN} otherwise"
         )
     try:
-        with pa.csv.open_csv(io.BytesIO(content.data)) as reader:
+        with pa.csv.open_csv(io.BytesIO(data)) as reader:
             wanted = _once(content.path, reader.schema.names, names)
         options = pa.csv.ConvertOptions(include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string()))
-        return pa.csv.read_csv(io.BytesIO(content.data), convert_options=options)
+        return pa.csv.read_csv(io.BytesIO(data), convert_options=options)
     except (pa.ArrowException, ValueError) as error:
         raise LayoutError(
             content.path, f"it cannot be read as CSV ({error})", "Write it as comma-separated UTF-8"
@@ -150,11 +170,25 @@ def _csv(content: Content, names: Sequence[str]) -> pa.Table:
 
 def _parquet(content: Content, names: Sequence[str]) -> pa.Table:
     try:
-        file = pa.parquet.ParquetFile(io.BytesIO(content.data))
+        schema = pa.parquet.read_schema(io.BytesIO(content.data))
+        wanted = _once(content.path, schema.names, names)
+        texts = [name for name in wanted if _is_text(schema.field(name).type)]
+        file = pa.parquet.ParquetFile(io.BytesIO(content.data), read_dictionary=texts)
+        nested = [name for name in wanted if pa.types.is_nested(schema.field(name).type)]
+        if nested:
+            raise LayoutError(content.path, f"{nested[0]} is nested", "Give every column one value per row")
+        if file.metadata.num_rows > _MAX_ROWS:
+            raise LayoutError(
+                content.path, f"its {file.metadata.num_rows} rows are more than {_MAX_ROWS}", "Split it by month"
+            )
         # The pandas metadata of other writers may name indexes and types that this reader should not restore.
-        return file.read(_once(content.path, file.schema_arrow.names, names)).replace_schema_metadata()
+        return file.read(wanted).replace_schema_metadata()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise CorruptFileError(content.path, f"it cannot be read as Parquet ({error})", AGAIN) from error
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _once(path: Path, present: list[str], wanted: Sequence[str]) -> list[str]:

@@ -132,7 +132,7 @@ def test_landing_again_says_that_nothing_is_new(scene: Scene, tmp_path: Path) ->
 def test_status_accounts_for_every_table_and_every_row_left_out(scene: Scene) -> None:
     result = cbi(scene.path, "status")
     assert result.exit_code == 0
-    assert f"3 files landed ({SIMULATED_DATASET}, MACRO)" in result.output
+    assert f"3 files landed (MACRO, {SIMULATED_DATASET})" in result.output
     lines = {line.split()[1]: line for line in result.output.splitlines() if line.startswith("│ ")}
     assert [table.id for table in ASSET_TABLES if table.id not in lines] == []
     rows = len(scene.warehouse.read(DAILY_ML_MATRIX))

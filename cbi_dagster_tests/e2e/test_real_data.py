@@ -18,7 +18,7 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.orchestration.checks import expected_sessions
-from cbi_dagster.vendors.landing import LandingReport
+from cbi_dagster.vendors.arrivals import LandingReport
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import FIXTURES, REAL_DELIVERY
 

@@ -17,7 +17,7 @@ from cbi_dagster.catalog import ASSET_TABLES, Table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.home import Home, Platform
 from cbi_dagster.recipes import Recipe
-from cbi_dagster.vendors.landing import LandingReport
+from cbi_dagster.vendors.arrivals import LandingReport
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.contract import Warehouse

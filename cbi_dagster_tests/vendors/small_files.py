@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import databento_dbn
 import numpy as np
 import pandas as pd
 
@@ -85,3 +87,29 @@ def restating_file(path: Path, bar: pd.DataFrame, **changes: float) -> Path:
         path, dataset=str(bar["dataset"].iloc[0]), schema="ohlcv-1h", stype_in="continuous", start=start,
         end=start + pd.Timedelta(hours=1), mappings=mapping, bars=bar.assign(**changes),
     )  # fmt: skip
+
+
+def restated_header(path: Path, **changes: object) -> Path:
+    """An uncompressed DBN file whose header states something else than the writer wrote."""
+    content = path.read_bytes()
+    length = 8 + int.from_bytes(content[4:8], "little")
+    header = databento_dbn.Metadata.decode(content[:length])
+    stated = {
+        "dataset": header.dataset, "start": header.start, "end": header.end, "stype_in": header.stype_in,
+        "stype_out": header.stype_out, "schema": header.schema, "symbols": header.symbols, "mappings": [],
+    }  # fmt: skip
+    mappings = [
+        _symbol_mapping(symbol, [(i["start_date"], i["end_date"], i["symbol"]) for i in intervals])
+        for symbol, intervals in header.mappings.items()
+    ]
+    path.write_bytes(
+        databento_dbn.Metadata(**{**stated, "mappings": mappings, **changes}).encode() + content[length:]  # type: ignore[arg-type]
+    )
+    return path
+
+
+def _symbol_mapping(symbol: str, intervals: list[tuple[object, object, str]]) -> object:
+    return SimpleNamespace(
+        raw_symbol=symbol,
+        intervals=[SimpleNamespace(start_date=a, end_date=b, symbol=c) for a, b, c in intervals],
+    )

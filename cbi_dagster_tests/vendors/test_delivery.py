@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import stat
 import zipfile
 from contextlib import AbstractContextManager
@@ -18,6 +19,7 @@ from cbi_dagster.vendors.databento.writing import write_manifest
 from cbi_dagster.vendors.delivery import Delivery
 from cbi_dagster.vendors.files import HashMismatchError, TruncatedFileError, UnreadableFileError, content_of
 from cbi_dagster.vendors.landing import KINDS
+from cbi_dagster.vendors.scratch import scratch_directory
 from cbi_dagster_tests.vendors.small_files import START, hourly, zl_file
 
 
@@ -150,3 +152,47 @@ def test_a_manifest_lists_what_it_was_written_for(tmp_path: Path) -> None:
     files = batch(tmp_path)
     entries = json.loads((tmp_path / "manifest.json").read_text())["files"]
     assert [(entry["filename"], entry["size"]) for entry in entries] == [(f.name, f.stat().st_size) for f in files]
+
+
+def test_a_member_that_is_twice_in_an_archive_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "job.zip", "w") as archive:
+        archive.writestr("zl.dbn", b"one")
+        archive.writestr("./zl.dbn", b"two")  # which is the same place
+    with pytest.raises(UnreadableFileError, match=r"two members '\./zl\.dbn'"), open_delivery(tmp_path / "job.zip"):
+        pass
+
+
+def test_archives_in_archives_are_opened_so_many_deep(tmp_path: Path) -> None:
+    inner = zl_file(tmp_path / "zl.dbn").read_bytes()
+    name = "zl.dbn"
+    for depth in range(1, 5):
+        inner = zipped(tmp_path / "job.zip", {name: inner}).read_bytes()
+        name = "job.zip"
+        if depth < 4:
+            with open_delivery(tmp_path / "job.zip") as opened:
+                assert [file.name for file in opened.files] == ["zl.dbn"]
+    with pytest.raises(UnreadableFileError, match="an archive in 3 others"), open_delivery(tmp_path / "job.zip"):
+        pass
+
+
+def test_what_is_no_regular_file_is_refused_if_it_says_that_it_is_data_and_named_otherwise(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.dbn")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link.dbn").symlink_to(tmp_path / "nothing")
+    (tmp_path / "zero.macro.csv").symlink_to("/dev/zero")
+    with open_delivery(tmp_path) as opened:
+        assert opened.ignored == ("pipe",)
+        for file in opened.files:
+            with pytest.raises(UnreadableFileError, match=r"no regular file|not there"):
+                content_of(file)
+        assert [file.name for file in opened.files] == ["link.dbn", "pipe.dbn", "zero.macro.csv"]
+    with open_delivery(tmp_path / "pipe.dbn") as opened, pytest.raises(UnreadableFileError, match="no regular file"):
+        content_of(opened.files[0])
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_and_what_a_living_one_uses_is_not(tmp_path: Path) -> None:
+    (tmp_path / "cbi-delivery-left").mkdir()
+    (tmp_path / "cbi-delivery-left" / "zl.dbn").write_bytes(b"x")
+    with scratch_directory(tmp_path) as one, scratch_directory(tmp_path) as other:
+        assert sorted(tmp_path.iterdir()) == sorted([one, other])
+    assert not list(tmp_path.iterdir())

@@ -15,6 +15,7 @@ from cbi_dagster.vendors.files import (
     TruncatedFileError,
     UnreadableFileError,
     content_of,
+    shown,
     some,
 )
 
@@ -53,7 +54,7 @@ def test_an_empty_file_a_directory_and_nothing_are_refused(path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(TruncatedFileError, match="0 bytes"):
         content_of(DeliveredFile(path, path.name))
-    with pytest.raises(UnreadableFileError, match="cannot be read"):
+    with pytest.raises(UnreadableFileError, match="no regular file"):
         content_of(DeliveredFile(path.parent, path.name))
     path.unlink()
     with pytest.raises(UnreadableFileError, match="not there"):
@@ -77,6 +78,7 @@ def test_an_archive_keeps_content_once_under_its_hash_and_what_its_name_says_of_
     archive = Archive(path.parent / "archive")
     for _ in range(2):
         archive.put(path, HASH, "zl.ohlcv-1h.csv")
+        archive.settle({HASH})
     assert kept(path.parent / "archive") == [f"{HASH}.ohlcv-1h.csv"]
     content = archive.get(HASH, "zl.ohlcv-1h.csv")
     assert (content.name, content.data, content.sha256) == ("zl.ohlcv-1h.csv", DATA, HASH)
@@ -92,12 +94,45 @@ def test_a_file_that_changed_since_it_was_hashed_is_not_kept(path: Path) -> None
 def test_damage_in_the_archive_is_told_and_mended_by_the_file_itself(path: Path) -> None:
     archive = Archive(path.parent / "archive")
     archive.put(path, HASH, path.name)
+    archive.settle({HASH})
     (stored,) = (path.parent / "archive").rglob("*.csv")
     stored.write_bytes(DATA[:-1])
     with pytest.raises(HashMismatchError):
         archive.get(HASH, path.name)
     archive.put(path, HASH, path.name)
+    archive.settle({HASH})
     assert archive.get(HASH, path.name).data == DATA
     stored.unlink()
     with pytest.raises(UnreadableFileError, match=r"zl\.ohlcv-1h\.csv is missing from the archive"):
         archive.get(HASH, path.name)
+
+
+def test_what_was_put_for_a_landing_that_failed_is_cleared_away_by_the_next(path: Path) -> None:
+    root = path.parent / "archive"
+    archive = Archive(root)
+    archive.put(path, HASH, path.name)
+    (root / HASH[:2] / "cut.part").write_bytes(b"")
+    archive.settle(set())
+    assert list(root.iterdir()) == []
+
+
+def test_a_name_of_any_length_and_of_any_letters_is_kept(path: Path) -> None:
+    archive = Archive(path.parent / "archive")
+    for name in ("x." + "y" * 250, "a.\udcff\n/..", "noending"):
+        archive.put(path, HASH, name)
+        archive.settle({HASH})
+        assert archive.get(HASH, name).data == DATA
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("zl.csv", "zl.csv"),
+        ("ü", "ü"),
+        ("a\x1b[31m\n", r"a\x1b[31m\n"),
+        ("\udcff", r"\udcff"),
+        ("x" * 400, "x" * 300 + " … (400 characters)"),
+    ],
+)
+def test_foreign_text_is_printed_without_its_controls(text: str, printed: str) -> None:
+    assert shown(text) == printed

@@ -15,7 +15,7 @@ import pytest
 from cbi_dagster.catalog import TABLES, Table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H
-from cbi_dagster.vendors import landing
+from cbi_dagster.vendors import landing, register
 from cbi_dagster.vendors.databento.writing import write_manifest
 from cbi_dagster.vendors.files import (
     CorruptFileError,
@@ -185,9 +185,10 @@ def test_two_deliveries_of_the_same_bars_do_not_double_them(world: World, tmp_pa
 def test_what_lands_does_not_depend_on_how_many_rows_are_held_at_once(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
-    files = [zl_file(tmp_path / "zl.ohlcv-1h.dbn.zst"), zl_file(tmp_path / "fix.ohlcv-1h.dbn.zst", restated(50.0))]
+    files = [zl_file(tmp_path / "zl.ohlcv-1h.dbn.zst"), restating(tmp_path / "fix.ohlcv-1h.dbn.zst", 50.0)]
     world.land(*files)
     monkeypatch.setattr(landing, "ROWS_AT_ONCE", rows)
+    monkeypatch.setattr(register, "ROWS_AT_ONCE", rows)
     other = World(tmp_path / "other")
     report = other.land(*files)
     assert landed_hashes(other).equals(landed_hashes(world))
@@ -197,19 +198,17 @@ def test_what_lands_does_not_depend_on_how_many_rows_are_held_at_once(
 # -- corrections ------------------------------------------------------------------------------------------------------
 
 
-def restated(close: float) -> pd.DataFrame:
-    """The bar of 2 July 14:00 UTC with another close."""
-    bar = zl_bars().iloc[[38]].copy()
-    bar["close"] = close
-    bar[["high", "low"]] = [close + 1, close - 1]
-    bar["open"] = close
-    return bar
+def restating(path: Path, close: float, mappings: pd.DataFrame = ZL_ROLL) -> Path:
+    """A file of the bar of 2 July 14:00 UTC with another close."""
+    bar = zl_bars().iloc[[38]].assign(open=close, high=close + 1, low=close - 1, close=close)
+    start = bar["ts_event"].iloc[0]
+    return zl_file(path, bar, mappings, start=start, end=start + pd.Timedelta(hours=1))
 
 
 def test_a_later_delivery_wins_for_its_bars_and_is_recorded(world: World, tmp_path: Path) -> None:
     world.land(zl_file(tmp_path / "zl.ohlcv-1h.dbn.zst"))
     before, hashes = bars(world).to_pandas(), landed_hashes(world)
-    report = world.land(zl_file(tmp_path / "fix.ohlcv-1h.dbn.zst", restated(50.0)))
+    report = world.land(restating(tmp_path / "fix.ohlcv-1h.dbn.zst", 50.0))
     assert report.files["outcome"].tolist() == ["landed"]
 
     (correction,) = rows_of(world, "ops.corrections").itertuples()
@@ -227,10 +226,9 @@ def test_a_later_delivery_wins_for_its_bars_and_is_recorded(world: World, tmp_pa
     assert after.loc[differs, "close"].tolist() == [50.0]
 
 
-@pytest.mark.parametrize("start", ["2024-06-30", "2024-07-01", "2024-07-02 14:00"])
-def test_of_deliveries_landed_together_the_last_named_wins(world: World, tmp_path: Path, start: str) -> None:
+def test_of_deliveries_landed_together_the_last_named_wins(world: World, tmp_path: Path) -> None:
     first = zl_file(tmp_path / "m.ohlcv-1h.dbn.zst")
-    second = zl_file(tmp_path / "a.ohlcv-1h.dbn.zst", restated(50.0), start=pd.Timestamp(start, tz="UTC"))
+    second = restating(tmp_path / "a.ohlcv-1h.dbn.zst", 50.0)
     world.land(first, second)
     assert bars(world).to_pandas()["close"].iloc[38] == 50.0
     assert rows_of(world, "ops.corrections")["new_close"].tolist() == [50.0]
@@ -238,8 +236,8 @@ def test_of_deliveries_landed_together_the_last_named_wins(world: World, tmp_pat
 
 def test_a_correction_of_a_correction_is_a_second_record(world: World, tmp_path: Path) -> None:
     world.land(zl_file(tmp_path / "zl.ohlcv-1h.dbn.zst"))
-    world.land(zl_file(tmp_path / "one.ohlcv-1h.dbn.zst", restated(50.0)))
-    world.land(zl_file(tmp_path / "two.ohlcv-1h.dbn.zst", restated(51.0)))
+    world.land(restating(tmp_path / "one.ohlcv-1h.dbn.zst", 50.0))
+    world.land(restating(tmp_path / "two.ohlcv-1h.dbn.zst", 51.0))
     found = rows_of(world, "ops.corrections").sort_values("new_close")
     assert found[["old_close", "new_close"]].to_numpy().tolist() == [[zl_bars()["close"][38], 50.0], [50.0, 51.0]]
     assert bars(world).to_pandas()["close"].iloc[38] == 51.0
@@ -343,8 +341,8 @@ def bit_flipped(path: Path) -> None:
     path.write_bytes(content)
 
 
-def other_schema(path: Path) -> None:
-    zl_file(path, schema="trades")
+def unknown_symbology(path: Path) -> None:
+    zl_file(path, stype_in="instrument_id")
 
 
 def other_than_the_manifest(path: Path) -> None:
@@ -368,7 +366,7 @@ def of_another_dataset(path: Path) -> None:
         (truncated, TruncatedFileError),
         (emptied, TruncatedFileError),
         (bit_flipped, CorruptFileError),
-        (other_schema, UnsupportedSchemaError),
+        (unknown_symbology, UnsupportedSchemaError),
         (other_than_the_manifest, (HashMismatchError, TruncatedFileError)),
         (known_to_the_manifest_alone, UnreadableFileError),
         (of_another_dataset, DatasetMismatchError),
@@ -399,7 +397,7 @@ def test_all_broken_files_of_a_delivery_are_named_at_once(world: World, tmp_path
         zl_file(tmp_path / f"{name}.ohlcv-1h.dbn.zst")
     truncated(tmp_path / "a.ohlcv-1h.dbn.zst")
     emptied(tmp_path / "c.ohlcv-1h.dbn.zst")
-    with pytest.raises(ExceptionGroup, match="2 of 3 files are broken") as caught:
+    with pytest.raises(ExceptionGroup, match="2 of 3 files are refused") as caught:
         world.land(tmp_path)
     assert [error.file.name[0] for error in caught.value.exceptions] == ["a", "c"]
     assert len(rows_of(world, "ops.landed_files")) == 0

@@ -189,3 +189,19 @@ def test_a_series_does_not_change_its_unit() -> None:
     stored = vintages(("A", "2024-01-01", 1.0, "2024-02-01"), ("A", "2024-02-01", 1.0, "2024-03-01"))
     with pytest.raises(SeriesUnitChangedError, match="A is stored in percent and arrives in fraction"):
         merge_macro(stored, vintages(("A", "2024-02-01", 0.01, "2024-03-01"), unit="fraction"))
+
+
+def test_a_bare_date_of_availability_means_the_end_of_that_day_where_the_series_is(csv: Write) -> None:
+    header = HEADER.strip() + ",timezone\n"
+    rows = rows_of(csv(header + "".join(f"{row}\n" for row in (
+        "SB,2024-03-01,1,2024-03-04,USc/lb,ICE,",
+        "SB,2024-03-02,1,2024-03-04,USc/lb,ICE,Asia/Tokyo",
+        "SB,2024-03-03,1,2024-03-04T00:00:00Z,USc/lb,ICE,Asia/Tokyo",
+        "SB,2024-03-04,1,2024-03-04T00:00:00.000000001Z,USc/lb,ICE,",
+    ))))  # fmt: skip
+    assert rows["available_at"].astype(str).tolist() == [
+        "2024-03-05 06:00:00+00:00", "2024-03-04 15:00:00+00:00", "2024-03-04 00:00:00+00:00",
+        "2024-03-04 00:00:00.000001+00:00",
+    ]  # fmt: skip
+    with pytest.raises(LayoutError, match="timezone of data row 0 is no name of a time zone"):
+        rows_of(csv(header + "SB,2024-03-01,1,2024-03-04,USc/lb,ICE,Mars/North\n"))

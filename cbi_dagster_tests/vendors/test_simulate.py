@@ -41,7 +41,8 @@ def files(directory: Path) -> dict[str, BarFile]:
 
 @pytest.fixture(scope="module")
 def screened(files: dict[str, BarFile]) -> list[Screened]:
-    return [screen_bars(file.bars, file.schema, UNIVERSE, (file.start, file.end)) for file in files.values()]
+    now = pd.Timestamp.now("UTC")
+    return [screen_bars(file.bars, file.schema, UNIVERSE, (file.start, file.end), now) for file in files.values()]
 
 
 def merged(files: dict[str, BarFile], screened: list[Screened], schema: str) -> pd.DataFrame:

@@ -68,10 +68,11 @@ CREATE TABLE IF NOT EXISTS `ops.landed_files` (
   `rejected_rows` INT64 OPTIONS(description='Rows rejected with a reason, those of symbols outside the universe not counted. [rows]'),
   `outside_rows` INT64 OPTIONS(description='Rows of symbols outside the universe, left out. [rows]'),
   `landed_at` TIMESTAMP OPTIONS(description='When the file was landed (UTC).'),
+  `withdrawn_at` TIMESTAMP OPTIONS(description='When the file was withdrawn (UTC); NULL in the record of a landing.'),
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
 )
-OPTIONS(description='Vendor files that were verified and taken, by content hash, in landing order.');
+OPTIONS(description='What became of vendor files, in order: a row for each that was verified and taken, for each that was taken again so that it wins, and for each that was withdrawn. The last row of a `file_hash` says what holds.');
 
 CREATE TABLE IF NOT EXISTS `ops.landed_symbols` (
   `file_hash` STRING NOT NULL OPTIONS(description='SHA-256 of a landed file.'),
@@ -103,11 +104,23 @@ CREATE TABLE IF NOT EXISTS `ops.corrections` (
   `new_close` FLOAT64 OPTIONS(description='Corrected close of a corrected bar. [quote unit]'),
   `new_volume` INT64 OPTIONS(description='Corrected volume of a corrected bar. [contracts]'),
   `new_instrument_id` INT64 OPTIONS(description='Corrected contract of a corrected bar.'),
+  `landed_at` TIMESTAMP NOT NULL OPTIONS(description='When the file was landed (UTC).'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+OPTIONS(description='Bars that a later delivery changed, with the values before and after: a bar that it states no longer has no new values. A withdrawn file changes back what it had changed.');
+
+CREATE TABLE IF NOT EXISTS `ops.vendor_conditions` (
+  `file_hash` STRING NOT NULL OPTIONS(description='SHA-256 of a landed file.'),
+  `dataset` STRING NOT NULL OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
+  `utc_date` DATE NOT NULL OPTIONS(description='Day in UTC, as the vendor counts.'),
+  `condition` STRING NOT NULL OPTIONS(description='What the vendor says of its data of a day: available, degraded, pending or missing.'),
+  `last_modified_date` DATE OPTIONS(description='When the vendor last changed its data of a day (UTC date).'),
   `landed_at` TIMESTAMP OPTIONS(description='When the file was landed (UTC).'),
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
 )
-OPTIONS(description='Bars that a later delivery changed, with the values before and after.');
+OPTIONS(description='What the vendor said of its days with a delivery: `degraded` and `missing` days are no fault of the landing. Of several statements about a day the one landed last holds.');
 
 CREATE TABLE IF NOT EXISTS `ops.ingestion_runs` (
   `event_id` STRING NOT NULL OPTIONS(description='Identity of a landing or of one table\'s write within a run.'),

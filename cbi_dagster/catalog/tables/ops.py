@@ -54,11 +54,12 @@ HELD_BACK = _ops(
 )
 LANDED_FILES = _ops(
     "landed_files",
-    "Vendor files that were verified and taken, by content hash, in landing order.",
+    "What became of vendor files, in order: a row for each that was verified and taken, for each that was taken again "
+    "so that it wins, and for each that was withdrawn. The last row of a `file_hash` says what holds.",
     "file_hash landing_sequence source_file file_bytes dataset vendor_schema stype_in span_start span_end file_rows "
-    "kept_rows rejected_rows outside_rows landed_at",
-    key=("file_hash",),
-    required="landing_sequence source_file dataset vendor_schema span_start span_end",
+    "kept_rows rejected_rows outside_rows landed_at withdrawn_at",
+    key=("landing_sequence",),
+    required="file_hash source_file dataset vendor_schema span_start span_end",
 )
 LANDED_SYMBOLS = _ops(
     "landed_symbols",
@@ -69,10 +70,19 @@ LANDED_SYMBOLS = _ops(
 )
 CORRECTIONS = _ops(
     "corrections",
-    "Bars that a later delivery changed, with the values before and after.",
+    "Bars that a later delivery changed, with the values before and after: a bar that it states no longer has no new "
+    "values. A withdrawn file changes back what it had changed.",
     "file_hash vendor_schema symbol ts_event date old_open old_high old_low old_close old_volume old_instrument_id "
     "new_open new_high new_low new_close new_volume new_instrument_id landed_at",
-    key=("file_hash", "symbol", "ts_event"),
+    key=("file_hash", "symbol", "ts_event", "landed_at"),
+)
+VENDOR_CONDITIONS = _ops(
+    "vendor_conditions",
+    "What the vendor said of its days with a delivery: `degraded` and `missing` days are no fault of the landing. Of "
+    "several statements about a day the one landed last holds.",
+    "file_hash dataset utc_date condition last_modified_date landed_at",
+    key=("file_hash", "dataset", "utc_date"),
+    required="condition",
 )
 INGESTION_RUNS = _ops(
     "ingestion_runs",

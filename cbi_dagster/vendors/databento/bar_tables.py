@@ -1,11 +1,15 @@
 """Bars from CSV and Parquet files.
 
-A file is named `<anything>.<schema>.csv` or `<anything>.<schema>.parquet`, e.g. `zl.ohlcv-1h.csv`, and has one row per
-bar with the columns `ts_event` (start of the bar, UTC; ISO 8601 text or a timestamp, without a zone it is read as UTC),
-`symbol`, `open`, `high`, `low`, `close` (decimal prices), `volume`, and, optional: `instrument_id` (the vendor's number
-of the contract; required for continuous symbols, where it must be one per symbol and UTC day; without it a single
-contract gets a negative number made of its symbol, which no vendor number can equal), `publisher_id` (unknown without
-it) and `dataset` (one value; GLBX.MDP3 without it). Other columns are not read.
+A file is named `<anything>.<schema>[.<part>].csv` or `….parquet`, e.g. `zl.ohlcv-1h.csv`; CSV may be compressed, as the
+vendor does it (`.csv.zst`, `.csv.gz`), and the part is what the vendor splits by (`….ohlcv-1h.ESH4.csv`). A UTC period
+in the name, as the vendor writes it (`glbx-mdp3-20240101-20240131`, both days inclusive, or one day), is covered as a
+whole, otherwise what lies between the first and the last row.
+
+It has one row per bar with the columns `ts_event` (start of the bar, UTC; ISO 8601 text or a timestamp, without a zone
+it is read as UTC), `symbol`, `open`, `high`, `low`, `close` (decimal prices), `volume`, and, optional: `instrument_id`
+(the vendor's number of the contract; required for continuous symbols, where it must be one per symbol and UTC day;
+without it a single contract gets a negative number made of its symbol, which no vendor number can equal),
+`publisher_id` (unknown without it) and `dataset` (one value; GLBX.MDP3 without it). Other columns are not read.
 """
 
 from __future__ import annotations
@@ -25,12 +29,14 @@ from cbi_dagster.vendors.databento.bar_files import (
     PRICES,
     BarFile,
 )
+from cbi_dagster.vendors.databento.symbology import mapping_frame
 from cbi_dagster.vendors.files import Content, LayoutError, some
 from cbi_dagster.vendors.tabular import TabularFile
 
 DEFAULT_DATASET = "GLBX.MDP3"
 
-_NAME = re.compile(r"\.(?P<schema>ohlcv-1[mhd])\.(csv|parquet)$")
+_NAME = re.compile(r"\.(?P<schema>ohlcv-1[mhd])(\..+)?\.(csv|csv\.zst|csv\.gz|parquet)$")
+_PERIOD = re.compile(r"^[a-z]+-[a-z0-9]+-(?P<first>\d{8})(-(?P<last>\d{8}))?\.ohlcv-")
 _REQUIRED = ("ts_event", "symbol", *PRICES, "volume")
 _OPTIONAL = ("instrument_id", "publisher_id", "dataset")
 
@@ -39,6 +45,18 @@ def schema_named(name: str) -> str | None:
     """The schema that the name of a CSV or Parquet file of bars states; None for any other name."""
     found = _NAME.search(name)
     return found["schema"] if found else None
+
+
+def period_named(name: str) -> tuple[pd.Timestamp, pd.Timestamp] | None:
+    """The UTC period, end exclusive, that the name of a vendor's file states; None if it states none."""
+    found = _PERIOD.match(name)
+    if not found:
+        return None
+    try:
+        first, last = (pd.to_datetime(found[day] or found["first"], format="%Y%m%d") for day in ("first", "last"))
+    except ValueError:  # eight digits that are no date
+        return None
+    return (first.tz_localize("UTC"), (last + pd.Timedelta(days=1)).tz_localize("UTC")) if first <= last else None
 
 
 def decode_table(content: Content) -> BarFile:
@@ -78,7 +96,8 @@ def decode_table(content: Content) -> BarFile:
         end=bars["ts_event"].max() + pd.Timedelta(BAR_NS[schema], "ns"),
         symbols=symbols,
         bars=bars[list(BARS_COLUMNS)],
-        mapping=_observed_mapping(path, bars),
+        mapping=mapping_frame([]),
+        observed=True,
     )
 
 
@@ -95,8 +114,11 @@ def _instruments(file: TabularFile, path: Path, symbols: pd.Series) -> pd.Series
     return symbols.map(lambda symbol: -1 - zlib.crc32(symbol.encode())).astype(np.int64)
 
 
-def _observed_mapping(path: Path, bars: pd.DataFrame) -> pd.DataFrame:
-    """The contract of each symbol on each UTC day that has bars; days between two days of one contract are its own."""
+def observed_mapping(path: Path, bars: pd.DataFrame) -> pd.DataFrame:
+    """The contract of each symbol on each UTC day that has bars; days between two days of one contract are its own.
+
+    Raises LayoutError where a symbol has two on one day.
+    """
     days = bars[["symbol", "instrument_id"]].assign(day=bars["ts_event"].dt.tz_convert(None).dt.floor("D"))
     days = days.astype({"symbol": object}).drop_duplicates().sort_values(["symbol", "day"], ignore_index=True)
     twice = days.duplicated(["symbol", "day"])

@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
+from cbi_dagster.catalog.model import FIRST_TRADE_DATE
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.sessions import BAR_NS, is_weekend, trade_dates, utc_instants, weekdays
 from cbi_dagster.vendors.databento.bar_files import MAPPING_COLUMNS, PRICES
+from cbi_dagster.vendors.databento.plausibility import FUTURE_AFTER, MAX_VOLUME, impossible_prices
 
 REASONS = (
     "undefined_price",
@@ -24,8 +26,12 @@ REASONS = (
     "non_positive_volume",
     "off_grid_timestamp",
     "outside_file_span",
+    "future_timestamp",
+    "price_out_of_bounds",
+    "volume_out_of_bounds",
     "duplicate_bar",
     "weekend_trade_date",
+    "before_first_trade_date",
 )
 """Why a bar is rejected, in the order in which the reasons are looked for: a row gets the first that holds."""
 
@@ -69,9 +75,16 @@ def classify_symbols(symbols: Sequence[str], universe: Universe) -> pd.DataFrame
 
 
 def screen_bars(
-    bars: pd.DataFrame, schema: str, universe: Universe, span: tuple[pd.Timestamp, pd.Timestamp]
+    bars: pd.DataFrame,
+    schema: str,
+    universe: Universe,
+    span: tuple[pd.Timestamp, pd.Timestamp],
+    now: pd.Timestamp,
 ) -> Screened:
     """Split the bars of a file of `schema` that states the period `span` (UTC, end exclusive); see REASONS.
+
+    A bar more than a day after `now` is of the future. Prices and volumes are out of bounds where no market ever was:
+    see `plausibility`.
 
     Of several bars of one symbol and time the first without another fault is kept and every later one is rejected as
     `duplicate_bar`, equal or not: nothing in a file says which of two is right, so the choice is at least always the
@@ -94,7 +107,8 @@ def screen_bars(
 
     negative_allowed = {product.root for product in universe.products if product.allows_negative_price}
     positive_only = ~kinds["root"].isin(negative_allowed).to_numpy(bool)[codes]
-    reason = _first_reason(own, dates, codes, positive_only, schema, span)
+    impossible = impossible_prices(own, universe)
+    reason = _first_reason(own, dates, codes, positive_only, impossible, schema, span, now)
     bad = reason > 0
     rejected = own[bad].assign(reason=np.array(REASONS, dtype=object)[reason[bad] - 1]).reset_index(drop=True)
     return Screened(own[~bad].reset_index(drop=True), rejected, counts[counts > 0])
@@ -114,8 +128,10 @@ def _first_reason(
     dates: np.ndarray,
     codes: np.ndarray,
     positive_only: np.ndarray,
+    impossible: np.ndarray,
     schema: str,
     span: tuple[pd.Timestamp, pd.Timestamp],
+    now: pd.Timestamp,
 ) -> np.ndarray:
     """1-based position in REASONS of each row's first fault, 0 for none."""
     opened, high, low, close = (own[name].to_numpy(np.float64) for name in PRICES)
@@ -130,11 +146,14 @@ def _first_reason(
             own["volume"].to_numpy(np.int64) <= 0,
             stamps % BAR_NS[schema] != 0,
             (stamps < start) | (stamps >= end),
+            stamps > (now + FUTURE_AFTER).as_unit("ns").value,
+            impossible,
+            own["volume"].to_numpy(np.int64) > MAX_VOLUME,
         ]
     sound = np.flatnonzero(~np.logical_or.reduce(faults))
     duplicate = np.zeros(len(own), bool)
     duplicate[sound] = pd.DataFrame({"symbol": codes[sound], "ts_event": stamps[sound]}).duplicated().to_numpy()
-    faults += [duplicate, is_weekend(dates)]
+    faults += [duplicate, is_weekend(dates), dates < np.datetime64(FIRST_TRADE_DATE, "D")]
     reason = np.zeros(len(own), np.int8)
     for position in range(len(faults), 0, -1):
         reason[faults[position - 1]] = position
@@ -193,6 +212,52 @@ def corrections(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     changed = both[differs].astype({"symbol": object}).sort_values(["symbol", "ts_event"], ignore_index=True)
     names = {f"{name}_{age}": f"{age}_{name}" for age in ("old", "new") for name in CORRECTED}
     return changed.rename(columns=names)[["symbol", "ts_event", "date", *names.values()]]
+
+
+def left_out(bars: pd.DataFrame, stated: pd.DataFrame, rejected: pd.DataFrame) -> np.ndarray:
+    """Which bars an exhaustive later file does not have, although it states their symbol and time.
+
+    `bars` as from `merge_bars`, none of them in the file. `stated` are the symbols and periods (`symbol`, `start`,
+    `end`, exclusive) of the file, `rejected` its rows (`symbol`, `ts_event`) that were no sound bars: of their times
+    nothing better is known than what the earlier files say.
+    """
+    gone = np.zeros(len(bars), bool)
+    codes, stamps = bars["symbol"].cat.codes.to_numpy(), utc_instants(bars["ts_event"])
+    begins = np.flatnonzero(np.append(True, codes[1:] != codes[:-1])[: len(codes)])
+    ends = np.append(begins[1:], len(codes))[: len(begins)]
+    runs = {bars["symbol"].cat.categories[codes[at]]: slice(at, end) for at, end in zip(begins, ends, strict=True)}
+    for symbol, start, end in zip(
+        stated["symbol"], utc_instants(stated["start"]), utc_instants(stated["end"]), strict=True
+    ):
+        if run := runs.get(symbol):
+            first, last = run.start + np.searchsorted(stamps[run], [start, end])
+            gone[first:last] = True
+    if len(rejected) and gone.any():
+        gone &= ~keys_of(bars).isin(keys_of(rejected))
+    return gone
+
+
+def removals(bars: pd.DataFrame) -> pd.DataFrame:
+    """Bars that are no more, in the columns of `corrections`: their new values are NULL."""
+    return _one_sided(bars, "old", "new")
+
+
+def arrivals(bars: pd.DataFrame) -> pd.DataFrame:
+    """Bars that were not there, in the columns of `corrections`: their old values are NULL."""
+    return _one_sided(bars, "new", "old")
+
+
+def _one_sided(bars: pd.DataFrame, there: str, absent: str) -> pd.DataFrame:
+    found = bars[["symbol", "ts_event", "date"]].astype({"symbol": object}).reset_index(drop=True)
+    for name in CORRECTED:
+        found[f"{there}_{name}"] = bars[name].to_numpy()
+        found[f"{absent}_{name}"] = np.nan if name in PRICES else pd.Series(pd.NA, found.index, "Int64")
+    return found
+
+
+def keys_of(bars: pd.DataFrame) -> pd.MultiIndex:
+    """(symbol, `ts_event`) of each bar."""
+    return pd.MultiIndex.from_arrays([bars["symbol"].astype(object), bars["ts_event"]])
 
 
 def merge_mappings(mappings: Sequence[pd.DataFrame]) -> pd.DataFrame:

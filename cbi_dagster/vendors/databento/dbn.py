@@ -8,7 +8,6 @@ an impossible bar. The hashes of a batch's manifest.json close all these gaps: k
 
 from __future__ import annotations
 
-import datetime as dt
 import io
 import warnings
 from pathlib import Path
@@ -16,15 +15,19 @@ from pathlib import Path
 import databento_dbn
 import numpy as np
 import pandas as pd
-import zstandard
 
 from cbi_dagster.market.sessions import BAR_NS, DAY_NS
+from cbi_dagster.vendors.compression import plain
 from cbi_dagster.vendors.databento.bar_files import PRICES, RTYPES, BarFile
+from cbi_dagster.vendors.databento.symbology import EARLIEST, LATEST, mapping_frame, symbology_mapping
 from cbi_dagster.vendors.files import (
     AGAIN,
+    ConcatenatedFileError,
     Content,
     CorruptFileError,
     HeaderMismatchError,
+    LaterFeatureError,
+    LiveRecordingError,
     TruncatedFileError,
     UnresolvedSymbolsError,
     UnsupportedSchemaError,
@@ -33,10 +36,8 @@ from cbi_dagster.vendors.files import (
 
 _STYPES = ("continuous", "parent", "raw_symbol")
 _OHLCV_WORDS = 14  # a record states its own length in units of four bytes
-_EARLIEST, _LATEST = dt.date(1970, 1, 1), dt.date(2200, 1, 1)  # nanoseconds count to 2262
-_LATEST_NS = pd.Timestamp(_LATEST).value
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_FEED_BYTES = 2**16
+_OHLCV_BYTES = 4 * _OHLCV_WORDS
+_LATEST_NS = pd.Timestamp(LATEST).value
 
 
 def is_dbn(name: str) -> bool:
@@ -53,29 +54,29 @@ def decode_dbn(content: Content) -> BarFile:
     import databento
     from databento.common.error import BentoWarning
 
-    path, plain = content.path, content.data
-    if plain[:4] == _ZSTD_MAGIC:
-        plain = _decompress(path, plain)
+    path, decoded = content.path, plain(content.path, content.data)
     try:
-        store = databento.DBNStore.from_bytes(io.BytesIO(plain))
+        store = databento.DBNStore.from_bytes(io.BytesIO(decoded))
         header = store.metadata
     except Exception as error:  # whatever the decoder raises on damaged bytes means that they are damaged
         raise CorruptFileError(path, f"its header cannot be decoded ({error})", AGAIN) from error
     schema = str(header.schema) if header.schema is not None else "none"
-    if schema not in BAR_NS:
-        raise UnsupportedSchemaError(
-            path, f"its schema is {schema}, bars are landed from {', '.join(BAR_NS)}", "Leave it out of the delivery"
+    if header.schema is None or (schema in BAR_NS and header.end is None):
+        raise LiveRecordingError(
+            path,
+            "it is a recording of the live feed: its header states no end, so nobody knows which bars are missing",
+            "Request the period as a historical download and land that",
         )
+    if schema not in BAR_NS:
+        raise LaterFeatureError(
+            path,
+            f"its schema is {schema}, bars are landed from {', '.join(BAR_NS)}",
+            "It is left for a later feature",
+        )
+    _require_one_file(path, decoded)
     if str(header.stype_in) not in _STYPES:
         raise UnsupportedSchemaError(
             path, f"its symbols are of type {header.stype_in}", f"Request the data by {', '.join(_STYPES)}"
-        )
-    unresolved = [*header.not_found, *header.partial]
-    if unresolved:
-        raise UnresolvedSymbolsError(
-            path,
-            f"the vendor could not resolve {some(unresolved)} in the whole period",
-            "Request the file again without these symbols, or for the period in which they exist",
         )
     try:
         with warnings.catch_warnings():
@@ -87,12 +88,14 @@ def decode_dbn(content: Content) -> BarFile:
         raise CorruptFileError(path, f"its records cannot be decoded ({error})", AGAIN) from error
     stamps = records["ts_event"].view(np.int64)
     start, end = header.start, header.end
-    if end is not None and header.limit and len(records) >= header.limit:
+    limited = bool(end is not None and header.limit and len(records) >= header.limit)
+    if limited:
         # The vendor stopped at the requested number of records: nothing is known after the last of them.
         end = min(end, int(stamps[-1]) + BAR_NS[schema])
     if not isinstance(end, int) or not start <= end < _LATEST_NS:
         raise HeaderMismatchError(path, f"its header states the period {start} to {end}", AGAIN)
-    mapping = _stated_mapping(path, header)
+    symbols = set() if str(header.stype_in) == "parent" else set(header.symbols)
+    mapping = _stated_mapping(path, header) if header.mappings else symbology_mapping(content)
     _check_records(path, records, stamps, schema, start, end)
     return BarFile(
         dataset=header.dataset,
@@ -100,32 +103,31 @@ def decode_dbn(content: Content) -> BarFile:
         stype_in=str(header.stype_in),
         start=pd.Timestamp(start, tz="UTC"),
         end=pd.Timestamp(end, tz="UTC"),
-        symbols=tuple(sorted({*mapping["symbol"], *(header.symbols if str(header.stype_in) != "parent" else ())})),
+        symbols=tuple(sorted({*mapping["symbol"], *symbols})),
         bars=_bars(path, records, stamps, mapping),
         mapping=mapping,
+        not_found=tuple(header.not_found),
+        exhaustive=not limited,
+        by_symbology=not header.mappings and bool(len(mapping)),
     )
 
 
-def _decompress(path: Path, data: bytes) -> bytes:
-    """All zstd frames of a file.
-
-    The vendor's reader returns what it got of an unfinished frame without a word, hence the walk from frame to frame.
-    """
-    decompressor = zstandard.ZstdDecompressor()
-    rest = memoryview(data)
-    parts: list[bytes] = []
-    try:
-        while len(rest):
-            frame = decompressor.decompressobj()
-            while not frame.eof:
-                if not len(rest):
-                    raise TruncatedFileError(path, "its last compressed frame is incomplete", AGAIN)
-                fed = rest[:_FEED_BYTES]
-                parts.append(frame.decompress(fed))
-                rest = rest[len(fed) - len(frame.unused_data) :]
-    except (zstandard.ZstdError, MemoryError) as error:
-        raise CorruptFileError(path, f"it cannot be decompressed ({error})", AGAIN) from error
-    return b"".join(parts)
+def _require_one_file(path: Path, data: bytes) -> None:
+    """Raise ConcatenatedFileError where a second file begins after whole records."""
+    at = 8 + int.from_bytes(data[4:8], "little")
+    count = (len(data) - at) // _OHLCV_BYTES
+    if count <= 0:
+        return
+    lengths = np.frombuffer(data, np.uint8, count=count * _OHLCV_BYTES, offset=at)[::_OHLCV_BYTES]
+    strange = np.flatnonzero(lengths != _OHLCV_WORDS)
+    end = at + int(strange[0] if len(strange) else count) * _OHLCV_BYTES
+    if data[end : end + 3] == b"DBN":
+        raise ConcatenatedFileError(
+            path,
+            "it is two DBN files, one after the other: the second begins after record "
+            f"{(end - at) // _OHLCV_BYTES - 1}, and the header of the first says nothing of it",
+            "Land the files that it was made of, each by itself",
+        )
 
 
 def _check_records(path: Path, records: np.ndarray, stamps: np.ndarray, schema: str, start: int, end: int) -> None:
@@ -146,26 +148,18 @@ def _check_records(path: Path, records: np.ndarray, stamps: np.ndarray, schema: 
 
 
 def _stated_mapping(path: Path, header: databento_dbn.Metadata) -> pd.DataFrame:
-    rows = sorted(  # the decoder lists symbols in no certain order
+    rows = [
         (symbol, interval["start_date"], interval["end_date"], interval["symbol"])
         for symbol, intervals in header.mappings.items()
         for interval in intervals
         if interval["symbol"]
-    )
+    ]
     unknown = set() if str(header.stype_in) == "parent" else set(header.mappings) - set(header.symbols)
-    wrong = [row for row in rows if not (row[3].isdecimal() and _EARLIEST <= row[1] < row[2] <= _LATEST)]
+    wrong = [row for row in rows if not (row[3].isdecimal() and EARLIEST <= row[1] < row[2] <= LATEST)]
     if unknown or wrong:
         named = some(unknown or {row[0] for row in wrong})
         raise HeaderMismatchError(path, f"its header maps {named} in a way that makes no sense", AGAIN)
-    columns = list(zip(*rows, strict=True)) or [()] * 4
-    return pd.DataFrame(
-        {
-            "symbol": pd.Series(columns[0], dtype=object),
-            "start_date": np.array(columns[1], dtype="datetime64[D]").astype("datetime64[ns]"),
-            "end_date": np.array(columns[2], dtype="datetime64[D]").astype("datetime64[ns]"),
-            "instrument_id": np.array([int(number) for number in columns[3]], dtype=np.int64),
-        }
-    )
+    return mapping_frame([(symbol, first, end, int(number)) for symbol, first, end, number in rows])
 
 
 def _bars(path: Path, records: np.ndarray, stamps: np.ndarray, mapping: pd.DataFrame) -> pd.DataFrame:
@@ -174,6 +168,12 @@ def _bars(path: Path, records: np.ndarray, stamps: np.ndarray, mapping: pd.DataF
     unmapped[rows] = False
     if unmapped.any():
         row = int(unmapped.argmax())
+        if mapping.empty:
+            raise UnresolvedSymbolsError(
+                path,
+                "its header does not say which symbols its contracts belong to",
+                "Put the symbology.json of its download beside it and land both",
+            )
         raise HeaderMismatchError(
             path,
             f"record {row} is of instrument {records['instrument_id'][row]}, which the header maps to no symbol on "

@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
 from cbi_dagster.catalog import Table
+from cbi_dagster.catalog.model import FIRST_TRADE_DATE
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables import ops
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.bars import quarantine_rows
-from cbi_dagster.market.sessions import session_bounds, trade_dates, utc_instants, weekdays
+from cbi_dagster.market.sessions import BAR_NS, session_bounds, trade_dates, utc_instants, weekdays, with_closed_hours
 from cbi_dagster.vendors.databento.bar_files import BarFile
-from cbi_dagster.vendors.databento.bar_tables import decode_table, schema_named
+from cbi_dagster.vendors.databento.bar_tables import decode_table, observed_mapping, period_named, schema_named
 from cbi_dagster.vendors.databento.bars import (
+    arrivals,
     classify_symbols,
     corrections,
     covered,
+    keys_of,
+    left_out,
     merge_bars,
     merge_mappings,
+    removals,
     screen_bars,
     session_instruments,
 )
 from cbi_dagster.vendors.databento.dbn import decode_dbn, is_dbn
-from cbi_dagster.vendors.files import Content
+from cbi_dagster.vendors.databento.plausibility import FUTURE_AFTER, require_prices, require_utc
+from cbi_dagster.vendors.files import Content, LayoutError, UnresolvedSymbolsError, shown, some
 from cbi_dagster.vendors.kinds import Examined, Landed, LandedFile, within
+
+_KEPT = ("continuous", "outright")
+_DATASET = re.compile(r"[A-Z0-9]{2,16}\.[A-Z0-9]{2,16}")
 
 
 def decode_bars(content: Content) -> BarFile:
@@ -40,7 +51,7 @@ class Bars:
     """Files of 1-minute, 1-hour and UTC-day bars: DBN, CSV or Parquet."""
 
     tables: ClassVar[Mapping[str, Table]] = {"ohlcv-1m": OHLCV_1M, "ohlcv-1h": OHLCV_1H, "ohlcv-1d": OHLCV_UTC_1D}
-    naming = "<name>.dbn, <name>.dbn.zst, <name>.ohlcv-1h.csv or <name>.ohlcv-1h.parquet (1m, 1h or 1d)"
+    naming = "<name>.dbn, <name>.dbn.zst, <name>.ohlcv-1h.csv (.zst, .gz) or <name>.ohlcv-1h.parquet (1m, 1h or 1d)"
     one_dataset = True
 
     def __init__(self, universe: Universe) -> None:
@@ -52,31 +63,75 @@ class Bars:
 
     def examine(self, content: Content, landed_at: pd.Timestamp) -> Examined:
         file = decode_bars(content)
-        screened = screen_bars(file.bars, file.schema, self._universe, (file.start, file.end))
+        self._require_known(content.path, file)
+        screened = screen_bars(file.bars, file.schema, self._universe, (file.start, file.end), landed_at)
+        believed = [rows for rows in (screened.bars, _of(screened.rejected, "price_out_of_bounds")) if len(rows)]
+        if believed:
+            require_prices(content.path, pd.concat(believed), self._universe)
+        timed = [rows for rows in (screened.bars, _of(screened.rejected, "weekend_trade_date")) if len(rows)]
+        if timed and file.observed:  # the vendor's own format knows no other zone
+            require_utc(content.path, pd.concat(timed), file.schema, self._universe)
+        start, end, mapping = self._stated(content, file, screened.bars, landed_at)
         return Examined(
             dataset=file.dataset,
             schema=file.schema,
             stype_in=file.stype_in,
-            start=file.start,
-            end=file.end,
+            start=start,
+            end=end,
             rows=len(file.bars),
             kept=screened.bars,
             rejected=quarantine_rows(screened.rejected),
-            outside={str(symbol): int(count) for symbol, count in screened.outside_counts.items()},
-            symbols=self._symbols(file),
+            outside={shown(symbol, 80): int(count) for symbol, count in screened.outside_counts.items()},
+            symbols=self._symbols(file, start, end, mapping),
+            exhaustive=file.exhaustive,
+            by_symbology=file.by_symbology,
         )
 
-    def _symbols(self, file: BarFile) -> pd.DataFrame:
+    def _require_known(self, path: Path, file: BarFile) -> None:
+        """A symbol of the universe that the vendor does not know is a mistake of the request."""
+        kinds = classify_symbols(file.not_found, self._universe)
+        parents = {f"{root}.FUT" for root in self._universe.roots}
+        unknown = kinds.loc[kinds["kind"].isin(_KEPT) | kinds["symbol"].isin(parents), "symbol"]
+        if len(unknown):
+            raise UnresolvedSymbolsError(
+                path, f"the vendor does not know {some(unknown)}", "Request the file again without these symbols"
+            )
+        if not _DATASET.fullmatch(file.dataset):
+            raise LayoutError(
+                path, f"{file.dataset!r} is no vendor's dataset", "Name it as the vendor does, e.g. GLBX.MDP3"
+            )
+
+    def _stated(
+        self, content: Content, file: BarFile, kept: pd.DataFrame, landed_at: pd.Timestamp
+    ) -> tuple[pd.Timestamp, pd.Timestamp, pd.DataFrame]:
+        """The period that a file covers, and its mapping: its header's or, without one, what its kept rows say.
+
+        What is to come is not covered, whatever a header or a name says of it.
+        """
+        start, end, mapping = file.start, file.end, file.mapping
+        if file.observed:
+            if kept.empty:
+                return start.floor("us"), start.floor("us"), mapping
+            mapping = observed_mapping(content.path, kept)
+            start = kept["ts_event"].min()
+            end = kept["ts_event"].max() + pd.Timedelta(BAR_NS[file.schema], "ns")
+            if (named := period_named(content.name)) is not None:
+                earliest = pd.Timestamp(FIRST_TRADE_DATE, tz="UTC") - pd.Timedelta(days=1)
+                start, end = min(start, max(named[0], earliest)), max(end, min(named[1], landed_at))
+        end = max(min(end, landed_at + FUTURE_AFTER), start)
+        return start.ceil("us"), end.floor("us"), mapping
+
+    def _symbols(self, file: BarFile, start: pd.Timestamp, end: pd.Timestamp, mapping: pd.DataFrame) -> pd.DataFrame:
         """The file's symbology for the universe; a symbol it could not resolve keeps its span without a contract."""
-        kinds = classify_symbols(file.symbols, self._universe)
-        wanted = kinds[kinds["kind"].isin(["continuous", "outright"])]
-        rows = wanted[["symbol", "root"]].merge(file.mapping, on="symbol", how="left")
+        kinds = classify_symbols(sorted(set(mapping["symbol"])) if file.observed else file.symbols, self._universe)
+        wanted = kinds[kinds["kind"].isin(_KEPT)]
+        rows = wanted[["symbol", "root"]].merge(mapping.astype({"symbol": object}), on="symbol", how="left")
         return pd.DataFrame(
             {
                 "symbol": rows["symbol"],
                 "root": rows["root"],
-                "mapping_start": rows["start_date"].fillna(file.start.tz_convert(None).normalize()),
-                "mapping_end": rows["end_date"].fillna(file.end.tz_convert(None).ceil("D")),
+                "mapping_start": rows["start_date"].fillna(start.tz_convert(None).normalize()),
+                "mapping_end": rows["end_date"].fillna(end.tz_convert(None).ceil("D")),
                 "instrument_id": rows["instrument_id"].astype("Int64"),
             }
         )
@@ -89,13 +144,60 @@ class Bars:
         ]
         if not earlier:
             return pd.DataFrame(columns=[column.name for column in ops.CORRECTIONS.columns])
-        return corrections(merge_bars([before.kept(other) for other in earlier]), before.kept(file))
+        old, new = self._merged(earlier, before), before.examined(file)
+        changed = corrections(old, new.kept)
+        if not new.exhaustive:
+            return changed
+        missing = old[~keys_of(old).isin(keys_of(new.kept))].reset_index(drop=True)
+        gone = missing[left_out(missing, _covered_periods([file], before), new.rejected)]
+        return pd.concat([changed, removals(gone)], ignore_index=True) if len(gone) else changed
+
+    def returns(self, file: LandedFile, landed: Landed) -> pd.DataFrame:
+        near = [
+            other
+            for other in landed.of(file.vendor_schema)
+            if other.span_start < file.span_end and other.span_end > file.span_start
+        ]
+        others = [other for other in near if other.file_hash != file.file_hash]
+        if not others:
+            return pd.DataFrame()
+        old, new = self._merged(near, landed), self._merged(others, landed)
+        returned = new[~keys_of(new).isin(keys_of(old))].reset_index(drop=True)
+        return pd.concat([corrections(old, new), arrivals(returned)], ignore_index=True)
+
+    def _merged(
+        self, files: Sequence[LandedFile], landed: Landed, intervals: Sequence[Interval] | None = None
+    ) -> pd.DataFrame:
+        """The bars of files in landing order, each with the number of its `file`; of trade dates in the intervals.
+
+        A later file wins for its bars, and where it is exhaustive also for those that it does not have.
+        """
+        parts = []
+        for number, file in enumerate(files):
+            kept = landed.kept(file)
+            if intervals is not None:
+                kept = kept[within(kept["date"].to_numpy(), intervals)]
+            parts.append(kept.assign(file=np.int32(number)))
+        bars = merge_bars(parts)
+        starts, ends = (np.array([getattr(file, name).value for file in files]) for name in ("span_start", "span_end"))
+        gone = np.zeros(len(bars), bool)
+        for number, file in enumerate(files):
+            before = slice(0, number)
+            if ((starts[before] < ends[number]) & (ends[before] > starts[number])).any():
+                examined = landed.examined(file)
+                if examined.exhaustive:
+                    earlier = bars["file"].to_numpy() < number
+                    gone |= earlier & left_out(bars, _covered_periods([file], landed), examined.rejected)
+        return bars[~gone].reset_index(drop=True) if gone.any() else bars
 
     def trade_dates(self, files: Sequence[LandedFile], landed: Landed) -> np.ndarray:
         """Weekdays whose trade date any of the files' spans touches."""
         if not files:
             return np.empty(0, "datetime64[D]")
         spans = pd.DataFrame(files, columns=LandedFile._fields)
+        spans = spans[spans["span_start"] < spans["span_end"]]
+        if spans.empty:
+            return np.empty(0, "datetime64[D]")
         first = trade_dates(utc_instants(spans["span_start"]))
         last = trade_dates(utc_instants(spans["span_end"] - pd.Timedelta(1, "ns")))
         touched = np.unique(np.column_stack([first, last]), axis=0)
@@ -106,14 +208,11 @@ class Bars:
         """Each bar says which contract its session belongs to and whether landed data covers that session."""
         columns = [column.name for column in self.tables[schema].columns]
         files = [file for file in landed.of(schema) if _touches(file, intervals)]
-        parts = []
-        for number, file in enumerate(files):
-            kept = landed.kept(file)
-            inside = within(kept["date"].to_numpy(), intervals)
-            parts.append(kept[inside].assign(file=np.int32(number)))
-        if not any(len(part) for part in parts):
+        if not any(within(landed.kept(file)["date"].to_numpy(), intervals).any() for file in files):
             return pd.DataFrame(columns=columns)
-        bars = merge_bars(parts)
+        bars = self._merged(files, landed, intervals)
+        if bars.empty:
+            return pd.DataFrame(columns=columns)
         of_file = bars["file"].to_numpy()
         bars["source_file"] = _named([file.source_file for file in files], of_file)
         bars["dataset"] = _named([file.dataset for file in files], of_file)
@@ -121,21 +220,35 @@ class Bars:
 
     def _with_session_facts(self, bars: pd.DataFrame, schema: str, landed: Landed) -> pd.DataFrame:
         """Add each bar's session contract and whether landed data covers its session."""
-        files = pd.DataFrame(landed.of(schema), columns=LandedFile._fields)
-        symbols = files[["file_hash", "landing_sequence", "span_start", "span_end"]].merge(
-            landed.symbols, on="file_hash"
-        )
-        symbols = symbols.sort_values("landing_sequence", kind="stable")
+        files = landed.of(schema)
+        stated = [file for file in files if is_dbn(file.source_file)]
+        spans = pd.concat([_covered_periods(stated, landed), self._observed_periods(files, landed)])
+        sequence = pd.DataFrame(files, columns=LandedFile._fields)[["file_hash", "landing_sequence"]]
+        symbols = landed.symbols.merge(sequence, on="file_hash").sort_values("landing_sequence", kind="stable")
         mapping = merge_mappings([symbols.rename(columns={"mapping_start": "start_date", "mapping_end": "end_date"})])
         sessions = bars[["root", "symbol", "date"]].drop_duplicates().astype({"root": str, "symbol": str})
         dates = sessions["date"].to_numpy().astype("datetime64[D]")
         opens, closes = self._session_spans(sessions["root"].to_numpy(), dates, schema)
-        spans = symbols[["symbol", "span_start", "span_end"]].drop_duplicates()
-        spans = spans.rename(columns={"span_start": "start", "span_end": "end"})
         sessions["session_instrument_id"] = session_instruments(mapping, sessions["symbol"].to_numpy(), dates)
         sessions["session_covered"] = covered(spans, sessions["symbol"].to_numpy(), opens, closes)
         sessions["symbol"] = pd.Categorical(sessions["symbol"], categories=bars["symbol"].cat.categories)
         return bars.merge(sessions.drop(columns="root"), on=["symbol", "date"], how="left", validate="many_to_one")
+
+    def _observed_periods(self, files: Sequence[LandedFile], landed: Landed) -> pd.DataFrame:
+        """What files without a header cover: the trading hours around their rows, for each symbol that they have."""
+        found = [file for file in files if not is_dbn(file.source_file)]
+        if not found:
+            return _covered_periods([], landed)
+        observed = pd.DataFrame(found, columns=LandedFile._fields)
+        rows = landed.symbols.merge(observed[["file_hash", "span_start", "span_end"]], on="file_hash")
+        rows = rows[["symbol", "root", "span_start", "span_end"]].drop_duplicates()
+        parts = []
+        for root, own in rows.groupby("root", observed=True):
+            first, last = (utc_instants(own[name]).astype("datetime64[ns]") for name in ("span_start", "span_end"))
+            start, end = with_closed_hours(str(root), first, last, self._universe)
+            periods = {"start": pd.DatetimeIndex(start, tz="UTC"), "end": pd.DatetimeIndex(end, tz="UTC")}
+            parts.append(pd.DataFrame({"symbol": own["symbol"].to_numpy(object), **periods}))
+        return pd.concat(parts) if parts else _covered_periods([], landed)
 
     def _session_spans(self, roots: np.ndarray, dates: np.ndarray, schema: str) -> tuple[np.ndarray, np.ndarray]:
         """What must be landed for a session to be complete: its hours, or its UTC days for vendor day bars."""
@@ -149,6 +262,31 @@ class Bars:
             own = roots == root
             opens[own], closes[own] = session_bounds(str(root), dates[own], self._universe)
         return opens, closes
+
+
+def _covered_periods(files: Sequence[LandedFile], landed: Landed) -> pd.DataFrame:
+    """What files with a header cover: `symbol`, `start`, `end` (UTC, exclusive), as far as a contract is stated.
+
+    A symbol of which no contract is known in the whole period is covered in vain; it has no bars.
+    """
+    if not files:
+        moments = pd.DatetimeIndex([], tz="UTC").as_unit("ns")
+        return pd.DataFrame({"symbol": pd.Series([], dtype=object), "start": moments, "end": moments})
+    spans = pd.DataFrame(files, columns=LandedFile._fields)[["file_hash", "span_start", "span_end"]]
+    rows = landed.symbols.merge(spans, on="file_hash")
+    rows = rows[rows["instrument_id"].notna()]
+    start, end = (pd.DatetimeIndex(rows[name]).tz_localize("UTC") for name in ("mapping_start", "mapping_end"))
+    return pd.DataFrame(
+        {
+            "symbol": rows["symbol"].to_numpy(object),
+            "start": np.maximum(start.as_unit("ns"), pd.DatetimeIndex(rows["span_start"]).as_unit("ns")),
+            "end": np.minimum(end.as_unit("ns"), pd.DatetimeIndex(rows["span_end"]).as_unit("ns")),
+        }
+    )
+
+
+def _of(rejected: pd.DataFrame, reason: str) -> pd.DataFrame:
+    return rejected[rejected["reason"] == reason].drop(columns="reason")
 
 
 def _touches(file: LandedFile, intervals: Sequence[Interval]) -> bool:

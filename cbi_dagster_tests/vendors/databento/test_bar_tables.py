@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cbi_dagster.vendors.databento.bar_tables import observed_mapping, period_named
 from cbi_dagster.vendors.files import CorruptFileError, LayoutError, TruncatedFileError
 from cbi_dagster_tests.vendors.small_files import START, bar_file, hourly, mapping_of, zl_bars, zl_file
 
@@ -31,8 +32,9 @@ def test_the_same_bars_are_the_same_frame_in_every_format(tmp_path: Path) -> Non
         pd.testing.assert_frame_equal(file.bars, expected.bars, check_exact=True)
         assert (file.dataset, file.schema, file.stype_in) == ("GLBX.MDP3", "ohlcv-1h", "continuous")
         assert (file.start, file.end) == (START, pd.Timestamp("2024-07-04 12:00", tz="UTC"))
+        assert file.observed
         observed = mapping_of(("ZL.v.0", "2024-07-01", "2024-07-03", 11), ("ZL.v.0", "2024-07-03", "2024-07-05", 22))
-        pd.testing.assert_frame_equal(file.mapping, observed)
+        pd.testing.assert_frame_equal(observed_mapping(tmp_path / name, file.bars), observed)
 
 
 def test_the_vendors_own_parquet_is_read(tmp_path: Path) -> None:
@@ -64,7 +66,6 @@ def test_a_single_contract_needs_no_instrument_id(tmp_path: Path) -> None:
         (lambda f: f.assign(volume=f["volume"] + 0.5), "volume of data row 0 is no whole number"),
         (lambda f: f.assign(symbol=""), "symbol of data row 0 has no value"),
         (lambda f: f.assign(dataset=np.where(f.index < 3, "A", "B")), "datasets A, B"),
-        (lambda f: f.assign(instrument_id=np.arange(len(f))), "two instrument_ids on 2024-07-01"),
     ],
 )
 def test_a_table_of_another_layout_is_refused(
@@ -73,6 +74,26 @@ def test_a_table_of_another_layout_is_refused(
     change(table()).to_csv(tmp_path / "zl.ohlcv-1h.csv", index=False)
     with pytest.raises(LayoutError, match=said):
         bar_file(tmp_path / "zl.ohlcv-1h.csv")
+
+
+def test_a_symbol_has_one_contract_a_day(tmp_path: Path) -> None:
+    with pytest.raises(LayoutError, match="two instrument_ids on 2024-07-01"):
+        observed_mapping(tmp_path, table().assign(instrument_id=np.arange(len(table()))))
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "end"),
+    [
+        ("glbx-mdp3-20240101-20240131.ohlcv-1h.csv", "2024-01-01", "2024-02-01"),
+        ("glbx-mdp3-20240229.ohlcv-1h.ESH4.csv.zst", "2024-02-29", "2024-03-01"),
+        ("glbx-mdp3-20240230.ohlcv-1h.csv", None, None),
+        ("glbx-mdp3-20240131-20240101.ohlcv-1h.csv", None, None),
+        ("zl-20240101.ohlcv-1h.csv", None, None),
+    ],
+)
+def test_a_vendors_file_name_states_utc_days(name: str, first: str | None, end: str | None) -> None:
+    expected = first and end and (pd.Timestamp(first, tz="UTC"), pd.Timestamp(end, tz="UTC"))
+    assert period_named(name) == expected
 
 
 def test_a_table_must_name_its_schema(tmp_path: Path) -> None:

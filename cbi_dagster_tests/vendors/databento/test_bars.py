@@ -25,6 +25,7 @@ from cbi_dagster.vendors.databento.bars import (
 from cbi_dagster_tests.vendors.small_files import END, REAL_DELIVERY, START, bar_file, hourly, mapping_of
 
 UNIVERSE = load_universe()
+NOW = pd.Timestamp("2026-01-01", tz="UTC")
 
 
 def vendor_bars(*parts: tuple[str, pd.DataFrame]) -> pd.DataFrame:
@@ -35,7 +36,7 @@ def vendor_bars(*parts: tuple[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def screened(bars: pd.DataFrame, schema: str = "ohlcv-1h") -> Screened:
-    result = screen_bars(bars, schema, UNIVERSE, (START, END))
+    result = screen_bars(bars, schema, UNIVERSE, (START, END), NOW)
     assert len(bars) == len(result.bars) + len(result.rejected) + result.outside_counts.sum()
     return result
 
@@ -141,11 +142,11 @@ def test_an_impossible_bar_is_rejected_with_its_reason(column: str, value: objec
 
 def test_bars_at_both_ends_of_the_period_and_on_the_bounds_of_every_rule_are_kept() -> None:
     bars = pd.concat([hourly("2024-07-01", 1), hourly("2024-07-05 21:00", 1)], ignore_index=True)
-    flat = bars.assign(open=0.01, high=0.01, low=0.01, close=0.01, volume=1)
+    flat = bars.assign(open=2.5, high=2.5, low=2.5, close=2.5, volume=1)
     span = (START, END - pd.Timedelta(hours=2))
-    assert len(screen_bars(vendor_bars(("ZL.v.0", flat)), "ohlcv-1h", UNIVERSE, span).bars) == 2
+    assert len(screen_bars(vendor_bars(("ZL.v.0", flat)), "ohlcv-1h", UNIVERSE, span, NOW).bars) == 2
     span = (START + pd.Timedelta(1, "ns"), END - pd.Timedelta(hours=3))
-    assert screen_bars(vendor_bars(("ZL.v.0", flat)), "ohlcv-1h", UNIVERSE, span).bars.empty
+    assert screen_bars(vendor_bars(("ZL.v.0", flat)), "ohlcv-1h", UNIVERSE, span, NOW).bars.empty
 
 
 def test_the_grid_is_that_of_the_schema() -> None:
@@ -187,7 +188,7 @@ def test_a_sound_bar_is_no_duplicate_of_a_rejected_one() -> None:
 def test_day_bars_are_dated_by_their_utc_day_and_sundays_by_their_monday() -> None:
     days = hourly("2024-07-01", 7).assign(ts_event=pd.date_range("2024-07-01", periods=7, tz="UTC"))
     result = screen_bars(
-        vendor_bars(("ZL.v.0", days)), "ohlcv-1d", UNIVERSE, (START, pd.Timestamp("2024-07-08", tz="UTC"))
+        vendor_bars(("ZL.v.0", days)), "ohlcv-1d", UNIVERSE, (START, pd.Timestamp("2024-07-08", tz="UTC")), NOW
     )
     assert result.bars["date"].dt.day.tolist() == [1, 2, 3, 4, 5, 8]
     assert result.rejected[["reason", "source_row"]].to_numpy().tolist() == [["weekend_trade_date", 5]]
@@ -242,6 +243,13 @@ def test_screening_is_what_one_finds_looking_at_one_row_after_the_other(
             reason = "off_grid_timestamp"
         elif not START <= moment < END:
             reason = "outside_file_span"
+        elif (
+            not (-200 if symbol.startswith("CL") else 2.5)
+            <= min(o, h, low, c)
+            <= max(o, h, low, c)
+            <= (1000 if symbol.startswith("CL") else 480)
+        ):
+            reason = "price_out_of_bounds"
         elif (symbol, half_hours) in seen:
             reason = "duplicate_bar"
         elif trade_date.weekday() >= 5:
@@ -263,7 +271,9 @@ def test_screening_is_what_one_finds_looking_at_one_row_after_the_other(
 def test_the_last_delivery_wins_for_each_bar() -> None:
     old = screened(vendor_bars(("ZL.v.0", hourly("2024-07-01", 4)), ("CL.v.0", hourly("2024-07-01", 2, 5)))).bars
     new = screened(
-        vendor_bars(("ZL.v.0", hourly("2024-07-01 03:00", 3, seed=1)), ("ES.v.0", hourly("2024-07-01", 1)))
+        vendor_bars(
+            ("ZL.v.0", hourly("2024-07-01 03:00", 3, seed=1)), ("ES.v.0", hourly("2024-07-01", 1, level=5000.0))
+        )
     ).bars
     old, new = old.assign(source_file="old"), new.assign(source_file="new")
     merged = merge_bars([old, new])
@@ -402,7 +412,7 @@ def test_the_real_delivery_has_the_bars_that_were_counted_by_other_means() -> No
     rows, outside = 0, 0
     kept, rejected, mappings = [], [], []
     for file in map(bar_file, sorted(REAL_DELIVERY.glob("*.dbn.zst"))):
-        result = screen_bars(file.bars, file.schema, UNIVERSE, (file.start, file.end))
+        result = screen_bars(file.bars, file.schema, UNIVERSE, (file.start, file.end), NOW)
         rows += len(file.bars)
         outside += int(result.outside_counts.sum())
         kept.append(result.bars)

@@ -7,10 +7,8 @@ import os
 import time
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
 
 import databento
-import databento_dbn
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,7 +23,6 @@ from cbi_dagster.vendors.files import (
     DeliveryError,
     HeaderMismatchError,
     TruncatedFileError,
-    UnresolvedSymbolsError,
     UnsupportedSchemaError,
 )
 from cbi_dagster_tests.vendors.small_files import (
@@ -37,6 +34,7 @@ from cbi_dagster_tests.vendors.small_files import (
     bar_file,
     hourly,
     mapping_of,
+    restated_header,
     zl_bars,
     zl_file,
 )
@@ -128,33 +126,8 @@ def test_a_parent_delivery_names_contracts_and_spreads_by_their_raw_symbols(tmp_
 
 def test_a_file_that_stopped_at_a_record_limit_covers_no_more_than_its_records(tmp_path: Path) -> None:
     path = zl_file(tmp_path / "zl.dbn")
-    _restate(path, limit=84)
+    restated_header(path, limit=84)
     assert bar_file(path).end == pd.Timestamp("2024-07-04 12:00", tz="UTC")
-
-
-def _restate(path: Path, **changes: object) -> None:
-    """Rewrite the header of an uncompressed DBN file."""
-    content = path.read_bytes()
-    length = 8 + int.from_bytes(content[4:8], "little")
-    header = databento_dbn.Metadata.decode(content[:length])
-    stated = {
-        "dataset": header.dataset, "start": header.start, "end": header.end, "stype_in": header.stype_in,
-        "stype_out": header.stype_out, "schema": header.schema, "symbols": header.symbols, "mappings": [],
-    }  # fmt: skip
-    mappings = [
-        _symbol_mapping(symbol, [(i["start_date"], i["end_date"], i["symbol"]) for i in intervals])
-        for symbol, intervals in header.mappings.items()
-    ]
-    path.write_bytes(
-        databento_dbn.Metadata(**{**stated, "mappings": mappings, **changes}).encode() + content[length:]  # type: ignore[arg-type]
-    )
-
-
-def _symbol_mapping(symbol: str, intervals: list[tuple[object, object, str]]) -> object:
-    return SimpleNamespace(
-        raw_symbol=symbol,
-        intervals=[SimpleNamespace(start_date=a, end_date=b, symbol=c) for a, b, c in intervals],
-    )
 
 
 # -- what is refused --------------------------------------------------------------------------------------------------
@@ -268,12 +241,9 @@ def test_instrument_ids_as_symbols_are_refused(tmp_path: Path) -> None:
         bar_file(zl_file(tmp_path / "zl.dbn", stype_in="instrument_id"))
 
 
-@pytest.mark.parametrize("kind", ["not_found", "partial"])
-def test_symbols_that_the_vendor_could_not_resolve_are_refused(tmp_path: Path, kind: str) -> None:
-    path = zl_file(tmp_path / "zl.dbn")
-    _restate(path, **{kind: ["XYZ.v.0"]})
-    with pytest.raises(UnresolvedSymbolsError, match=r"XYZ\.v\.0"):
-        bar_file(path)
+def test_symbols_that_the_vendor_does_not_know_are_told_and_partial_ones_are_known(tmp_path: Path) -> None:
+    path = restated_header(zl_file(tmp_path / "zl.dbn"), not_found=["XYZ.v.0"], partial=["ZL.v.0"])
+    assert bar_file(path).not_found == ("XYZ.v.0",)
 
 
 def test_an_error_says_which_file_what_is_wrong_and_what_to_do(tmp_path: Path) -> None:

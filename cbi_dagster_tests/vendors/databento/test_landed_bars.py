@@ -31,20 +31,20 @@ def file_of(start: str, end: str, number: int = 0) -> LandedFile:
 
 def together(directory: Path, *parts: tuple[str, str, pd.DataFrame], mapping: pd.DataFrame = JULY) -> Landed:
     """Files of hourly ZL bars, each of a period, landed in this order."""
-    files, symbols, kept = [], [], {}
+    files, symbols, found = [], [], {}
     for number, (start, end, bars) in enumerate(parts):
         path = directory / f"{number}.ohlcv-1h.dbn"
         examined = BARS.examine(
             content(zl_file(path, bars, mapping, start=utc(start), end=utc(end))), utc("2024-08-01")
         )
         files.append(file_of(start, end, number))
-        kept[files[-1].file_hash] = examined.kept
+        found[files[-1].file_hash] = examined
         symbols.append(examined.symbols.assign(file_hash=files[-1].file_hash))
-    return Landed(files, pd.concat(symbols, ignore_index=True), lambda file: kept[file.file_hash])
+    return Landed(files, pd.concat(symbols, ignore_index=True), lambda file: found[file.file_hash])
 
 
 def nothing_landed() -> Landed:
-    return Landed([], pd.DataFrame(), lambda file: pd.DataFrame())
+    return Landed([], pd.DataFrame(), lambda file: pytest.fail("nothing to read"))
 
 
 # -- what a file is about ---------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ def test_a_file_corrects_the_bars_that_it_states_otherwise(
     old = hourly("2024-07-01 05:00", 5)
     new = hourly("2024-07-01", 24).iloc[utc(start).hour : utc(end).hour].assign(volume=7777)
     landed = together(tmp_path, ("2024-07-01 05:00", "2024-07-01 10:00", old), (start, end, new))
-    found = BARS.corrections(landed.files[1], Landed(landed.files[:1], landed.symbols, landed.kept))
+    found = BARS.corrections(landed.files[1], Landed(landed.files[:1], landed.symbols, landed.examined))
     assert [stamp.hour for stamp in found["ts_event"]] == changed
     assert found["new_volume"].tolist() == [7777] * len(changed)
 
@@ -131,7 +131,7 @@ def test_a_correction_is_of_what_the_last_file_before_it_said(tmp_path: Path) ->
     one = hourly("2024-07-01 05:00", 1)
     parts = [("2024-07-01", "2024-07-02", one.assign(volume=volume)) for volume in (1, 2, 3)]
     landed = together(tmp_path, *parts)
-    (row,) = BARS.corrections(landed.files[2], Landed(landed.files[:2], landed.symbols, landed.kept)).itertuples()
+    (row,) = BARS.corrections(landed.files[2], Landed(landed.files[:2], landed.symbols, landed.examined)).itertuples()
     assert (row.old_volume, row.new_volume) == (2, 3)
 
 
@@ -203,6 +203,6 @@ def test_a_day_bar_is_covered_by_its_utc_day_and_mondays_by_sunday_too(
     path = zl_file(tmp_path / "zl.dbn", days, mapping, schema="ohlcv-1d", start=utc(start), end=utc(end))
     examined = BARS.examine(content(path), utc("2024-08-01"))
     file = file_of(start, end)._replace(vendor_schema="ohlcv-1d")
-    landed = Landed([file], examined.symbols.assign(file_hash=file.file_hash), lambda file: examined.kept)
+    landed = Landed([file], examined.symbols.assign(file_hash=file.file_hash), lambda file: examined)
     bars = BARS.read("ohlcv-1d", EVER, landed)
     assert bars.loc[bars["session_covered"], "date"].dt.strftime("%m-%d").tolist() == covered
