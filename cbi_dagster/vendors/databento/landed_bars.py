@@ -269,12 +269,12 @@ def _covered_periods(files: Sequence[LandedFile], landed: Landed) -> pd.DataFram
 
     A symbol of which no contract is known in the whole period is covered in vain; it has no bars.
     """
-    if not files:
+    spans = pd.DataFrame(files, columns=LandedFile._fields)[["file_hash", "span_start", "span_end"]]
+    rows = landed.symbols.merge(spans, on="file_hash") if files else landed.symbols.iloc[:0]
+    rows = rows[rows["instrument_id"].notna()]
+    if rows.empty:
         moments = pd.DatetimeIndex([], tz="UTC").as_unit("ns")
         return pd.DataFrame({"symbol": pd.Series([], dtype=object), "start": moments, "end": moments})
-    spans = pd.DataFrame(files, columns=LandedFile._fields)[["file_hash", "span_start", "span_end"]]
-    rows = landed.symbols.merge(spans, on="file_hash")
-    rows = rows[rows["instrument_id"].notna()]
     start, end = (pd.DatetimeIndex(rows[name]).tz_localize("UTC") for name in ("mapping_start", "mapping_end"))
     return pd.DataFrame(
         {
