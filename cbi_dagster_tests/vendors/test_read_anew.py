@@ -67,7 +67,9 @@ def files(tmp_path: Path) -> list[Path]:
     bars.loc[[0, len(bars) - 1], "volume"] = 0
     first = zl_file(tmp_path / "a.ohlcv-1h.dbn.zst", bars, pd.concat([ZL_ROLL, CL]))
     later = oil.iloc[[20]].assign(close=lambda frame: frame["high"])
-    return [first, zl_file(tmp_path / "b.ohlcv-1h.dbn.zst", later, CL)]
+    start = later["ts_event"].iloc[0]
+    end = start + pd.Timedelta(hours=1)
+    return [first, zl_file(tmp_path / "b.ohlcv-1h.dbn.zst", later, CL, start=start, end=end)]
 
 
 def test_a_market_that_is_added_is_found_in_the_files_that_were_landed_before(
