@@ -135,7 +135,7 @@ def code_versions() -> Mapping[str, CodeVersion]:
     from cbi_dagster.catalog.versions import code_version
     from cbi_dagster.config.universe import load_universe
     from cbi_dagster.recipes import RECIPES
-    from cbi_dagster.vendors.landing import landed_code, readers
+    from cbi_dagster.vendors.landed import landed_code, readers
 
     universe = load_universe()
     landed = {source: code_version(table, functions) for source, (table, functions) in landed_code(universe).items()}

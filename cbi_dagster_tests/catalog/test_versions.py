@@ -15,7 +15,7 @@ from cbi_dagster.config import horizons
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import code_versions
 from cbi_dagster.recipes import RECIPES, Recipe
-from cbi_dagster.vendors.landing import readers
+from cbi_dagster.vendors.landed import readers
 
 VOLATILITY = table("volatility_daily")
 

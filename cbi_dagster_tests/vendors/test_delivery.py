@@ -18,7 +18,7 @@ from cbi_dagster.vendors import delivery
 from cbi_dagster.vendors.databento.writing import write_manifest
 from cbi_dagster.vendors.delivery import Delivery
 from cbi_dagster.vendors.files import HashMismatchError, TruncatedFileError, UnreadableFileError, content_of
-from cbi_dagster.vendors.landing import KINDS
+from cbi_dagster.vendors.landed import KINDS
 from cbi_dagster.vendors.scratch import scratch_directory
 from cbi_dagster_tests.vendors.small_files import START, hourly, zl_file
 

@@ -15,7 +15,8 @@ import pytest
 from cbi_dagster.catalog import TABLES, Table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H
-from cbi_dagster.vendors import landing, register
+from cbi_dagster.vendors import landed as landed_files
+from cbi_dagster.vendors import register
 from cbi_dagster.vendors.databento.writing import write_manifest
 from cbi_dagster.vendors.files import (
     CorruptFileError,
@@ -187,8 +188,8 @@ def test_what_lands_does_not_depend_on_how_many_rows_are_held_at_once(
 ) -> None:
     files = [zl_file(tmp_path / "zl.ohlcv-1h.dbn.zst"), restating(tmp_path / "fix.ohlcv-1h.dbn.zst", 50.0)]
     world.land(*files)
-    monkeypatch.setattr(landing, "ROWS_AT_ONCE", rows)
-    monkeypatch.setattr(register, "ROWS_AT_ONCE", rows)
+    for module in (landed_files, register):
+        monkeypatch.setattr(module, "ROWS_AT_ONCE", rows)
     other = World(tmp_path / "other")
     report = other.land(*files)
     assert landed_hashes(other).equals(landed_hashes(world))

@@ -1,0 +1,141 @@
+"""Landed files are read anew when the code or the settings under which they were read are others now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.tables import ops
+from cbi_dagster.vendors.files import (
+    DeliveryError,
+)
+from cbi_dagster.vendors.kinds import LandedFile
+from cbi_dagster.vendors.landed import LandedFiles, Progress, landed_file, rows_of
+from cbi_dagster.vendors.register import Register, Remembered
+from cbi_dagster.warehouse.contract import LandingFacts, RegistryMovedError, now_utc
+from cbi_dagster.warehouse.ledger import NOTHING
+from cbi_dagster.warehouse.plan import stale_sources
+
+
+@dataclass(frozen=True)
+class ReadAnew:
+    """What reading a landing source anew found: trade dates whose content `changed`, and others that were `confirmed`.
+
+    A trade date that is no longer among those of the files counts as changed.
+    """
+
+    files: int
+    changed: int
+    confirmed: int
+
+
+class ReadingAnew(LandedFiles):
+    """Landed files that are read anew where they are stale."""
+
+    def stale(self) -> dict[str, str]:
+        """Landing sources that must be read anew, with the reason: other code or settings read them last."""
+        ledgers = self._warehouse.ledger_by_table(self._source_of.values())
+        digests = self._code.digests(self._warehouse)
+
+        def changes(source: str, earlier: str) -> tuple[str, ...] | None:
+            return self._code.changes_since(self._warehouse, source, earlier)
+
+        found = stale_sources(ledgers, digests, changes)
+        files = self._warehouse.read(ops.LANDED_FILES, columns=("vendor_schema", "kept_rows"))
+        with_rows = {row["vendor_schema"] for row in files.to_pylist() if row["kept_rows"]}
+        for schema in with_rows & self._source_of.keys():
+            if self._source_of[schema] not in ledgers:
+                found[self._source_of[schema]] = "the ledger has lost what was landed"
+        return found
+
+    def read_anew(self, progress: Progress = lambda stage, done, total: None) -> dict[str, ReadAnew]:
+        """Judge and read the kept files of every stale source again, by source, as if they were landed now.
+
+        All that is known of them changes at once. Trade dates whose content comes out equal are confirmed, and nothing
+        that is made of them is stale. Raises a DeliveryError for a kept file that is missing or no longer taken.
+        """
+        while sources := self.stale():
+            moment, remembered = now_utc(), Remembered()
+            register = self._register()
+            again, rejected = self._judged_again(register, sources, remembered, progress)
+            files = again.current
+            landed = self._together(files, again.symbols, [], remembered)
+            corrections = [self._corrections(file, landed) for file in files]
+            entries, found = [rows_of(ops.PARTITION_LEDGER, [])], {}
+            for source in sources:
+                (schema,) = (schema for schema, own in self._source_of.items() if own == source)
+                before = self._warehouse.ledger_by_table([source]).get(source, NOTHING)
+                every = self._kind_of[schema].trade_dates(landed.of(schema), landed)
+                own = rows_of(ops.PARTITION_LEDGER, [*self._hashed(schema, every, landed, moment, progress)])
+                entries.append(own)
+                changed = int((own["written_at"] == moment).sum()) + len(np.setdiff1d(before.keys, every))
+                confirmed = int((own["written_at"] != moment).sum())
+                found[source] = ReadAnew(len(landed.of(schema)), changed, confirmed)
+            rows = {
+                ops.LANDED_FILES: pd.DataFrame(again.log, columns=LandedFile._fields),
+                ops.LANDED_SYMBOLS: again.symbols,
+                ops.QUARANTINE: rows_of(ops.QUARANTINE, rejected),
+                ops.CORRECTIONS: rows_of(ops.CORRECTIONS, [self._earlier_corrections(files), *corrections]),
+            }
+            self._code.record(self._warehouse)
+            try:
+                facts = LandingFacts(len(register.log), rows, rows_of(ops.PARTITION_LEDGER, entries))
+                self._warehouse.retake(facts, sources)
+            except RegistryMovedError:
+                continue  # another process has landed files meanwhile: they are read as well
+            return found
+        return {}
+
+    def _judged_again(
+        self, register: Register, sources: Collection[str], remembered: Remembered, progress: Progress
+    ) -> tuple[Register, list[pd.DataFrame]]:
+        """The register with what the present code says of the files of `sources`, and these files' rejects.
+
+        A withdrawn file that is no longer taken stays as it was recorded.
+        """
+        current = {file.file_hash for file in register.current}
+        judged: dict[str, LandedFile] = {}
+        kept_symbols, rejected = [], []
+        hashes = {file.file_hash: file for file in register.log}
+        for number, (file_hash, file) in enumerate(hashes.items()):
+            progress("reading landed files anew", number, len(hashes))
+            known = register.symbols[register.symbols["file_hash"] == file_hash]
+            if self._source_of[file.vendor_schema] not in sources:
+                kept_symbols.append(known)
+                continue
+            try:
+                content = self._archive.get(file_hash, file.source_file)
+                examined = self._kind_of[file.vendor_schema].examine(content, file.landed_at)
+            except DeliveryError:
+                if file_hash in current:
+                    raise
+                kept_symbols.append(known)
+                continue
+            remembered.add(file_hash, examined)
+            judged[file_hash] = landed_file(content, examined, file.landed_at)
+            kept_symbols.append(examined.symbols.assign(file_hash=file_hash))
+            rejected.append(self._rejected(file, examined))
+        log = [
+            judged[row.file_hash]._replace(
+                source_file=row.source_file,
+                landing_sequence=row.landing_sequence,
+                landed_at=row.landed_at,
+                withdrawn_at=row.withdrawn_at,
+            )
+            if row.file_hash in judged
+            else row
+            for row in register.log
+        ]
+        return Register(log, rows_of(ops.LANDED_SYMBOLS, kept_symbols)), rejected
+
+    def _earlier_corrections(self, current: Sequence[LandedFile]) -> pd.DataFrame:
+        """Recorded corrections of files that no longer hold, or not as they were landed then, and of withdrawals."""
+        recorded = to_frame(ops.CORRECTIONS, self._warehouse.read(ops.CORRECTIONS))
+        holding = pd.MultiIndex.from_tuples(
+            [(file.file_hash, file.landed_at) for file in current], names=["file_hash", "landed_at"]
+        )
+        return recorded[~pd.MultiIndex.from_frame(recorded[["file_hash", "landed_at"]]).isin(holding)]
