@@ -304,7 +304,7 @@ def facts(registered, *, days=("2024-01-02",), content="0" * 32, **columns):
         "file_hash": f"hash-{registered}", "landing_sequence": registered, "source_file": f"{registered}.dbn",
         "file_bytes": 1, "dataset": "SIM.DEMO", "vendor_schema": "ohlcv-1h", "stype_in": "continuous",
         "span_start": moment, "span_end": moment, "file_rows": 1, "kept_rows": 0, "rejected_rows": 1,
-        "outside_rows": 0, "landed_at": moment,
+        "outside_rows": 0, "landed_at": moment, "withdrawn_at": pd.NaT,
     }  # fmt: skip
     rejected = pd.DataFrame({"file_hash": [f"hash-{registered}"], "source_file": "f", "source_row": 1}).assign(
         table_name="landing.ohlcv_1h", ts_event=moment, date=pd.Timestamp("2024-01-02"), symbol="ZL",
