@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, TABLES
+from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.home import Home
 from cbi_dagster.vendors.simulate import simulate_delivery
@@ -128,6 +128,7 @@ def test_a_range_backfill_started_in_the_ui_is_one_run_and_writes_what_the_build
     assert [run["status"] for run in backfill["runs"]] == ["SUCCESS"]
     written = page.world.hashes()
     page.world.refresh()
-    for table in SESSIONS:
-        assert len(written[table.id]) == 5
-        assert written[table.id].equals(page.world.hashes()[table.id]), f"{TABLES[table.id].id} differs"
+    own = [table.id for table in SESSIONS]
+    written, wanted_content = (found[found.index.isin(own, level=0)] for found in (written, page.world.hashes()))
+    assert written.equals(wanted_content), "each table has the dates that its own sources were landed for"
+    assert len(written) > 5
