@@ -6,6 +6,7 @@ import datetime as dt
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Collection
 from contextlib import closing
 from dataclasses import fields
@@ -38,13 +39,16 @@ MONTHLY = ZL_TRAINING[0]
 
 
 class Told:
-    """What a run tells of its tables: id, partitions written and unchanged."""
+    """What a run tells of its tables: id, partitions written and unchanged; and the time that each took."""
 
     def __init__(self) -> None:
         self.tables: list[tuple[str, int, int]] = []
+        self.seconds: list[float] = []
+        self.moments: list[float] = []
 
     def __call__(self, build: PreparedBuild, outcome: WriteOutcome, seconds: float) -> None:
-        assert seconds > 0
+        self.seconds.append(seconds)
+        self.moments.append(time.perf_counter())
         self.tables.append((build.table.id, len(outcome.result.written), len(outcome.result.unchanged)))
 
 
@@ -94,13 +98,15 @@ def test_what_fails_is_recorded_and_no_months_are_made_of_it(home: Home) -> None
         assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.FAILURE}
 
 
-def test_a_refresh_rebuilds_what_is_stale_and_nothing_else(home: Home) -> None:
+def test_a_refresh_rebuilds_what_is_stale_and_nothing_else(home: Home, capfd: pytest.CaptureFixture[str]) -> None:
     chain, told = [OHLCV_1M, OHLCV_1H, OHLCV_1D, MONTHLY], Told()
     assert backfill(home, [OHLCV_1H], FIRST, np.datetime64("2023-06-07"), Told())
     current = home.open().builder
     assert refresh(home, chain, current, current.plan(chain), told)
     assert told.tables == [(OHLCV_1H.id, 2, 0), (OHLCV_1D.id, 5, 0), (MONTHLY.id, 1, 0)]
+    assert told.seconds[1] == pytest.approx(told.moments[1] - told.moments[0], abs=0.05), "since the table before"
     assert not current.plan(chain).tables
+    assert capfd.readouterr() == ("", ""), "what a run says is in its page of the UI, not on the screen"
 
 
 def test_a_refresh_after_which_the_same_is_stale_ends_with_an_error(home: Home) -> None:

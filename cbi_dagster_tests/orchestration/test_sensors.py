@@ -96,11 +96,16 @@ class Scene:
             run_config=request.run_config, raise_on_error=False,
         )  # fmt: skip
 
-    def begin(self, request: dg.RunRequest, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED) -> str:
-        """A run of a request that somebody else has under way; its id."""
+    def begin(
+        self,
+        request: dg.RunRequest,
+        status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED,
+        tags: dict[str, str] | None = None,
+    ) -> str:
+        """A run of a request that somebody else has under way, with its tags or others; its id."""
         job = self.defs.resolve_job_def(LANDING_JOB) if not request.asset_selection else _empty_job
         return self.instance.create_run_for_job(
-            job, run_config=request.run_config, tags=request.tags, status=status
+            job, run_config=request.run_config, tags=request.tags if tags is None else tags, status=status
         ).run_id
 
     def tell_of_failure(self, run: dg.ExecuteInProcessResult) -> None:
@@ -304,11 +309,14 @@ def test_what_failed_in_a_run_of_the_daemon_is_kept(scene: Scene, march: Path) -
     assert "is missing from the archive" in kept.loc["market_data.databento_futures_ohlcv_1h", "error_message"]
 
 
-def test_nothing_else_is_asked_for_while_files_are_being_landed(scene: Scene, march: Path, april: Path) -> None:
+@pytest.mark.parametrize("tags", [None, {}], ids=["asked for by the sensor", "started by a person"])
+def test_nothing_else_is_asked_for_while_files_are_being_landed(
+    scene: Scene, march: Path, april: Path, tags: dict[str, str] | None
+) -> None:
     shutil.copy(march, scene.watched)
     landing = scene.request(scene.landing)
     assert scene.launch(landing).success
-    run_id = scene.begin(landing, dg.DagsterRunStatus.NOT_STARTED)
+    run_id = scene.begin(landing, dg.DagsterRunStatus.NOT_STARTED, tags)
     shutil.copy(april, scene.watched)
     for sensor in (scene.landing, scene.refresh):
         assert scene.tick(sensor).skip_message == "files are being landed"
@@ -399,3 +407,4 @@ def test_without_a_directory_the_landing_sensor_says_how_to_name_one(scene: Scen
     assert "cbi ui --watch" in (scene.tick(sensor).skip_message or "")
     assert {sensor.default_status, refresh.default_status} == {dg.DefaultSensorStatus.STOPPED}
     assert {scene.landing.default_status, scene.refresh.default_status} == {dg.DefaultSensorStatus.RUNNING}
+    assert {scene.landing.minimum_interval_seconds, scene.refresh.minimum_interval_seconds} == {30}
