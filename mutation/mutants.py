@@ -58,7 +58,6 @@ ALSO = {
     "cli/looking.py": ["cli/test_commands.py", "cli/test_features.py"],
     "cli/main.py": ["cli/test_commands.py", "cli/test_process.py"],
     "cli/parameters.py": ["cli/test_commands.py"],
-    "cli/ui.py": ["orchestration/test_ui.py"],
 }
 
 _SAME = ("_Eq_Is", "_Is_Eq", "_NotEq_IsNot", "_IsNot_NotEq")
