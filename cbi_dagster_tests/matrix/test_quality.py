@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -271,14 +270,3 @@ def test_findings_name_three_examples_and_say_there_are_more(flat: pd.DataFrame,
     (finding,) = check_quality(shuffled, continuous, UNIVERSE).blocking
     assert finding.count == 640
     assert str(finding).endswith(f"({key(flat, 0)}, {key(flat, 1)}, {key(flat, 2)}, …)")
-
-
-def test_a_long_history_is_checked_in_well_under_a_second(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
-    copies = [UNIVERSE.roots[number % 16] for number in range(16)]
-    days = pd.bdate_range("2010-01-04", periods=3800)
-    part, session = (frame.iloc[np.arange(3800) % 320].reset_index(drop=True) for frame in (flat, continuous))
-    big = pd.concat([part.assign(symbol=root, data_date=days) for root in copies], ignore_index=True)
-    whole = pd.concat([session.assign(symbol=root, date=days) for root in copies], ignore_index=True)
-    start = time.perf_counter()
-    check_quality(big, whole, UNIVERSE, as_of=dt.date(2030, 1, 1), expected=whole)
-    assert time.perf_counter() - start < 2.0  # 0.3 s on an idle core

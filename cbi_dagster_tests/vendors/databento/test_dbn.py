@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -276,8 +274,7 @@ def test_the_vendors_fixtures_of_every_format_version_are_read_or_refused_by_sch
 
 
 @pytest.mark.skipif(not REAL_DELIVERY.is_dir(), reason="the real delivery is not here")
-def test_a_real_delivery_is_read_whole_and_fast() -> None:
-    begun = time.perf_counter()
+def test_a_real_delivery_is_read_whole() -> None:
     rows = 0
     previous_end = None
     paths = sorted(REAL_DELIVERY.glob("*.dbn.zst"))
@@ -288,8 +285,6 @@ def test_a_real_delivery_is_read_whole_and_fast() -> None:
         assert previous_end in (None, read.start)
         previous_end = read.end
     assert rows == 4_607_013
-    if not os.environ.get("CI"):
-        assert time.perf_counter() - begun < 15  # 1.5 s alone on two cores
 
 
 @pytest.mark.skipif(not REAL_DELIVERY.is_dir(), reason="the real delivery is not here")
