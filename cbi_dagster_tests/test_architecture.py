@@ -28,7 +28,7 @@ SNAPSHOT = Path(__file__).with_name("asset_graph.txt")
 #: Imports run one way: a part may use those of its own stage and of earlier ones.
 STAGES = (
     ("config", "catalog"),
-    ("market", "features", "matrix", "training"),
+    ("market", "features", "matrix", "policy", "training"),
     ("recipes",),
     ("warehouse",),
     ("vendors",),

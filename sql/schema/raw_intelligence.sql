@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS `raw_intelligence.macro_series` (
   `available_at` TIMESTAMP NOT NULL OPTIONS(description='When this vintage of the value became public (UTC).'),
   `unit` STRING NOT NULL OPTIONS(description='Unit of the value, the same in all rows of a series.'),
   `series_source` STRING NOT NULL OPTIONS(description='Who published the value.'),
-  `trade_date_available` DATE NOT NULL OPTIONS(description='First trade date at whose decision time (13:20 America/Chicago) the vintage is known.'),
+  `trade_date_available` DATE NOT NULL OPTIONS(description='First trade date at whose decision time (13:20 America/Chicago) the vintage, the post or the span is known.'),
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
 )

@@ -18,7 +18,7 @@ COLUMNS = (
     Column(
         "trade_date_available",
         _D,
-        "First trade date at whose decision time (13:20 America/Chicago) the vintage is known.",
+        "First trade date at whose decision time (13:20 America/Chicago) the vintage, the post or the span is known.",
     ),
 )
 

@@ -126,7 +126,7 @@ MATRIX_STRUCTS = (
     struct(
         "policy",
         "Policy events known at the row's decision time; NULL where no source covers the date.",
-        policy.COLUMNS,
+        policy.FEATURES,
     ),
     struct(
         "golden_zone",
