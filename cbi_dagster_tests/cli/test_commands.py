@@ -25,6 +25,7 @@ from cbi_dagster.cli.main import cbi as group
 from cbi_dagster.home import Home
 from cbi_dagster.vendors.simulate import SIMULATED_DATASET, simulate_delivery, simulate_macro
 from cbi_dagster.warehouse.contract import Warehouse
+from cbi_dagster_tests.cli.commands import cbi
 from cbi_dagster_tests.vendors.small_files import restating_file, zl_file
 
 DAY, LAST = "2023-06-14", "2023-06-23"
@@ -44,13 +45,6 @@ class Scene:
     @property
     def warehouse(self) -> Warehouse:
         return Home(self.path).open().warehouse
-
-
-def cbi(home: Path, *arguments: str | Path) -> Result:
-    result = CliRunner(env={"CBI_HOME": str(home)}).invoke(group, [str(argument) for argument in arguments])
-    # A failure is told, never thrown: an exception other than the exit itself would be a traceback.
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-    return result
 
 
 @pytest.fixture(scope="module")

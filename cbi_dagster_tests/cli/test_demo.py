@@ -7,21 +7,19 @@ import re
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H, OHLCV_1M
 from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES
-from cbi_dagster.cli.main import cbi
 from cbi_dagster.home import Home
+from cbi_dagster_tests.cli.commands import cbi
 
 
 def test_a_demo_builds_every_table_from_the_first_to_the_last_date_and_says_what_to_try(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    runner = CliRunner(env={"CBI_HOME": str(tmp_path / "home")})
-    told = runner.invoke(cbi, ["demo", "--from", "2023-06-05", "--to", "2023-06-09", "--seed", "3"])
+    told = cbi(tmp_path / "home", "demo", "--from", "2023-06-05", "--to", "2023-06-09", "--seed", "3")
     assert told.exit_code == 0, told.output
     assert "3 files landed, 0 were here already" in told.output
     assert "Building every table for 2023-06-05 … 2023-06-12:" in told.output, "macro values count from Monday on"
@@ -35,5 +33,5 @@ def test_a_demo_builds_every_table_from_the_first_to_the_last_date_and_says_what
     # What it proposes works as it stands.
     (proposed,) = re.findall(r"CBI_HOME=(\S+) \.venv/bin/cbi show (\S+) --date (\S+) --symbol (\S+)", told.output)
     home, table, date, symbol = proposed
-    shown = CliRunner(env={"CBI_HOME": home}).invoke(cbi, ["show", table, "--date", date, "--symbol", symbol])
+    shown = cbi(Path(home), "show", table, "--date", date, "--symbol", symbol)
     assert (shown.exit_code, symbol in shown.output) == (0, True), shown.output

@@ -11,33 +11,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from cbi_dagster.cli.main import STALE, cbi
-from cbi_dagster.vendors.simulate import simulate_delivery
+from cbi_dagster.cli.main import STALE
+from cbi_dagster_tests.cli.commands import BARS, build_bars, cbi
 from cbi_dagster_tests.properties.worlds import World
 
 LOOKING = (
     ("status",), ("plan",), ("plan", "--json"), ("features",), ("check",),
     ("show", "volatility_daily", "--date", "2023-06-14"), ("export", "volatility_daily", "--out", "x.parquet"),
 )  # fmt: skip
-BARS = "databento_futures_ohlcv_1h"
-
-
-def run(home: Path, *arguments: str) -> Result:
-    result = CliRunner(env={"CBI_HOME": str(home)}).invoke(cbi, arguments)
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-    return result
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A week of hours, of which the bars are built; its path is one that quoting forgets."""
-    home, delivery = tmp_path_factory.mktemp("a 100% 'odd' home"), tmp_path_factory.mktemp("delivery")
-    simulate_delivery(delivery, seed=3, start=dt.date(2023, 6, 5), end=dt.date(2023, 6, 10), minute_roots=())
-    assert run(home, "land", str(delivery)).exit_code == 0
-    assert run(home, "refresh", "--select", BARS).exit_code == STALE
-    return home
+    home = tmp_path_factory.mktemp("a 100% 'odd' home")
+    return build_bars(home, tmp_path_factory.mktemp("delivery"), dt.date(2023, 6, 10))
 
 
 @pytest.fixture
@@ -47,7 +36,7 @@ def home(built: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("command", LOOKING, ids=" ".join)
 def test_who_only_looks_leaves_nothing_behind(tmp_path: Path, command: tuple[str, ...]) -> None:
-    result = run(tmp_path / "home", *command)
+    result = cbi(tmp_path / "home", *command)
     assert "nothing is landed" in result.output + result.stderr or command == ("plan", "--json")
     assert list(tmp_path.iterdir()) == []
 
@@ -71,7 +60,7 @@ def flipped(file: Path) -> None:
 @pytest.mark.parametrize("damage", [truncated, overwritten, flipped])
 def test_a_damaged_warehouse_is_told_with_the_way_out(home: Path, damage: Callable[[Path], None]) -> None:
     damage(home / "warehouse.duckdb")
-    result = run(home, "status")
+    result = cbi(home, "status")
     assert result.exit_code == 1
     assert "warehouse.duckdb is damaged, or no warehouse at all" in result.stderr
     assert "land the delivered files again" in result.stderr
@@ -80,34 +69,34 @@ def test_a_damaged_warehouse_is_told_with_the_way_out(home: Path, damage: Callab
 def test_a_ledger_that_was_emptied_is_named_and_comes_back(home: Path) -> None:
     before = World(home).hashes()
     World(home).by_other_hands("DELETE FROM ops.partition_ledger")
-    planned = run(home, "plan", "--select", BARS)
+    planned = cbi(home, "plan", "--select", BARS)
     assert planned.exit_code == STALE
     assert "landing.ohlcv_1h: the ledger has lost what was landed" in planned.output
-    assert run(home, "refresh", "--select", BARS).exit_code == STALE
+    assert cbi(home, "refresh", "--select", BARS).exit_code == STALE
     assert World(home).hashes().equals(before)
-    assert run(home, "check", "--select", BARS).exit_code == 0
+    assert cbi(home, "check", "--select", BARS).exit_code == 0
 
 
 def test_a_table_that_differs_from_its_declaration_stops_only_what_is_made_of_it(home: Path) -> None:
     world = World(home)
     world.by_other_hands("ALTER TABLE features.volatility_daily ADD COLUMN colour VARCHAR",
                          "CREATE TABLE features.forgotten (date DATE)")  # fmt: skip
-    told = run(home, "status")
+    told = cbi(home, "status")
     assert told.exit_code == 0
     words = " ".join(told.output.split())
     assert "features.volatility_daily is stored otherwise than declared (stored and not declared: colour)" in words
     assert "features.forgotten is stored and no longer declared: `cbi reset features.forgotten` drops it" in words
-    assert run(home, "plan", "--select", BARS).exit_code == 0
-    assert run(home, "show", BARS, "--date", "2023-06-07").exit_code == 0
-    planned = run(home, "plan", "--select", "volatility_daily", "--select", "daily_ml_matrix")
+    assert cbi(home, "plan", "--select", BARS).exit_code == 0
+    assert cbi(home, "show", BARS, "--date", "2023-06-07").exit_code == 0
+    planned = cbi(home, "plan", "--select", "volatility_daily", "--select", "daily_ml_matrix")
     assert planned.exit_code == STALE
     assert "features.volatility_daily cannot be built: stored and not declared: colour" in planned.output
     assert "features.daily_ml_matrix cannot be built: is made of features.volatility_daily" in planned.output
-    refused = run(home, "refresh", "--select", "volatility_daily", "--select", BARS)
+    refused = cbi(home, "refresh", "--select", "volatility_daily", "--select", BARS)
     assert refused.exit_code == 1
     assert "1 tables cannot be built" in refused.stderr
-    assert run(home, "reset", "features.forgotten", "volatility_daily").exit_code == 0
-    words = " ".join(run(home, "status").output.split())
+    assert cbi(home, "reset", "features.forgotten", "volatility_daily").exit_code == 0
+    words = " ".join(cbi(home, "status").output.split())
     assert "otherwise than declared" not in words
     assert "no longer declared" not in words
 
@@ -117,10 +106,10 @@ def test_an_export_replaces_a_regular_file_and_nothing_else(home: Path, tmp_path
     os.mkfifo(pipe)
     foreign.write_text("somebody else's")
     for out in (pipe, Path("/dev/null")):
-        refused = run(home, "export", BARS, "--out", str(out))
+        refused = cbi(home, "export", BARS, "--out", str(out))
         assert refused.exit_code == 1
         assert "there is no regular file to replace" in refused.stderr
-    assert run(home, "export", BARS, "--out", str(tmp_path / "bars.parquet")).exit_code == 0
+    assert cbi(home, "export", BARS, "--out", str(tmp_path / "bars.parquet")).exit_code == 0
     assert foreign.read_text() == "somebody else's"
 
 
