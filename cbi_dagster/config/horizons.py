@@ -14,13 +14,36 @@ from cbi_dagster.config.strict import Strict, read_yaml
 ModelFamily = Literal["tree", "neural"]
 
 
+class Splits(Strict):
+    """Last dates (inclusive) of the training and validation splits; the test split follows."""
+
+    train_to: dt.date
+    val_to: dt.date
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Splits:
+        if self.train_to >= self.val_to:
+            raise ValueError("horizons.yaml: train_to must lie before val_to")
+        return self
+
+
+class CommonSplits(Splits):
+    """The splits of every table that has none of its own.
+
+    `intraday_embargo_trade_dates`: how many weekdays before each boundary are left out of the intraday tables' splits.
+    """
+
+    intraday_embargo_trade_dates: int = Field(ge=1)
+
+
 class Horizon(Strict):
-    """A daily horizon: the target is the close `sessions` sessions ahead."""
+    """A daily horizon: the target is the close `sessions` sessions ahead. `splits`: own ones, else the common."""
 
     symbol: str
     name: str
     sessions: int = Field(ge=1)
     model_family: ModelFamily
+    splits: Splits | None = None
 
     @property
     def forward_trade_dates(self) -> int:
@@ -37,27 +60,10 @@ class IntradayHorizon(Strict):
     model_family: ModelFamily
 
 
-class Splits(Strict):
-    """Last dates (inclusive) of the training and validation splits; the test split follows.
-
-    `intraday_embargo_trade_dates`: how many weekdays before each boundary are left out of the intraday tables' splits.
-    """
-
-    train_to: dt.date
-    val_to: dt.date
-    intraday_embargo_trade_dates: int = Field(ge=1)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Splits:
-        if self.train_to >= self.val_to:
-            raise ValueError("horizons.yaml: train_to must lie before val_to")
-        return self
-
-
 class Horizons(Strict):
-    """All training tables' horizons and their common splits."""
+    """All training tables' horizons, and the splits of those that have none of their own."""
 
-    splits: Splits
+    splits: CommonSplits
     daily_horizons: tuple[Horizon, ...] = Field(alias="daily")
     intraday_horizons: tuple[IntradayHorizon, ...] = Field(alias="intraday")
 
@@ -70,6 +76,10 @@ class Horizons(Strict):
             if earlier.symbol == later.symbol and earlier.sessions >= later.sessions:
                 raise ValueError(f"horizons.yaml: {later.symbol} {later.name} must come before {earlier.name}")
         return self
+
+    def splits_of(self, horizon: Horizon) -> Splits:
+        """The splits of the horizon's table."""
+        return horizon.splits or self.splits
 
     def daily(self, symbol: str) -> tuple[Horizon, ...]:
         """The daily horizons of a symbol, nearest first."""

@@ -24,7 +24,7 @@ from cbi_dagster.catalog.columns.biofuel import (
 from cbi_dagster.catalog.frames import require
 from cbi_dagster.config.biofuel import Biofuel, MacroSeries
 
-from .windows import Floats, Sessions, quotient
+from .windows import Floats, Sessions, nullable_booleans, quotient
 
 SYMBOL = "ZL"
 _MACRO_COLUMNS = ("series_id", "date", "value", "unit")
@@ -46,7 +46,7 @@ def biofuel_daily(continuous: pd.DataFrame, macro: pd.DataFrame, parameters: Bio
             `date`, `value`, `unit`. It needs the trade dates that `continuous` covers.
         parameters: yields, costs and credits, each as of the row's date.
 
-    The columns are BIOFUEL of the dictionary, all float64 with NaN = NULL where an input is unknown, also that of any
+    The columns are BIOFUEL of the dictionary, numbers as float64, NULL where an input is unknown, also that of any
     session of a window. The numbers in their formulas are those of the parameters, for illustration. A ratio whose
     divisor is not positive is NULL.
 
@@ -63,12 +63,14 @@ def biofuel_daily(continuous: pd.DataFrame, macro: pd.DataFrame, parameters: Bio
     prices[SYMBOL] = oil.column("close")
     sugar = _series(macro, parameters.series.sugar, oil)
     clean_energy = _series(macro, parameters.series.clean_energy, oil)
+    credit = parameters.parameters.blender_credit.at(oil.dates)
     levels, relative = _economics(prices, sugar, lambda name: getattr(parameters.parameters, name).at(oil.dates))
     return pd.DataFrame(
         {
             "date": oil.dates,
             "symbol": np.full(len(oil), SYMBOL, dtype=object),
             **levels,
+            "blender_credit_in_force": nullable_booleans(credit > 0, ~np.isnan(credit)),
             **relative,
             **{
                 f"clean_energy_momentum_{n}d": quotient(clean_energy, oil.previous(clean_energy, n)) - 1

@@ -37,7 +37,8 @@ def _built(table: Table, frame: TrainingFrame) -> TableOutput:
 def _zl_asset(table: Table, horizon: Horizon) -> Recipe:
     @recipe(table)
     def training_table(daily_ml_matrix: pd.DataFrame, futures_continuous_1d: pd.DataFrame) -> TableOutput:
-        return _built(table, split_by_maturity(daily_ml_matrix, futures_continuous_1d, horizon, load_horizons().splits))
+        splits = load_horizons().splits_of(horizon)
+        return _built(table, split_by_maturity(daily_ml_matrix, futures_continuous_1d, horizon, splits))
 
     return training_table
 
@@ -48,7 +49,8 @@ def _mes_asset(table: Table, horizon: Horizon) -> Recipe:
         daily_ml_matrix: pd.DataFrame, mes_horizons_daily: pd.DataFrame, futures_continuous_1d: pd.DataFrame
     ) -> TableOutput:
         rows = with_resampled_bars(daily_ml_matrix, mes_horizons_daily, horizon.symbol)
-        return _built(table, split_by_maturity(rows, futures_continuous_1d, horizon, load_horizons().splits))
+        splits = load_horizons().splits_of(horizon)
+        return _built(table, split_by_maturity(rows, futures_continuous_1d, horizon, splits))
 
     return training_table
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cbi_dagster.catalog.frames import require_order
-from cbi_dagster.config.horizons import IntradayHorizon, Splits
+from cbi_dagster.config.horizons import CommonSplits, IntradayHorizon
 from cbi_dagster.market.sessions import utc_instants
 from cbi_dagster.matrix.regimes import RegimeCache
 from cbi_dagster.training.frames import TrainingFrame
@@ -65,7 +65,9 @@ def next_bar_labels(bars: pd.DataFrame, horizon: IntradayHorizon) -> pd.DataFram
     )
 
 
-def split_by_label(bars: pd.DataFrame, regimes: RegimeCache, horizon: IntradayHorizon, splits: Splits) -> TrainingFrame:
+def split_by_label(
+    bars: pd.DataFrame, regimes: RegimeCache, horizon: IntradayHorizon, splits: CommonSplits
+) -> TrainingFrame:
     """The horizon's bars in order of time with label, regime, weight and split, apart from those without a label.
 
     `bars`: rows of `features.mes_{name}`, whole sessions in any order. `as_of` is the bar's close: all its features are

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from cbi_dagster.config.horizons import Horizon, Horizons, load_horizons
+from cbi_dagster.config.horizons import Horizon, Horizons, Splits, load_horizons
 from cbi_dagster.config.regimes import RegimeRegistry, load_regimes
 from cbi_dagster.config.universe import load_universe
 
@@ -93,6 +94,19 @@ def horizons(*daily: tuple[str, str, int], train_to: str = "2022-12-31") -> Hori
     )
 
 
+def test_a_label_of_a_year_leaves_a_year_of_validation_beside_the_purged_one() -> None:
+    horizons = load_horizons()
+    common = (dt.date(2022, 12, 31), dt.date(2023, 12, 31))
+    own = {
+        ("ZL", "12m"): (dt.date(2020, 12, 31), dt.date(2022, 12, 31)),
+        ("MES", "12m"): (dt.date(2022, 12, 31), dt.date(2024, 12, 31)),
+    }
+    for horizon in horizons.daily_horizons:
+        splits = horizons.splits_of(horizon)
+        assert (splits.train_to, splits.val_to) == own.get((horizon.symbol, horizon.name), common)
+        assert np.busday_count(splits.train_to, splits.val_to) - horizon.sessions * 261 / 251 >= 60
+
+
 def test_horizons_with_a_mistake_are_refused() -> None:
     with pytest.raises(ValidationError, match="named twice"):
         horizons(("ZL", "1w", 5), ("ZL", "1w", 6))
@@ -100,5 +114,7 @@ def test_horizons_with_a_mistake_are_refused() -> None:
         horizons(("ZL", "1m", 21), ("ZL", "1w", 5))
     with pytest.raises(ValidationError, match="train_to must lie before val_to"):
         horizons(("ZL", "1w", 5), train_to="2023-12-31")
+    with pytest.raises(ValidationError, match="train_to must lie before val_to"):
+        Splits(train_to=dt.date(2024, 1, 1), val_to=dt.date(2024, 1, 1))
     with pytest.raises(ValidationError, match="greater than or equal to 1"):
         horizons(("ZL", "now", 0))

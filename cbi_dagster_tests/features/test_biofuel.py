@@ -15,7 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from cbi_dagster.catalog.columns import DICTIONARY
-from cbi_dagster.catalog.columns.biofuel import COLUMNS, FUTURES_UNITS, LEVELS
+from cbi_dagster.catalog.columns.biofuel import FUTURES_UNITS, LEVELS
 from cbi_dagster.catalog.columns.sessions import STALE_TRADE_DATES
 from cbi_dagster.catalog.frames import InvalidFrameError
 from cbi_dagster.catalog.model import names
@@ -128,15 +128,22 @@ def test_known_round_numbers() -> None:
     assert row["oil_share"] == pytest.approx(0.4545, abs=5e-5)
 
 
-def test_the_blender_credit_counts_while_it_was_in_force() -> None:
-    margins = {
-        date: golden_row(date=date)["biodiesel_margin"]
-        for date in ("2004-12-31", "2005-01-03", "2024-12-31", "2025-01-01")
-    }
-    assert margins == pytest.approx(
-        {"2004-12-31": -1.85, "2005-01-03": -0.85, "2024-12-31": -0.85, "2025-01-01": -1.85}
-    )
-    assert golden_row(date="2024-12-31")["d4_rin_proxy"] == pytest.approx(0.85 / 1.5)
+#: First and last dates on which an act that covered them had been signed.
+CREDIT_IN_FORCE = [
+    ("2005-01-01", "2009-12-31"), ("2010-12-17", "2011-12-31"), ("2013-01-02", "2013-12-31"),
+    ("2014-12-19", "2014-12-31"), ("2015-12-18", "2016-12-31"), ("2019-12-20", "2024-12-31"),
+]  # fmt: skip
+
+
+def test_the_blender_credit_counts_only_while_an_act_that_covers_the_date_had_been_signed() -> None:
+    days = pd.bdate_range("2004-06-01", "2026-06-30")
+    rows = biofuel_daily(constant_market(days), NO_MACRO, load_biofuel()).set_index("date")
+    known = np.zeros(len(days), bool)
+    for first, last in CREDIT_IN_FORCE:
+        known |= np.asarray((days >= first) & (days <= last))
+    assert (rows["blender_credit_in_force"] == known).all()
+    assert rows["biodiesel_margin"].to_numpy() == pytest.approx(np.where(known, -0.85, -1.85))
+    assert rows["d4_rin_proxy"].to_numpy() == pytest.approx(np.where(known, 0.85, 1.85) / 1.5)
 
 
 def test_a_profitable_producer_needs_no_rin() -> None:
@@ -346,7 +353,7 @@ def test_one_row_per_soybean_oil_session(compute: Callable[[pd.DataFrame], pd.Da
     computed = compute(market)
     assert computed["date"].tolist() == sorted(market.loc[market["symbol"] == "ZL", "date"])
     assert (computed["symbol"] == "ZL").all()
-    assert not np.isinf(computed[list(names(COLUMNS))].to_numpy()).any()
+    assert not np.isinf(computed.select_dtypes("float").to_numpy()).any()
 
 
 def test_an_empty_frame_gives_an_empty_frame_of_the_same_columns(market: pd.DataFrame) -> None:
@@ -436,6 +443,7 @@ def test_outside_its_periods_a_parameter_is_unknown() -> None:
     biofuel = Biofuel.model_validate(altered("blender_credit", periods=[period]))
     row = biofuel_daily(constant_market(DAY), NO_MACRO, biofuel).iloc[0]
     assert np.isnan(row["biodiesel_margin"])
+    assert pd.isna(row["blender_credit_in_force"])
     assert row["boho_spread"] == pytest.approx(1.35)
 
 

@@ -117,7 +117,7 @@ def test_rows_in_are_rows_out_and_rows_without_a_label(matrix: pd.DataFrame, con
 
 def test_rows_whose_label_reaches_over_a_boundary_are_purged(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:
     dates = matrix.loc[matrix["symbol"] == "ZL", "data_date"].dt.date.tolist()
-    splits = Splits(train_to=dates[99], val_to=dates[199], intraday_embargo_trade_dates=1)
+    splits = Splits(train_to=dates[99], val_to=dates[199])
     split = split_by_maturity(matrix, continuous, ZL["1m"], splits).rows["split"].tolist()
     assert split == ["train"] * 79 + ["purged"] * 21 + ["val"] * 79 + ["purged"] * 21 + ["test"] * 99
 

@@ -37,7 +37,7 @@ def test_a_row_belongs_to_a_split_when_its_label_ends_there(date: str, target_da
 
 
 def test_the_last_date_of_a_split_is_inside() -> None:
-    splits = Splits(train_to=dt.date(2024, 1, 9), val_to=dt.date(2024, 1, 11), intraday_embargo_trade_dates=1)
+    splits = Splits(train_to=dt.date(2024, 1, 9), val_to=dt.date(2024, 1, 11))
     dates = pd.Series(pd.bdate_range("2024-01-08", periods=5))
     assert split_of(dates, dates, splits).tolist() == ["train", "train", "val", "val", "test"]
 

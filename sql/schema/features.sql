@@ -548,7 +548,7 @@ CREATE TABLE IF NOT EXISTS `features.fib_levels_daily` (
   `current_price` FLOAT64 OPTIONS(description='Unadjusted close of the row\'s trade date. [quote unit]'),
   `swing_position_pct` FLOAT64 OPTIONS(description='100 x (close - low) / (high - low) of the leg; may leave 0..100. [percent]'),
   `price_near_618_retrace` BOOL OPTIONS(description='current_price lies within the symbol\'s tolerance (else 1 %) of retrace_618.'),
-  `price_near_1618_ext` BOOL OPTIONS(description='current_price lies within the symbol\'s tolerance (else 1 %) of ext_1618.'),
+  `price_near_1618_ext` BOOL OPTIONS(description='current_price lies within the symbol\'s tolerance (else 1 %) of ext_1618. While a leg is in force price cannot stand beyond its end by more than the reversal threshold, so this is nearly always false; the matrix leaves it out.'),
   `price_near_any_major` BOOL OPTIONS(description='price_near_618_retrace or price_near_1618_ext, or within 1 % of retrace_382, retrace_50 or ext_100.'),
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
@@ -723,7 +723,7 @@ CREATE TABLE IF NOT EXISTS `features.biofuel_daily` (
   `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `boho_spread` FLOAT64 OPTIONS(description='Soybean oil in a gallon of biodiesel minus heating oil: ZL/100 x 7.5 - HO; positive when the feedstock costs more than the fuel. [USD/gal]'),
-  `biodiesel_margin` FLOAT64 OPTIONS(description='HO - ZL/100 x 7.5 - conversion cost + blender credit of the date, before the value of RINs. [USD/gal]'),
+  `biodiesel_margin` FLOAT64 OPTIONS(description='HO - ZL/100 x 7.5 - conversion cost + blender credit as the law was known on the date, before the value of RINs. [USD/gal]'),
   `d4_rin_proxy` FLOAT64 OPTIONS(description='max(0, -biodiesel_margin) / 1.5: the D4 RIN that lets a biodiesel producer break even; no market price. [USD/RIN]'),
   `d5_rin_proxy` FLOAT64 OPTIONS(description='max(d4_rin_proxy, d6_rin_proxy): D5 met with surplus D4, never below D6; no market price. [USD/RIN]'),
   `d6_rin_proxy` FLOAT64 OPTIONS(description='max(0, -ethanol_margin_proxy) / 1.0: the D6 RIN that lets an ethanol producer break even; no market price. [USD/RIN]'),
@@ -737,6 +737,7 @@ CREATE TABLE IF NOT EXISTS `features.biofuel_daily` (
   `oil_to_gas_ratio` FLOAT64 OPTIONS(description='CL / (42 x RB). [ratio]'),
   `nat_gas_cost_per_gal_ethanol` FLOAT64 OPTIONS(description='Natural gas burnt for a gallon of ethanol: NG x 0.026. [USD/gal]'),
   `crack_321` FLOAT64 OPTIONS(description='(2 x 42 x RB + 42 x HO - 3 x CL) / 3. [USD/bbl]'),
+  `blender_credit_in_force` BOOL OPTIONS(description='Whether an act that covers the date had been signed by then: a credit that was revived for the past later on was not in force.'),
   `biodiesel_margin_to_oil` FLOAT64 OPTIONS(description='biodiesel_margin / (ZL/100 x 7.5). [fraction]'),
   `ethanol_margin_proxy_to_gasoline` FLOAT64 OPTIONS(description='ethanol_margin_proxy / RB. [fraction]'),
   `clean_energy_momentum_7d` FLOAT64 OPTIONS(description='Clean energy series (ICLN) over its value 7 ZL sessions before, each as known on its day, minus 1; NULL without the series. [fraction]'),
@@ -853,7 +854,6 @@ CREATE TABLE IF NOT EXISTS `features.daily_ml_matrix` (
     `ext_2618` FLOAT64 OPTIONS(description='261.8 % extension of the leg, measured from its earlier end. [quote unit]'),
     `swing_position_pct` FLOAT64 OPTIONS(description='100 x (close - low) / (high - low) of the leg; may leave 0..100. [percent]'),
     `price_near_618_retrace` BOOL OPTIONS(description='current_price lies within the symbol\'s tolerance (else 1 %) of retrace_618.'),
-    `price_near_1618_ext` BOOL OPTIONS(description='current_price lies within the symbol\'s tolerance (else 1 %) of ext_1618.'),
     `price_near_any_major` BOOL OPTIONS(description='price_near_618_retrace or price_near_1618_ext, or within 1 % of retrace_382, retrace_50 or ext_100.')
   > OPTIONS(description='Fibonacci levels of the last confirmed swing.'),
   `technicals` STRUCT<
@@ -924,7 +924,7 @@ CREATE TABLE IF NOT EXISTS `features.daily_ml_matrix` (
   > OPTIONS(description='The currencies at ZL\'s decision time, and how ZL moves with them; NULL for other symbols.'),
   `biofuel` STRUCT<
     `boho_spread` FLOAT64 OPTIONS(description='Soybean oil in a gallon of biodiesel minus heating oil: ZL/100 x 7.5 - HO; positive when the feedstock costs more than the fuel. [USD/gal]'),
-    `biodiesel_margin` FLOAT64 OPTIONS(description='HO - ZL/100 x 7.5 - conversion cost + blender credit of the date, before the value of RINs. [USD/gal]'),
+    `biodiesel_margin` FLOAT64 OPTIONS(description='HO - ZL/100 x 7.5 - conversion cost + blender credit as the law was known on the date, before the value of RINs. [USD/gal]'),
     `d4_rin_proxy` FLOAT64 OPTIONS(description='max(0, -biodiesel_margin) / 1.5: the D4 RIN that lets a biodiesel producer break even; no market price. [USD/RIN]'),
     `d5_rin_proxy` FLOAT64 OPTIONS(description='max(d4_rin_proxy, d6_rin_proxy): D5 met with surplus D4, never below D6; no market price. [USD/RIN]'),
     `d6_rin_proxy` FLOAT64 OPTIONS(description='max(0, -ethanol_margin_proxy) / 1.0: the D6 RIN that lets an ethanol producer break even; no market price. [USD/RIN]'),
@@ -938,6 +938,7 @@ CREATE TABLE IF NOT EXISTS `features.daily_ml_matrix` (
     `oil_to_gas_ratio` FLOAT64 OPTIONS(description='CL / (42 x RB). [ratio]'),
     `nat_gas_cost_per_gal_ethanol` FLOAT64 OPTIONS(description='Natural gas burnt for a gallon of ethanol: NG x 0.026. [USD/gal]'),
     `crack_321` FLOAT64 OPTIONS(description='(2 x 42 x RB + 42 x HO - 3 x CL) / 3. [USD/bbl]'),
+    `blender_credit_in_force` BOOL OPTIONS(description='Whether an act that covers the date had been signed by then: a credit that was revived for the past later on was not in force.'),
     `biodiesel_margin_to_oil` FLOAT64 OPTIONS(description='biodiesel_margin / (ZL/100 x 7.5). [fraction]'),
     `ethanol_margin_proxy_to_gasoline` FLOAT64 OPTIONS(description='ethanol_margin_proxy / RB. [fraction]'),
     `clean_energy_momentum_7d` FLOAT64 OPTIONS(description='Clean energy series (ICLN) over its value 7 ZL sessions before, each as known on its day, minus 1; NULL without the series. [fraction]'),

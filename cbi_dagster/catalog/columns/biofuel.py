@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cbi_dagster.catalog.model import Column, Type, names, per_window
 
-_F = Type.FLOAT64
+_F, _B = Type.FLOAT64, Type.BOOL
 
 FUTURES_UNITS = {
     "ZL": "USc/lb",
@@ -37,7 +37,8 @@ LEVELS = (
     Column(
         "biodiesel_margin",
         _F,
-        "HO - ZL/100 x 7.5 - conversion cost + blender credit of the date, before the value of RINs.",
+        "HO - ZL/100 x 7.5 - conversion cost + blender credit as the law was known on the date, before the value of "
+        "RINs.",
         "USD/gal",
     ),
     Column(
@@ -93,6 +94,12 @@ LEVELS = (
 )
 """From unadjusted prices as known at the decision time; a roll of a leg counts as a move."""
 
+_CREDIT = Column(
+    "blender_credit_in_force",
+    _B,
+    "Whether an act that covers the date had been signed by then: a credit that was revived for the past later on was "
+    "not in force.",
+)
 _RELATIVE = (
     Column("biodiesel_margin_to_oil", _F, "biodiesel_margin / (ZL/100 x 7.5).", "fraction"),
     Column("ethanol_margin_proxy_to_gasoline", _F, "ethanol_margin_proxy / RB.", "fraction"),
@@ -128,7 +135,7 @@ _WINDOWS = (
         for level in LEVELS
     ),
 )
-MATRIX_COLUMNS = (*LEVELS, *_RELATIVE)
+MATRIX_COLUMNS = (*LEVELS, _CREDIT, *_RELATIVE)
 """What the matrix takes: means and volatilities of levels stay in `biofuel_daily`."""
 COLUMNS = (*MATRIX_COLUMNS, *_WINDOWS)
 

@@ -61,7 +61,9 @@ _POSITION = (
     Column(
         "price_near_1618_ext",
         _B,
-        f"current_price lies within the symbol's tolerance (else {_NEAR}) of ext_1618.",
+        f"current_price lies within the symbol's tolerance (else {_NEAR}) of ext_1618. While a leg is in force price "
+        "cannot stand beyond its end by more than the reversal threshold, so this is nearly always false; the matrix "
+        "leaves it out.",
     ),
     Column(
         "price_near_any_major",

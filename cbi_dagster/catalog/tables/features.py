@@ -144,7 +144,7 @@ MATRIX_STRUCTS = (
         pick(
             "trend_direction swing_high_price swing_low_price days_since_swing retrace_236 retrace_382 retrace_50 "
             "retrace_618 retrace_786 ext_100 ext_1236 ext_1382 ext_1618 ext_200 ext_2618 swing_position_pct "
-            "price_near_618_retrace price_near_1618_ext price_near_any_major"
+            "price_near_618_retrace price_near_any_major"
         ),
     ),
     struct("technicals", "Technical indicators of the symbol itself.", technicals.COLUMNS),
