@@ -100,7 +100,7 @@ def plan(tables: list[Table], exact: bool, as_json: bool) -> None:
         _print_plan(present)
         _print_stale_inputs(current, tables)
         for name, why in present.blocked.items():
-            console.print(f"{name} cannot be built: {why}", highlight=False, markup=False)
+            console.print(f"{name} cannot be built: {why}")
     raise SystemExit(STALE if stale or present.landed or present.blocked else 0)
 
 
@@ -200,7 +200,6 @@ def _read_anew(platform: Platform, present: Plan | None = None) -> bool:
         console.print(
             f"{source}: {result.files:,} files read anew, {result.changed:,} trade dates changed, "
             f"{result.confirmed:,} unchanged",
-            highlight=False,
         )
     return bool(found)
 
@@ -208,7 +207,7 @@ def _read_anew(platform: Platform, present: Plan | None = None) -> bool:
 def _print_landed(present: Plan) -> None:
     """Which landing sources must be read anew, and why."""
     for source, reason in present.landed.items():
-        console.print(f"{source}: {reason}; its files are to be read anew", highlight=False, markup=False)
+        console.print(f"{source}: {reason}; its files are to be read anew")
 
 
 def _print_written(build: PreparedBuild, outcome: WriteOutcome, seconds: float) -> None:
@@ -221,9 +220,7 @@ def _print_written(build: PreparedBuild, outcome: WriteOutcome, seconds: float) 
     ):
         if count:
             parts.append(f"{count:,} {words}")
-    console.print(
-        f"  {build.table.id:<50} {seconds:6.1f} s  {result.rows_written:>9,} rows  {', '.join(parts)}", highlight=False
-    )
+    console.print(f"  {build.table.id:<50} {seconds:6.1f} s  {result.rows_written:>9,} rows  {', '.join(parts)}")
 
 
 def _document(item: TablePlan) -> dict[str, object]:

@@ -63,4 +63,4 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
         ("cbi land PATH && cbi backfill", "the same on your own Databento files (without CBI_HOME=…)"),
     ):
         prefix = "" if command.startswith("cbi land") else f"CBI_HOME={os.path.relpath(home.path)} "
-        console.print(f"  {prefix}.venv/bin/{command}  # {what}", highlight=False, soft_wrap=True)
+        console.print(f"  {prefix}.venv/bin/{command}  # {what}", soft_wrap=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.markup import escape
 from rich.table import Table as Grid
 
 from cbi_dagster.cli.main import Failure, cbi, console, examples, opened
@@ -50,7 +49,7 @@ def unland(which: str) -> None:
     except NotLandedError as error:
         raise Failure(str(error)) from error
     console.print(
-        f"{escape(done.file.source_file)} is withdrawn with its {done.file.kept_rows:,} rows; "
+        f"{done.file.source_file} is withdrawn with its {done.file.kept_rows:,} rows; "
         f"{len(done.returned):,} bars are what they were before it (see ops.corrections)."
     )
 
@@ -85,11 +84,11 @@ def print_landing(report: LandingReport) -> None:
     new = report.files[report.files["outcome"] == "landed"]
     console.print(f"{len(new)} files landed, {len(report.files) - len(new)} were here already.")
     for name in report.ignored:
-        console.print(f"  ignored {escape(name)}")
+        console.print(f"  ignored {name}")
     for said in report.left:
-        console.print(f"  left for a later feature: {escape(said)}")
+        console.print(f"  left for a later feature: {said}")
     for name in report.files.loc[report.files["outcome"] == "overruled", "source_file"]:
-        console.print(f"  {escape(name)} was overruled by later files since it was landed; --again lets it win")
+        console.print(f"  {name} was overruled by later files since it was landed; --again lets it win")
     if len(report.conditions):
         poor = report.conditions[report.conditions["condition"] != "available"]
         console.print(
@@ -117,9 +116,9 @@ def print_landing(report: LandingReport) -> None:
         counts = report.rejected.groupby(["reason", "symbol"], observed=True).size().reset_index(name="rows")
         grid = Grid("rejected because", "symbol", "rows")
         for case in counts.itertuples():
-            grid.add_row(escape(str(case.reason)), escape(shown(case.symbol, 60)), f"{case.rows:,}")
+            grid.add_row(str(case.reason), shown(case.symbol, 60), f"{case.rows:,}")
         console.print(grid)
     if report.outside:
-        console.print(f"{len(report.outside)} symbols outside universe.yaml left out: {escape(_names(report.outside))}")
+        console.print(f"{len(report.outside)} symbols outside universe.yaml left out: {_names(report.outside)}")
     if len(report.corrections):
         console.print(f"{len(report.corrections)} bars corrected (see ops.corrections).")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.markup import escape
 from rich.table import Table as Grid
 
 from cbi_dagster.cli.main import NOTHING_HERE, Failure, cbi, console, examples, holds_nothing, looked_at
@@ -26,7 +25,7 @@ def status() -> None:
     """Tables, partitions, rows, span, and what was rejected or held back."""
     home = Home.from_environment()
     if holds_nothing(home):
-        console.print(NOTHING_HERE.format(home.path), highlight=False, markup=False, soft_wrap=True)
+        console.print(NOTHING_HERE.format(home.path), soft_wrap=True)
         return
     print_status(home, looked_at(home).warehouse)
 
@@ -54,7 +53,7 @@ def print_status(home: Home, warehouse: Warehouse) -> None:
     if len(found.failed):
         grid = Grid("failed last", "at (UTC)", "because")
         for run in found.failed.itertuples():
-            grid.add_row(str(run.source), f"{run.ended_at:%Y-%m-%d %H:%M}", escape(str(run.error_message)))
+            grid.add_row(str(run.source), f"{run.ended_at:%Y-%m-%d %H:%M}", str(run.error_message))
         console.print(grid)
     if len(found.rejected):
         grid = Grid("rejected from", "because", "rows", "first", "last")
@@ -114,9 +113,9 @@ def features(tables: list[Table]) -> None:
         raise Failure(f"{', '.join(strangers)} hold no features: choose from {', '.join(t.name for t in known)}")
     warehouse = looked_at(Home.from_environment()).warehouse
     for table in tables or known:
-        console.print(f"\n{table.id}: {table.description}", highlight=False)
-        console.print(f"formulas in {', '.join(reports.formula_files(table))}", highlight=False)
-        console.print(f"reads {'; '.join(f'{read.source} ({read.history})' for read in table.reads)}", highlight=False)
+        console.print(f"\n{table.id}: {table.description}")
+        console.print(f"formulas in {', '.join(reports.formula_files(table))}")
+        console.print(f"reads {'; '.join(f'{read.source} ({read.history})' for read in table.reads)}")
         grid = Grid("feature", "unit", "first date", "NULL", "symbols", "meaning")
         for feature in reports.features(warehouse, table):
             grid.add_row(

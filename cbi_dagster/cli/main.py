@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 the work failed (the message says what and where), 2 the c
 from __future__ import annotations
 
 import errno
+import functools
 import gc
 import os
 import signal
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 if TYPE_CHECKING:
     from cbi_dagster.home import Home, Platform
@@ -26,15 +27,17 @@ STALE = 3
 #: What commands that only look say of a state directory without a warehouse.
 NOTHING_HERE = "nothing is landed in {}; `cbi land PATH` takes vendor files, `cbi demo` simulates some"
 
+# What is printed is never markup: names of files, symbols and directories are foreign, and may hold brackets or colons.
+_Plain = functools.partial(Console, markup=False, emoji=False, highlight=False)
 # A pipe has no width of its own: do not squeeze tables for it.
-console = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else 160)
+console = _Plain(width=None if sys.stdout is not None and sys.stdout.isatty() else 160)
 
 
 class Failure(click.ClickException):
     """A failure in the user's words, exit code 1."""
 
     def show(self, file: Any = None) -> None:
-        Console(stderr=True).print(f"[red]cbi:[/red] {escape(self.message)}", highlight=False, soft_wrap=True)
+        _Plain(stderr=True).print(Text.assemble(("cbi:", "red"), f" {self.message}"), soft_wrap=True)
 
 
 class Interrupted(Failure):

@@ -174,6 +174,7 @@ def test_a_correction_is_planned_with_its_reason_and_its_true_extent(scene: Scen
     planned = cbi(scene.path, "plan", "--json")
     assert planned.exit_code == STALE
     tables = {item["table"]: item for item in json.loads(planned.output)["upper_bound"]}
+    assert planned.output == json.dumps(json.loads(planned.output), indent=2) + "\n", "people read it too"
     (first,) = tables[OHLCV_1H.id]["ranges"]
     assert first == {
         "first": day, "last": day, "partitions": 1, "rows": first["rows"], "certain": True,
@@ -186,6 +187,9 @@ def test_a_correction_is_planned_with_its_reason_and_its_true_extent(scene: Scen
     assert exact.exit_code == STALE
     sessions = "market_data.databento_futures_ohlcv_1d"
     assert json.loads(exact.output)["exact"] == {OHLCV_1H.id: [day], sessions: [day]}
+    assert exact.output == json.dumps(json.loads(exact.output), indent=2) + "\n", "people read it too"
+    shown = cbi(scene.path, "plan", "--exact", *both)
+    assert re.search(rf"ohlcv_1h\s+│?\s*1\s+│?\s*\d+\s+│?\s*{day}\s+│?\s*{day}", shown.output), shown.output
 
     refreshed = cbi(scene.path, "refresh", *both)
     assert refreshed.exit_code == STALE

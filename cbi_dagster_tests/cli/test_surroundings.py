@@ -25,7 +25,7 @@ LOOKING = (
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A week of hours, of which the bars are built; its path is one that quoting forgets."""
-    home = tmp_path_factory.mktemp("a 100% 'odd' home")
+    home = tmp_path_factory.mktemp("a 100% 'odd' [bold]:eyes: home")
     return build_bars(home, tmp_path_factory.mktemp("delivery"), dt.date(2023, 6, 10))
 
 
@@ -36,8 +36,9 @@ def home(built: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("command", LOOKING, ids=" ".join)
 def test_who_only_looks_leaves_nothing_behind(tmp_path: Path, command: tuple[str, ...]) -> None:
-    result = cbi(tmp_path / "home", *command)
-    assert "nothing is landed" in result.output + result.stderr or command == ("plan", "--json")
+    result = cbi(tmp_path / "[red]:eyes:", *command)
+    told = result.output + result.stderr
+    assert f"nothing is landed in {tmp_path}/[red]:eyes:; " in told or command == ("plan", "--json")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from cbi_dagster.catalog.frames import InvalidFrameError
 from cbi_dagster.catalog.spans import span_limit
-from cbi_dagster.features.windows import Sessions, to_price_resolution
+from cbi_dagster.features.windows import Sessions, quotient, to_price_resolution
 
 from .continuous_frames import random_market
 
@@ -74,6 +74,12 @@ def test_order_of_input_and_kind_of_symbol_do_not_matter(market: pd.DataFrame) -
     plain, other = Sessions(market).frame, Sessions(shuffled).frame
     assert list(plain["symbol"]) == list(other["symbol"])
     pd.testing.assert_frame_equal(plain.drop(columns="symbol"), other.drop(columns="symbol"))
+
+
+def test_a_quotient_by_nothing_positive_is_unknown() -> None:
+    np.testing.assert_array_equal(
+        quotient(np.array([3.0, 1.0, 1.0, -3.0]), np.array([2.0, 0.0, -1.0, 4.0])), [1.5, np.nan, np.nan, -0.75]
+    )
 
 
 def test_rounding_puts_a_computed_level_on_the_tick_it_means() -> None:
