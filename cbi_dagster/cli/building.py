@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table as Grid
 
+from cbi_dagster.cli.looking import print_refused
 from cbi_dagster.cli.main import NOTHING_HERE, STALE, Failure, cbi, console, examples, holds_nothing, looked_at, opened
 from cbi_dagster.cli.parameters import DATE, built_tables, select
 from cbi_dagster.home import Home
@@ -74,9 +75,11 @@ def plan(tables: list[Table], exact: bool, as_json: bool) -> None:
     """
     home = Home.from_environment()
     if holds_nothing(home):
-        nothing = json.dumps({"landed": {}, "blocked": {}, "upper_bound": []}, indent=2)
+        nothing = json.dumps({"landed": {}, "blocked": {}, "refused": [], "upper_bound": []}, indent=2)
         click.echo(nothing if as_json else NOTHING_HERE.format(home.path))
         return
+    from cbi_dagster.reports.status import refused_files
+
     platform = looked_at(home)
     current = platform.builder
     present = current.plan(tables)
@@ -93,7 +96,8 @@ def plan(tables: list[Table], exact: bool, as_json: bool) -> None:
         else:
             _print_exact(stale, changes)
     elif as_json:
-        found = {"landed": dict(present.landed), "blocked": dict(present.blocked)}
+        found: dict[str, object] = {"landed": dict(present.landed), "blocked": dict(present.blocked)}
+        found["refused"] = refused_files(platform.warehouse)
         click.echo(json.dumps(found | {"upper_bound": [_document(item) for item in stale]}, indent=2))
     else:
         _print_landed(present)
@@ -101,6 +105,7 @@ def plan(tables: list[Table], exact: bool, as_json: bool) -> None:
         _print_stale_inputs(current, tables)
         for name, why in present.blocked.items():
             console.print(f"{name} cannot be built: {why}")
+        print_refused(refused_files(platform.warehouse))
     raise SystemExit(STALE if stale or present.landed or present.blocked else 0)
 
 
@@ -201,6 +206,7 @@ def _read_anew(platform: Platform, present: Plan | None = None) -> bool:
             f"{source}: {result.files:,} files read anew, {result.changed:,} trade dates changed, "
             f"{result.confirmed:,} unchanged",
         )
+        print_refused(result.refused)
     return bool(found)
 
 
@@ -214,6 +220,7 @@ def _print_written(build: PreparedBuild, outcome: WriteOutcome, seconds: float) 
     result = outcome.result
     parts = [f"{len(result.written):,} written", f"{len(result.unchanged):,} unchanged"]
     for count, words in (
+        (len(result.removed), "removed"),
         (build.not_landed, "not landed"),
         (result.sums.rows_rejected, "rows rejected"),
         (result.sums.rows_held_back, "rows held back"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,7 @@ def print_status(home: Home, warehouse: Warehouse) -> None:
         )
     for name in found.undeclared:
         console.print(f"{name} is stored and no longer declared: `cbi reset {name}` drops it")
+    print_refused(found.refused)
     if len(found.failed):
         grid = Grid("failed last", "at (UTC)", "because")
         for run in found.failed.itertuples():
@@ -67,6 +69,12 @@ def print_status(home: Home, warehouse: Warehouse) -> None:
             span = (f"{case.first:%Y-%m-%d}", f"{case.last:%Y-%m-%d}")
             grid.add_row(str(case.table_name), str(case.reason), f"{case.rows:,}", f"{case.trade_dates:,}", *span)
         console.print(grid)
+
+
+def print_refused(files: Sequence[str]) -> None:
+    """Landed files that later rules refuse, and the way out."""
+    for said in files:
+        console.print(f"landed once and refused now: {said}")
 
 
 @cbi.command(epilog=examples("cbi check", "cbi check --select daily_ml_matrix --from 2024-01-01"))

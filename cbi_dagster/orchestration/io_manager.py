@@ -65,6 +65,8 @@ class WarehouseIOManager(dg.IOManager):
             "rows_written": result.rows_written,
             **_description(outcome),
         }
+        if result.removed:
+            metadata["partitions_removed"] = len(result.removed)
         if build.not_landed:
             metadata["partitions_not_landed"] = build.not_landed
         if isinstance(obj, TableOutput):
@@ -137,12 +139,13 @@ def _log_written(
     context: dg.OutputContext, build: PreparedBuild, result: ReplaceResult, metadata: dict[str, Any]
 ) -> None:
     """One materialization per partition that changed, with the reason: a range run would claim the whole range."""
-    for label in result.written:
+    changed = (*result.written, *result.removed)
+    for label in changed:
         facts = {"rebuilt_because": build.reasons[build.table.partitioning.parse(label)]}
         context.log_event(
             dg.AssetMaterialization(
                 context.asset_key,
                 partition=None if partitions_of(build.table) is None else label,
-                metadata=facts | metadata if label == result.written[-1] else facts,
+                metadata=facts | metadata if label == changed[-1] else facts,
             )
         )

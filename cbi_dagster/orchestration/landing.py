@@ -119,6 +119,8 @@ def landing_job(home: Home, platform: Platform) -> dg.JobDefinition:
             landing = platform.ready().landing
             for source, result in landing.read_anew().items():
                 context.log.info(f"{source}: {result.files} files read anew, {result.changed} trade dates changed")
+                for said in result.refused:
+                    context.log.warning(f"landed once and refused now: {said}")
             reports, refused = land_all(landing, there) if there else ([], {})
         refused |= unread
         for copy, reason in refused.items():

@@ -17,8 +17,11 @@ def exact_plan(platform: Platform, tables: Sequence[Table]) -> dict[str, list[st
     over = platform.overlaid()
     over.landing.read_anew()
     exact = over.builder
-    results = {item.id: exact.build(item, None, "exact plan", only_stale=True).result.written for item in tables}
-    return {name: list(written) for name, written in results.items() if written}
+    results = {}
+    for item in tables:
+        result = exact.build(item, None, "exact plan", only_stale=True).result
+        results[item.id] = sorted([*result.written, *result.removed])
+    return {name: changed for name, changed in results.items() if changed}
 
 
 def stale_inputs(current: Builder, wanted: Sequence[Table]) -> list[str]:

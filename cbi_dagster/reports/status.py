@@ -35,7 +35,7 @@ class Status:
 
     `rejected` and `held_back`: `rows` by `table_name` and `reason`, with their `first` and `last` trade date; of what
     was held back `trade_dates` too. `drifted`: how tables are stored otherwise than declared. `undeclared`: ids of
-    stored tables that nothing declares.
+    stored tables that nothing declares. `refused`: as of `refused_files`.
     """
 
     files: int
@@ -46,6 +46,7 @@ class Status:
     held_back: pd.DataFrame
     drifted: Mapping[str, Sequence[str]]
     undeclared: tuple[str, ...]
+    refused: tuple[str, ...]
 
 
 def status(warehouse: Warehouse) -> Status:
@@ -54,7 +55,7 @@ def status(warehouse: Warehouse) -> Status:
     landed = (
         _rows(warehouse, ops.LANDED_FILES).sort_values("landing_sequence").drop_duplicates("file_hash", keep="last")
     )
-    files = landed[landed["withdrawn_at"].isna()]
+    files = landed[landed["withdrawn_at"].isna() & landed["refused_because"].isna()]
     runs = _rows(warehouse, ops.INGESTION_RUNS).sort_values("ended_at", kind="stable")
     last = runs.groupby("source").tail(1)
     rejected = _rows(warehouse, ops.QUARANTINE).groupby(["table_name", "reason"], observed=True)["date"]
@@ -70,7 +71,16 @@ def status(warehouse: Warehouse) -> Status:
         ).reset_index(),
         drifted=warehouse.drifted,
         undeclared=tuple(warehouse.undeclared(TABLES.values())),
+        refused=refused_files(warehouse),
     )
+
+
+def refused_files(warehouse: Warehouse) -> tuple[str, ...]:
+    """What is said of landed files that later rules refuse: they are kept, and count for nothing."""
+    columns = ["file_hash", "landing_sequence", "withdrawn_at", "refused_because"]
+    rows = to_frame(ops.LANDED_FILES, warehouse.read(ops.LANDED_FILES, columns=columns))
+    last = rows.sort_values("landing_sequence").drop_duplicates("file_hash", keep="last")
+    return tuple(last.loc[last["withdrawn_at"].isna(), "refused_because"].dropna())
 
 
 def failed_since(warehouse: Warehouse, moment: pd.Timestamp) -> pd.DataFrame:

@@ -42,6 +42,15 @@ class UnreadableFileError(DeliveryError):
     """A path that is missing, of an unknown kind, unsafe to unpack, or not readable at all."""
 
 
+def unforeseen(path: Path, error: Exception) -> DeliveryError:
+    """A failure that nobody has a name for is one of the file that was being read."""
+    return UnreadableFileError(
+        path,
+        f"reading it failed ({type(error).__name__}: {error})",
+        "Leave it out, or download it again; if that does not help, report this with the file",
+    )
+
+
 class TruncatedFileError(DeliveryError):
     """A file that ends before its content does."""
 

@@ -22,7 +22,8 @@ from cbi_dagster.vendors.files import Content
 class LandedFile(NamedTuple):
     """A row of `ops.landed_files`: a file was landed, or withdrawn again if `withdrawn_at` says when.
 
-    It covers the period from `span_start` to `span_end` (exclusive).
+    It covers the period from `span_start` to `span_end` (exclusive). `refused_because`: what rules that came later have
+    against it.
     """
 
     file_hash: str
@@ -40,6 +41,7 @@ class LandedFile(NamedTuple):
     outside_rows: int
     landed_at: pd.Timestamp
     withdrawn_at: pd.Timestamp | None = None
+    refused_because: str | None = None
 
 
 @dataclass(frozen=True)

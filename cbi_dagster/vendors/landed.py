@@ -39,6 +39,10 @@ KINDS = (Bars, Macro)
 Progress = Callable[[str, int, int], None]
 
 
+def quietly(stage: str, done: int, total: int) -> None:
+    """The progress of which nobody is told."""
+
+
 def readers(table: Table, universe: Universe) -> list[Callable[..., Any]]:
     """The functions by which landed files become the input of a table; none for tables that read no landed files."""
     kinds = [kind for kind in KINDS if table in kind(universe).tables.values()]
@@ -84,10 +88,12 @@ class LandedFiles:
 
     def _register(self) -> Register:
         """What has become of files, and their symbology."""
+        return Register(self._log(), to_frame(ops.LANDED_SYMBOLS, self._warehouse.read(ops.LANDED_SYMBOLS)))
+
+    def _log(self) -> list[LandedFile]:
         files = to_frame(ops.LANDED_FILES, self._warehouse.read(ops.LANDED_FILES, columns=LandedFile._fields))
-        symbols = to_frame(ops.LANDED_SYMBOLS, self._warehouse.read(ops.LANDED_SYMBOLS))
         rows = files.sort_values("landing_sequence").itertuples(index=False, name=None)
-        return Register([LandedFile(*row) for row in rows], symbols)
+        return [LandedFile(*row) for row in rows]
 
     def _together(
         self, files: Sequence[LandedFile], symbols: pd.DataFrame, arrivals: Sequence[Arrival], remembered: Remembered
@@ -144,7 +150,7 @@ class LandedFiles:
         dates: np.ndarray,
         landed: Landed,
         moment: pd.Timestamp,
-        progress: Progress,
+        progress: Progress = quietly,
         of_dates: int | None = None,
     ) -> Iterator[pd.DataFrame]:
         """Ledger rows of trade dates of a schema (of the `of_dates` that its files are about, default: all of them)."""

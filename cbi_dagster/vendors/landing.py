@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from cbi_dagster.catalog.tables import ops
@@ -23,12 +24,12 @@ from cbi_dagster.vendors.files import (
     DeliveredFile,
     DeliveryError,
     LaterFeatureError,
-    UnreadableFileError,
     content_of,
     shown,
+    unforeseen,
 )
 from cbi_dagster.vendors.kinds import Examined, Landed, LandedFile
-from cbi_dagster.vendors.landed import KINDS, Progress, landed_file, rows_of
+from cbi_dagster.vendors.landed import KINDS, Progress, landed_file, quietly, rows_of
 from cbi_dagster.vendors.reading_anew import ReadingAnew
 from cbi_dagster.vendors.register import Register, Remembered, the_one
 from cbi_dagster.warehouse.contract import LandingFacts, RegistryMovedError, now_utc
@@ -46,9 +47,7 @@ def is_delivered_name(name: str) -> bool:
 class Landing(ReadingAnew):
     """The door of one warehouse: taking files and withdrawing them, beside reading what they hold."""
 
-    def land(
-        self, paths: Sequence[Path], progress: Progress = lambda stage, done, total: None, again: bool = False
-    ) -> LandingReport:
+    def land(self, paths: Sequence[Path], progress: Progress = quietly, again: bool = False) -> LandingReport:
         """Verify deliveries and take their new files: all of them, or none. Later `paths` win over earlier ones.
 
         With `again`, a file that was landed before and overruled since wins as if it were new. `progress(stage, done,
@@ -68,14 +67,16 @@ class Landing(ReadingAnew):
     def unland(self, which: str) -> Withdrawal:
         """Withdraw the landed file of this name, or of a hash that begins so: what it had changed comes back.
 
+        Trade dates that no other file is about are known no longer.
         The file stays in the archive and in the records; landing it once more takes it anew. Raises NotLandedError.
         """
         while True:
             register, moment = self._register(), now_utc()
-            file = the_one(register.current, which)
-            kind = self._kind_of[file.vendor_schema]
+            file = the_one(register.kept, which)
+            kind, source = self._kind_of[file.vendor_schema], self._source_of[file.vendor_schema]
             before = self._together(register.current, register.symbols, [], Remembered())
-            returned = kind.returns(file, before)
+            held = file in before.files
+            returned = kind.returns(file, before) if held else pd.DataFrame()
             after = replace(before, files=[other for other in before.files if other.file_hash != file.file_hash])
             record = file._replace(landing_sequence=len(register.log), withdrawn_at=moment)
             stamped = returned.assign(file_hash=file.file_hash, vendor_schema=file.vendor_schema, landed_at=moment)
@@ -83,12 +84,14 @@ class Landing(ReadingAnew):
                 ops.LANDED_FILES: rows_of(ops.LANDED_FILES, [pd.DataFrame([record], columns=LandedFile._fields)]),
                 ops.CORRECTIONS: rows_of(ops.CORRECTIONS, [stamped]),
             }
-            dates = kind.trade_dates([file], before)
-            hashed = self._hashed(file.vendor_schema, dates, after, moment, lambda stage, done, total: None)
+            dates = kind.trade_dates([file] if held else [], before)
+            every = kind.trade_dates(after.of(file.vendor_schema), after)
+            hashed = self._hashed(file.vendor_schema, np.intersect1d(dates, every), after, moment)
             ledger = rows_of(ops.PARTITION_LEDGER, list(hashed))
+            gone = {source: np.setdiff1d(dates, every).astype(str).tolist()}
             self._code.record(self._warehouse)
             try:
-                self._warehouse.take(LandingFacts(len(register.log), rows, ledger))
+                self._warehouse.take(LandingFacts(len(register.log), rows, ledger, gone))
             except RegistryMovedError:
                 continue
             return Withdrawal(record, rows[ops.CORRECTIONS])
@@ -99,7 +102,7 @@ class Landing(ReadingAnew):
         except DeliveryError:
             raise
         except Exception as error:
-            raise _unforeseen(path, error) from error
+            raise unforeseen(path, error) from error
 
     def _gather(self, deliveries: Sequence[Delivery], progress: Progress, again: bool) -> Gathered:
         """All that there is to know of the delivered files; nothing has changed yet."""
@@ -166,7 +169,7 @@ class Landing(ReadingAnew):
         return judged
 
     def _changed_since(self, file: LandedFile, landed: Landed) -> bool:
-        """Whether files that were landed later changed what a file says."""
+        """Whether a file would change something if it were landed now, after files that came later."""
         others = [other for other in landed.files if other.file_hash != file.file_hash]
         later = [
             other
@@ -176,8 +179,14 @@ class Landing(ReadingAnew):
             and other.span_start < file.span_end
             and other.span_end > file.span_start
         ]
-        kind = self._kind_of[file.vendor_schema]
-        return bool(later) and bool(len(kind.corrections(file, replace(landed, files=others))))
+        if not later:
+            return False
+        dates = self._kind_of[file.vendor_schema].trade_dates([file], landed)
+        now, then = (
+            rows_of(ops.PARTITION_LEDGER, [*self._hashed(file.vendor_schema, dates, files, file.landed_at)])
+            for files in (landed, replace(landed, files=[*others, file._replace(landing_sequence=len(landed.files))]))
+        )
+        return not now["content_hash"].equals(then["content_hash"])
 
     def _conditions(
         self,
@@ -240,7 +249,7 @@ class Landing(ReadingAnew):
                 except DeliveryError as error:
                     broken.append(error)
                 except Exception as error:
-                    broken.append(_unforeseen(file.path, error))
+                    broken.append(unforeseen(file.path, error))
                 else:
                     own.append(arrival)
                     known.add(arrival.sha256)
@@ -272,15 +281,6 @@ class Landing(ReadingAnew):
                 f"the warehouse would mix the datasets {', '.join(sorted(datasets))}: "
                 "land each dataset under a CBI_HOME of its own"
             )
-
-
-def _unforeseen(path: Path, error: Exception) -> DeliveryError:
-    """A failure that nobody has a name for is one of the file that was being read."""
-    return UnreadableFileError(
-        path,
-        f"reading it failed ({type(error).__name__}: {error})",
-        "Leave it out, or download it again; if that does not help, report this with the file",
-    )
 
 
 def _run_rows(files: Sequence[LandedFile]) -> pd.DataFrame:

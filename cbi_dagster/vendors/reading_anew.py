@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables import ops
-from cbi_dagster.vendors.files import (
-    DeliveryError,
-)
+from cbi_dagster.vendors.files import DeliveryError, shown, unforeseen
 from cbi_dagster.vendors.kinds import LandedFile
-from cbi_dagster.vendors.landed import LandedFiles, Progress, landed_file, rows_of
+from cbi_dagster.vendors.landed import LandedFiles, Progress, landed_file, quietly, rows_of
 from cbi_dagster.vendors.register import Register, Remembered
 from cbi_dagster.warehouse.contract import LandingFacts, RegistryMovedError, now_utc
 from cbi_dagster.warehouse.ledger import NOTHING
@@ -25,12 +23,14 @@ from cbi_dagster.warehouse.plan import stale_sources
 class ReadAnew:
     """What reading a landing source anew found: trade dates whose content `changed`, and others that were `confirmed`.
 
-    A trade date that is no longer among those of the files counts as changed.
+    A trade date that is no longer among those of the files counts as changed. `refused`: what is said of files that the
+    present rules take no longer: they count for nothing from then on.
     """
 
     files: int
     changed: int
     confirmed: int
+    refused: tuple[str, ...] = ()
 
 
 class ReadingAnew(LandedFiles):
@@ -45,26 +45,26 @@ class ReadingAnew(LandedFiles):
             return self._code.changes_since(self._warehouse, source, earlier)
 
         found = stale_sources(ledgers, digests, changes)
-        files = self._warehouse.read(ops.LANDED_FILES, columns=("vendor_schema", "kept_rows"))
-        with_rows = {row["vendor_schema"] for row in files.to_pylist() if row["kept_rows"]}
+        with_rows = {file.vendor_schema for file in Register(self._log(), pd.DataFrame()).current if file.kept_rows}
         for schema in with_rows & self._source_of.keys():
             if self._source_of[schema] not in ledgers:
                 found[self._source_of[schema]] = "the ledger has lost what was landed"
         return found
 
-    def read_anew(self, progress: Progress = lambda stage, done, total: None) -> dict[str, ReadAnew]:
+    def read_anew(self, progress: Progress = quietly) -> dict[str, ReadAnew]:
         """Judge and read the kept files of every stale source again, by source, as if they were landed now.
 
         All that is known of them changes at once. Trade dates whose content comes out equal are confirmed, and nothing
-        that is made of them is stale. Raises a DeliveryError for a kept file that is missing or no longer taken.
+        that is made of them is stale. A kept file that the present rules refuse counts for nothing, as if it were not
+        landed. Raises a DeliveryError for one that is missing from the archive or damaged there.
         """
         while sources := self.stale():
             moment, remembered = now_utc(), Remembered()
             register = self._register()
             again, rejected = self._judged_again(register, sources, remembered, progress)
+            again, corrections = self._agreeing(again, remembered)
             files = again.current
             landed = self._together(files, again.symbols, [], remembered)
-            corrections = [self._corrections(file, landed) for file in files]
             entries, found = [rows_of(ops.PARTITION_LEDGER, [])], {}
             for source in sources:
                 (schema,) = (schema for schema, own in self._source_of.items() if own == source)
@@ -74,7 +74,12 @@ class ReadingAnew(LandedFiles):
                 entries.append(own)
                 changed = int((own["written_at"] == moment).sum()) + len(np.setdiff1d(before.keys, every))
                 confirmed = int((own["written_at"] != moment).sum())
-                found[source] = ReadAnew(len(landed.of(schema)), changed, confirmed)
+                refused = tuple(
+                    str(file.refused_because)
+                    for file in again.kept
+                    if file.vendor_schema == schema and not pd.isna(file.refused_because)
+                )
+                found[source] = ReadAnew(len(landed.of(schema)), changed, confirmed, refused)
             rows = {
                 ops.LANDED_FILES: pd.DataFrame(again.log, columns=LandedFile._fields),
                 ops.LANDED_SYMBOLS: again.symbols,
@@ -95,9 +100,9 @@ class ReadingAnew(LandedFiles):
     ) -> tuple[Register, list[pd.DataFrame]]:
         """The register with what the present code says of the files of `sources`, and these files' rejects.
 
-        A withdrawn file that is no longer taken stays as it was recorded.
+        A file that is no longer taken stays as it was recorded, and says why.
         """
-        current = {file.file_hash for file in register.current}
+        kept = {file.file_hash for file in register.kept}
         judged: dict[str, LandedFile] = {}
         kept_symbols, rejected = [], []
         hashes = {file.file_hash: file for file in register.log}
@@ -109,12 +114,19 @@ class ReadingAnew(LandedFiles):
                 continue
             try:
                 content = self._archive.get(file_hash, file.source_file)
-                examined = self._kind_of[file.vendor_schema].examine(content, file.landed_at)
             except DeliveryError:
-                if file_hash in current:
+                if file_hash in kept:
                     raise
                 kept_symbols.append(known)
                 continue
+            try:
+                examined = self._kind_of[file.vendor_schema].examine(content, file.landed_at)
+            except DeliveryError as error:
+                judged[file_hash] = file._replace(refused_because=_said(file, error))
+                kept_symbols.append(known)
+                continue
+            except Exception as error:
+                raise unforeseen(content.path, error) from error
             remembered.add(file_hash, examined)
             judged[file_hash] = landed_file(content, examined, file.landed_at)
             kept_symbols.append(examined.symbols.assign(file_hash=file_hash))
@@ -125,12 +137,28 @@ class ReadingAnew(LandedFiles):
                 landing_sequence=row.landing_sequence,
                 landed_at=row.landed_at,
                 withdrawn_at=row.withdrawn_at,
+                refused_because=judged[row.file_hash].refused_because if row.file_hash in kept else None,
             )
             if row.file_hash in judged
             else row
             for row in register.log
         ]
         return Register(log, rows_of(ops.LANDED_SYMBOLS, kept_symbols)), rejected
+
+    def _agreeing(self, register: Register, remembered: Remembered) -> tuple[Register, list[pd.DataFrame]]:
+        """The register in which a file that contradicts those before it is refused, and what the others correct."""
+        found, said = [], dict[str, str]()
+        landed = self._together(register.current, register.symbols, [], remembered)
+        for file in register.current:
+            before = replace(landed, files=[other for other in landed.files if other.file_hash not in said])
+            try:
+                found.append(self._corrections(file, before))
+            except DeliveryError as error:
+                said[file.file_hash] = _said(file, error)
+        log = [
+            row._replace(refused_because=said[row.file_hash]) if row.file_hash in said else row for row in register.log
+        ]
+        return Register(log, register.symbols), found
 
     def _earlier_corrections(self, current: Sequence[LandedFile]) -> pd.DataFrame:
         """Recorded corrections of files that no longer hold, or not as they were landed then, and of withdrawals."""
@@ -139,3 +167,8 @@ class ReadingAnew(LandedFiles):
             [(file.file_hash, file.landed_at) for file in current], names=["file_hash", "landed_at"]
         )
         return recorded[~pd.MultiIndex.from_frame(recorded[["file_hash", "landed_at"]]).isin(holding)]
+
+
+def _said(file: LandedFile, error: DeliveryError) -> str:
+    """What is said of a kept file that is refused: it is known by the name that it was delivered under."""
+    return f"{shown(file.source_file)}: {error.what}. {error.what_to_do}, or `cbi unland {file.file_hash[:12]}`"

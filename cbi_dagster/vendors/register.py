@@ -29,10 +29,15 @@ class Register:
     symbols: pd.DataFrame
 
     @property
-    def current(self) -> list[LandedFile]:
-        """The files that hold, in landing order."""
+    def kept(self) -> list[LandedFile]:
+        """The files that were not withdrawn, in landing order."""
         last = {row.file_hash: row for row in self.log}
         return sorted((row for row in last.values() if pd.isna(row.withdrawn_at)), key=lambda row: row.landing_sequence)
+
+    @property
+    def current(self) -> list[LandedFile]:
+        """The files that hold, in landing order: those that were kept and that nothing is to be said against."""
+        return [row for row in self.kept if pd.isna(row.refused_because)]
 
 
 class Remembered:

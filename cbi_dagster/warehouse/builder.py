@@ -27,10 +27,12 @@ from cbi_dagster.warehouse.changes import LeftOutRows, Provenance
 from cbi_dagster.warehouse.code import CodeAccount
 from cbi_dagster.warehouse.contract import ReplaceResult, Warehouse, now_utc
 from cbi_dagster.warehouse.plan import (
+    GONE,
     Plan,
     expected_partitions,
     fingerprints,
     fitting,
+    gone_partitions,
     make_plan,
     newest_trade_date,
     read_intervals,
@@ -48,14 +50,16 @@ SLICE_ROWS = 2_000_000
 class PreparedBuild:
     """What is rebuilt of a table, fixed when it is prepared.
 
-    `rest`: partitions that were wanted as well and did not fit. `table_rows`: rows of the whole table. `reasons`: why
-    each partition is rebuilt, where that was asked. `against_stored`: whether what is stored is compared as well, which
+    `rest`: partitions that were wanted as well and did not fit. `gone`: partitions that are to go, since nothing is
+    landed for them any more. `table_rows`: rows of the whole table. `reasons`: why each partition is rebuilt, where
+    that was asked, or goes. `against_stored`: whether what is stored is compared as well, which
     a rebuild of what is not stale is for.
     """
 
     table: Table
     partitions: np.ndarray
     rest: np.ndarray
+    gone: np.ndarray
     not_landed: int
     provenance: Provenance
     table_rows: int
@@ -82,6 +86,7 @@ class WriteOutcome:
             written=earlier.result.written + self.result.written,
             unchanged=earlier.result.unchanged + self.result.unchanged,
             rows_written=earlier.result.rows_written + self.result.rows_written,
+            removed=earlier.result.removed + self.result.removed,
         )
         nulls = {path: count + earlier.nulls.get(path, 0) for path, count in self.nulls.items()}
         dates = [*(earlier.span or ()), *(self.span or ())]
@@ -122,9 +127,8 @@ class Builder:
         blocked = {name: why for name, why in self.blocked.items() if name in {table.id for table in tables}}
         tables = [table for table in tables if table.id not in blocked]
         digests = self.code.digests(self.warehouse)
-        direct = {read.source for table in tables for read in table.reads}
-        landed = {source: reason for source, reason in self.stale_sources().items() if source in direct}
-        plan = make_plan(ledgers, digests, newest_trade_date(now_utc()), tables, self._changes_of_code, landed)
+        newest, landed = newest_trade_date(now_utc()), self.stale_sources()
+        plan = make_plan(ledgers, digests, newest, tables, self._changes_of_code, landed)
         return replace(plan, blocked=blocked)
 
     @property
@@ -177,15 +181,19 @@ class Builder:
         relevant = {table.id, *LANDING_SOURCES, *(read.source for read in table.reads)}
         with self.warehouse.snapshot():
             ledgers = self.warehouse.ledger_by_table(relevant)
-            wanted = expected_partitions(table, ledgers, newest_trade_date(now_utc()))
-            not_landed = 0
+            newest, not_landed = newest_trade_date(now_utc()), 0
+            wanted, gone = expected_partitions(table, ledgers, newest), gone_partitions(table, ledgers, newest, ())
             if asked is not None:
-                wanted = np.intersect1d(asked, wanted)
-                not_landed = len(asked) - len(wanted)
+                wanted, gone = np.intersect1d(asked, wanted), np.intersect1d(asked, gone)
+            if len(gone):  # asked only then, since it takes a look at the books
+                gone = np.intersect1d(gone, gone_partitions(table, ledgers, newest, self.stale_landed()))
+            if asked is not None:
+                not_landed = len(asked) - len(wanted) - len(gone)
             reasons: dict[np.datetime64, str] = {}
             if only_stale:
                 reasons = stale_partitions(table, wanted, ledgers, code, self._changes_of_code)
                 wanted = np.array(sorted(reasons), "datetime64[D]")
+            reasons |= dict.fromkeys(gone, GONE)
             count = len(wanted) if limit_rows is None else fitting(table, wanted, ledgers, limit_rows)
             wanted, rest = wanted[:count], wanted[count:]
             inputs = {read.source: self._read(table, read, wanted) for read in table.reads}
@@ -193,7 +201,7 @@ class Builder:
         rows_in = sum(len(rows) for rows in inputs.values())
         provenance = Provenance(run_id, code, prints, started_at, rows_in)
         table_rows = int(ledgers[table.id].row_counts.sum()) if table.id in ledgers else 0
-        build = PreparedBuild(table, wanted, rest, not_landed, provenance, table_rows, reasons, not only_stale)
+        build = PreparedBuild(table, wanted, rest, gone, not_landed, provenance, table_rows, reasons, not only_stale)
         return build, inputs
 
     def _changes_of_code(self, table_id: str, earlier: str) -> tuple[str, ...] | None:
@@ -210,10 +218,10 @@ class Builder:
     def write(self, build: PreparedBuild, output: pd.DataFrame | pa.Table | TableOutput | None) -> WriteOutcome:
         """Check what a recipe returned and replace the build's partitions with the rows that belong to them.
 
-        `output` is looked at only if there are partitions to replace.
+        `output` is looked at only if there are partitions to replace. The build's partitions that are to go, go.
         """
         table, partitions = build.table, build.partitions
-        if not len(partitions):
+        if not len(partitions) and not len(build.gone):
             return WriteOutcome(ReplaceResult((), (), 0, build.table_rows, build.provenance.earlier), {}, None)
         left_out = None
         if isinstance(output, TableOutput):
@@ -221,6 +229,8 @@ class Builder:
                 _within(table, output.rejected, partitions), _within(table, output.held_back, partitions)
             )
             output = output.rows
+        if not len(partitions):
+            output = table.arrow_schema().empty_table()
         assert output is not None
         rows = to_arrow(table, output)
         own = np.isin(table.partitioning.keys_in(rows), partitions)
@@ -230,7 +240,7 @@ class Builder:
         validate(table, to_frame(table, rows))
         self.code.record(self.warehouse)
         result = self.warehouse.replace(
-            table, partitions, rows, build.provenance, left_out, against_stored=build.against_stored
+            table, partitions, rows, build.provenance, left_out, against_stored=build.against_stored, gone=build.gone
         )
         nulls = {path: leaf_values(rows, path).null_count for path, _ in table.leaves()}
         span = None

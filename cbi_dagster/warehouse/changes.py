@@ -78,16 +78,23 @@ class Gone:
     """Rows that go: those whose date `column` lies in one of `spans`, or without a column all.
 
     `spans`: first and last date of each, inclusive. `table_name`: only rows that say this in their column of that name.
+    `partition_keys`: only rows that say one of these in theirs (None: whatever they say).
     """
 
     column: str = ""
     spans: tuple[np.ndarray, ...] = ()
     table_name: str | None = None
+    partition_keys: tuple[str, ...] | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that tell which rows go."""
-        return (*((self.column,) if self.column else ()), *(("table_name",) if self.table_name is not None else ()))
+        telling = {
+            self.column: bool(self.column),
+            "table_name": self.table_name is not None,
+            "partition_key": self.partition_keys is not None,
+        }
+        return tuple(name for name, tells in telling.items() if tells)
 
     def among(self, rows: pa.Table) -> np.ndarray:
         """Which of `rows` go."""
@@ -102,6 +109,9 @@ class Gone:
             gone &= days <= reach[before]
         if self.table_name is not None:
             gone &= pc.fill_null(pc.equal(rows["table_name"], self.table_name), False).to_numpy()
+        if self.partition_keys is not None:
+            named = pa.array(self.partition_keys, pa.string())
+            gone &= pc.is_in(rows["partition_key"], value_set=named).to_numpy()
         return gone
 
 
@@ -150,11 +160,14 @@ def replacement(
     left_out: LeftOutRows | None,
     moment: pd.Timestamp,
     damaged: np.ndarray | None = None,
+    gone: np.ndarray | None = None,
 ) -> Replacement:
     """How a warehouse changes whose ledger of the table is `known`: equal content is confirmed and not written.
 
     `damaged`: partitions of the slice whose stored rows are not this content, whatever the ledger says (None: none).
+    `gone`: other partitions (datetime64[D]) that are no more, with all that is known of them (None: none).
     """
+    gone = np.empty(0, "datetime64[D]") if gone is None else gone
     table, count = rows.table, len(rows.partitions)
     at = known.at(rows.partitions)
     there = at >= 0
@@ -184,13 +197,14 @@ def replacement(
         rows_out=len(rows.data),
         rows_rejected=0 if left_out is None else left_out.rows_rejected,
         rows_held_back=0 if left_out is None else left_out.rows_held_back,
-        partitions_written=int((~same).sum()),
+        partitions_written=int((~same).sum()) + len(gone),
         partitions_unchanged=int(same.sum()),
     )
     swaps = [
         *_content(rows, ~same, provenance.run_id, moment),
         Swap(PARTITION_LEDGER, to_arrow(PARTITION_LEDGER, news.rows(table)), same_key=True),
         *_left_out(rows, left_out),
+        *_removed(table, gone),
         Swap(INGESTION_RUNS, _run_row(table, provenance, sums, moment), same_key=True),
     ]
     return Replacement(Change(tuple(swaps), verified=(table.id, known.version)), same, news, sums)
@@ -206,6 +220,20 @@ def _content(rows: Slice, changed: np.ndarray, run_id: str, moment: pd.Timestamp
         partitioning = rows.table.partitioning
         spans = partitioning.spans(rows.partitions[changed])
         yield Swap(rows.table, written, gone=Gone(partitioning.column, spans))
+
+
+def _removed(table: Table, gone: np.ndarray) -> Iterator[Swap]:
+    """Whatever is stored of partitions that are no more."""
+    if len(gone):
+        spans = table.partitioning.spans(gone)
+        labels = tuple(table.partitioning.labels(gone))
+        for where, what in (
+            (table, Gone(table.partitioning.column, spans)),
+            (PARTITION_LEDGER, Gone(table_name=table.id, partition_keys=labels)),
+            (QUARANTINE, Gone("date", spans, table.id)),
+            (HELD_BACK, Gone("date", spans, table.id)),
+        ):
+            yield Swap(where, where.arrow_schema().empty_table(), gone=what)
 
 
 def _left_out(rows: Slice, left_out: LeftOutRows | None) -> Iterator[Swap]:

@@ -70,7 +70,8 @@ class RegistryMovedError(RuntimeError):
 class ReplaceResult:
     """What a write did: partitions whose content changed, and partitions confirmed as they were, by label.
 
-    `table_rows`: rows of the whole table after it. `sums`: the run's row after it, earlier writes included.
+    `removed`: partitions that are no more. `table_rows`: rows of the whole table after it. `sums`: the run's row after
+    it, earlier writes included.
     """
 
     written: tuple[str, ...]
@@ -78,6 +79,7 @@ class ReplaceResult:
     rows_written: int
     table_rows: int
     sums: RunSums = field(default_factory=RunSums)
+    removed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,14 @@ class LandingFacts:
     """All that a landing adds, for `Warehouse.take`.
 
     `registered`: how many files `ops.landed_files` held when the facts were made. `rows`: new rows by ops table.
-    `ledger`: rows of `ops.partition_ledger` of landing sources, in place of those of the same partitions.
+    `ledger`: rows of `ops.partition_ledger` of landing sources, in place of those of the same partitions. `gone`: keys
+    of partitions that the ledger is to know no more, by landing source.
     """
 
     registered: int
     rows: Mapping[Table, pd.DataFrame]
     ledger: pd.DataFrame | pa.Table
+    gone: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -261,8 +265,11 @@ class Warehouse(abc.ABC):
         left_out: LeftOutRows | None = None,
         *,
         against_stored: bool = False,
+        gone: np.ndarray | None = None,
     ) -> ReplaceResult:
         """Make `data` the whole content of `partitions`, atomically, with its ledger rows.
+
+        `gone`: other partitions, of which nothing is to stay (None: none).
 
         Partitions whose content hash the ledger already has are not written; their verification advances. With
         `against_stored` the stored rows are asked as well: those that other hands changed are written again. Raises a
@@ -277,13 +284,15 @@ class Warehouse(abc.ABC):
                 # Later than everything the ledger says of the table, also by the clock of another machine.
                 moment = max(now_utc(), pd.Timestamp(known.version + 1, unit="us", tz="UTC"))
                 damaged = self.stored_hashes(table, rows.partitions) != hashes if against_stored else None
-                made = replacement(rows, hashes, known, provenance, left_out, moment, damaged)
+                made = replacement(rows, hashes, known, provenance, left_out, moment, damaged, gone)
                 try:
                     self._commit(made.change)
                     break
                 except OvertakenError:
                     self._forget([table.id])
             after = known.replaced(made.news)
+            if gone is not None:
+                after = after.without(gone)
             self._remember(table.id, after)
         labels = np.array(table.partitioning.labels(rows.partitions), dtype=object)
         return ReplaceResult(
@@ -292,6 +301,7 @@ class Warehouse(abc.ABC):
             rows_written=int(rows.row_counts[~made.same].sum()),
             table_rows=int(after.row_counts.sum()),
             sums=made.sums,
+            removed=() if gone is None else tuple(table.partitioning.labels(gone)),
         )
 
     def stored_hashes(self, table: Table, partitions: np.ndarray) -> np.ndarray:
@@ -312,11 +322,15 @@ class Warehouse(abc.ABC):
         """
         swaps = [Swap(table, check_slice(table, None, rows).data) for table, rows in facts.rows.items()]
         ledger = check_slice(PARTITION_LEDGER, None, facts.ledger).data
+        swaps.append(Swap(PARTITION_LEDGER, ledger, same_key=True))
+        for source, keys in facts.gone.items():
+            gone = Gone(table_name=source, partition_keys=tuple(keys))
+            swaps.append(Swap(PARTITION_LEDGER, ledger.slice(0, 0), gone=gone))
         try:
-            self._commit(Change((*swaps, Swap(PARTITION_LEDGER, ledger, same_key=True)), registered=facts.registered))
+            self._commit(Change(tuple(swaps), registered=facts.registered))
         except OvertakenError as error:
             raise RegistryMovedError(facts.registered) from error
-        self._forget(ledger["table_name"].unique().to_pylist())
+        self._forget([*ledger["table_name"].unique().to_pylist(), *facts.gone])
 
     def retake(self, facts: LandingFacts, sources: Collection[str]) -> None:
         """Put all that is known of landed files in place of what was known, and the ledger rows of `sources` too.

@@ -242,7 +242,7 @@ class DuckDBWarehouse(Warehouse):
                 self._connection.execute(f"DELETE FROM {_name(swap.table)} AS old USING incoming WHERE {equal}")
         if (gone := swap.gone) is None:
             return
-        delete, parameters = f"DELETE FROM {_name(swap.table)} AS old", []
+        delete, parameters = f"DELETE FROM {_name(swap.table)} AS old", list[object]()
         conditions = ["true"]
         if gone.column:
             delete += " USING spans"
@@ -250,6 +250,9 @@ class DuckDBWarehouse(Warehouse):
         if gone.table_name is not None:
             conditions.append("old.table_name = ?")
             parameters.append(gone.table_name)
+        if gone.partition_keys is not None:
+            conditions.append("old.partition_key IN (SELECT unnest(?::VARCHAR[]))")
+            parameters.append(list(gone.partition_keys))
         first, last = gone.spans or ((), ())
         with self._registered("spans", pa.table({"first": pa.array(first), "last": pa.array(last)})):
             self._connection.execute(f"{delete} WHERE {' AND '.join(conditions)}", parameters)

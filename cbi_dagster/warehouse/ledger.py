@@ -79,6 +79,10 @@ class Ledger:
         """The partitions where the boolean array `wanted` is true."""
         return Ledger(*(getattr(self, item.name)[wanted] for item in fields(self)))
 
+    def without(self, keys: np.ndarray) -> Ledger:
+        """The ledger without the partitions of these keys."""
+        return self.only(~np.isin(self.keys, keys))
+
     def replaced(self, newer: Ledger) -> Ledger:
         """The ledger after the partitions of `newer` took the place of those with the same keys."""
         kept = ~np.isin(self.keys, newer.keys)

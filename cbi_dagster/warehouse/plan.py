@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,6 +56,18 @@ def expected_partitions(table: Table, ledgers: Mapping[str, Ledger], newest: np.
     landed = np.unique(np.concatenate([ledgers.get(source, NOTHING).keys for source in sources]))
     inside = (landed >= np.datetime64(FIRST_TRADE_DATE, "D")) & (landed <= newest)
     return table.partitioning.expected(landed[inside])
+
+
+def gone_partitions(
+    table: Table, ledgers: Mapping[str, Ledger], newest: np.datetime64, unread: Collection[str]
+) -> np.ndarray:
+    """Partitions that the ledger knows of a table and that nothing is landed for any more.
+
+    While landing sources behind it are to be read anew (`unread`), nobody knows, and there are none.
+    """
+    if not (landing_sources(table) or LANDING_SOURCES.keys()).isdisjoint(unread):
+        return np.empty(0, "datetime64[D]")
+    return np.setdiff1d(ledgers.get(table.id, NOTHING).keys, expected_partitions(table, ledgers, newest))
 
 
 def read_intervals(table: Table, read: Read, partitions: np.ndarray) -> list[Interval]:
@@ -180,15 +192,21 @@ def make_plan(
 ) -> Plan:
     """The stale partitions of `tables` (inputs first), those that may become stale through them included.
 
-    `code_versions` maps table ids to their present code version; `newest` as in `expected_partitions`; `landed` as in
-    `Plan`.
+    `code_versions` maps table ids to their present code version; `newest` as in `expected_partitions`; `landed`: why
+    landing sources must be read anew, those included that no table of the plan reads.
     """
-    landed = landed or {}
+    landed, tables = landed or {}, list(tables)
     stale = {source: ledgers[source].keys for source in landed if source in ledgers}
     plans = []
     for table in tables:
         expected = expected_partitions(table, ledgers, newest)
+        gone = gone_partitions(table, ledgers, newest, landed)
         causes = _causes(table, expected, ledgers, code_versions[table.id], changes_of_code)
+        if len(gone):
+            every = np.union1d(expected, gone)
+            causes = {int(np.searchsorted(every, expected[i])): cause for i, cause in causes.items()}
+            causes |= dict.fromkeys(map(int, np.searchsorted(every, gone)), _Cause("gone"))
+            expected = every
         for read in table.reads:
             upstream = stale.get(read.source)
             if upstream is not None:
@@ -200,6 +218,8 @@ def make_plan(
             stale[table.id] = expected[sorted(causes)]
             ranges = tuple(_ranges(table, expected, causes, ledgers.get(table.id, NOTHING)))
             plans.append(TablePlan(table, stale[table.id], ranges))
+    direct = {read.source for table in tables for read in table.reads}
+    landed = {source: reason for source, reason in landed.items() if source in direct}
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for item in plans:
         digest.update(f"{item.table.id} {code_versions[item.table.id]}".encode() + item.partitions.tobytes())
@@ -238,9 +258,14 @@ def stale_partitions(
     return {partitions[i]: cause.text for i, cause in causes.items()}
 
 
+#: The reason of a partition that is to go.
+GONE = "no longer landed"
+
+
 @dataclass(frozen=True)
 class _Cause:
-    """Why a partition is stale: `missing`, `code` (what of it), `inputs` (of `source`, in first..last) or `through`."""
+    """Why a partition is stale: `missing`, `code` (what of it), `inputs` (of `source`, in first..last) or `through`;
+    or that it is to go, since nothing is landed for it any more (`gone`)."""
 
     kind: str
     source: str = ""
@@ -251,6 +276,8 @@ class _Cause:
     def text(self) -> str:
         if self.kind == "missing":
             return "missing"
+        if self.kind == "gone":
+            return GONE
         if self.kind == "code":
             return self.source
         words = [self.source]

@@ -12,8 +12,9 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables import ops
 from cbi_dagster.catalog.versions import CodeVersion
 from cbi_dagster.config.universe import Universe, load_universe
+from cbi_dagster.reports.status import refused_files
 from cbi_dagster.vendors.archive import Archive
-from cbi_dagster.vendors.files import UnreadableFileError
+from cbi_dagster.vendors.files import ImplausibleValuesError, UnreadableFileError
 from cbi_dagster.vendors.landing import Landing
 from cbi_dagster.warehouse.code import CodeAccount
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
@@ -128,4 +129,74 @@ def test_a_kept_file_that_is_gone_is_named_and_nothing_changes(files: list[Path]
     with pytest.raises(UnreadableFileError, match="is missing from the archive"):
         landing.read_anew()
     assert all(rows.equals(before[name]) for name, rows in books(landing).items())
+    assert SOURCE in landing.stale()
+
+
+def test_a_withdrawn_file_stays_withdrawn(files: list[Path], tmp_path: Path) -> None:
+    before = without_oil(tmp_path / "home")
+    before.land(files)
+    before.unland("b.ohlcv-1h.dbn.zst")
+    landing = with_oil(tmp_path / "home")
+    assert landing.read_anew()[SOURCE].files == 1
+    fresh = with_oil(tmp_path / "fresh")
+    fresh.land(files[:1])
+    ledger = ops.PARTITION_LEDGER.id
+    pd.testing.assert_frame_equal(books(landing)[ledger], books(fresh)[ledger])
+    register = to_frame(ops.LANDED_FILES, landing._warehouse.read(ops.LANDED_FILES))
+    assert register["withdrawn_at"].notna().tolist() == [False, False, True]
+    assert landing.land(files).files["outcome"].tolist() == ["already landed", "landed"]
+    fresh.land(files)
+    pd.testing.assert_frame_equal(books(landing)[ledger], books(fresh)[ledger])
+
+
+def stricter(home: Path, version: str, most: float) -> Landing:
+    """Rules under which no price of soybean oil may be above `most`."""
+    whole = load_universe()
+    products = [
+        product.model_copy(update={"price_bounds": (1.0, most)} if product.root == "ZL" else {})
+        for product in whole.products
+    ]
+    return opened(home, whole.model_copy(update={"products": products}), version, {})
+
+
+def test_a_kept_file_that_stricter_rules_refuse_counts_for_nothing_and_stops_no_other(tmp_path: Path) -> None:
+    start = pd.Timestamp("2024-07-02 14:00", tz="UTC")
+    dear = zl_bars().iloc[[38]].assign(open=4000.0, high=4000.0, low=4000.0, close=4000.0)
+    sound = zl_file(tmp_path / "zl.ohlcv-1h.dbn.zst")
+    strange = zl_file(tmp_path / "dear.ohlcv-1h.dbn.zst", dear, ZL_ROLL, start=start, end=start + pd.Timedelta("1h"))
+    stricter(tmp_path / "home", "1", 5000.0).land([sound, strange])
+    landing, fresh = (stricter(tmp_path / name, "2", 100.0) for name in ("home", "fresh"))
+    fresh.land([sound])
+    with pytest.raises(ImplausibleValuesError):
+        fresh.land([strange])
+    (said,) = landing.read_anew()[SOURCE].refused
+    assert said.startswith("dear.ohlcv-1h.dbn.zst: ")
+    assert "cbi unland" in said
+    assert refused_files(landing._warehouse) == (said,)
+    assert landing.stale() == {}
+    ledger = ops.PARTITION_LEDGER.id
+    pd.testing.assert_frame_equal(books(landing)[ledger], books(fresh)[ledger])
+    # It is no longer known, and is refused as by a fresh warehouse.
+    with pytest.raises(ImplausibleValuesError):
+        landing.land([strange])
+    # Rules that take it again give it back.
+    assert stricter(tmp_path / "home", "3", 5000.0).read_anew()[SOURCE].refused == ()
+    assert refused_files(landing._warehouse) == ()
+    stricter(tmp_path / "home", "4", 100.0).read_anew()
+    assert stricter(tmp_path / "home", "4", 100.0).unland("dear.ohlcv-1h.dbn.zst").returned.empty
+    assert refused_files(landing._warehouse) == ()
+
+
+def test_a_failure_without_a_name_is_one_of_the_file_and_nothing_changes(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_oil(tmp_path).land(files)
+    landing = with_oil(tmp_path)
+
+    def broken(content: object, landed_at: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(landing._kind_of["ohlcv-1h"], "examine", broken)
+    with pytest.raises(UnreadableFileError, match=r"reading it failed \(ZeroDivisionError"):
+        landing.read_anew()
     assert SOURCE in landing.stale()

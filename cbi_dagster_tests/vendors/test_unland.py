@@ -9,13 +9,14 @@ import pytest
 
 from cbi_dagster.catalog import TABLES
 from cbi_dagster.catalog.frames import to_frame
-from cbi_dagster.catalog.tables.market_data import OHLCV_1H
+from cbi_dagster.catalog.tables.features import TECHNICALS_DAILY
+from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H
 from cbi_dagster.home import Home
 from cbi_dagster.vendors.arrivals import LandingReport
 from cbi_dagster.vendors.landing import Landing
 from cbi_dagster.vendors.register import NotLandedError
 from cbi_dagster_tests.properties.worlds import World
-from cbi_dagster_tests.vendors.small_files import ZL_ROLL, zl_bars, zl_file
+from cbi_dagster_tests.vendors.small_files import ZL_ROLL, hourly, mapping_of, zl_bars, zl_file
 
 
 @pytest.fixture
@@ -78,8 +79,8 @@ def test_a_withdrawn_file_is_taken_anew(world: World, tmp_path: Path) -> None:
     hashes = landed_hashes(world)
     done = door(world).unland(rows_of(world, "ops.landed_files")["file_hash"][0][:8])
     assert done.returned.empty
-    empty = world.warehouse.ledger_rows(["landing.ohlcv_1h"])
-    assert empty["row_count"].sum() == 0
+    assert world.warehouse.ledger_rows(["landing.ohlcv_1h"]).empty
+    assert door(world).stale() == {}
     with pytest.raises(NotLandedError):
         door(world).unland("zl.ohlcv-1h.dbn.zst")
     assert world.land(file).files["outcome"].tolist() == ["landed"]
@@ -108,3 +109,68 @@ def test_an_overruled_file_says_so_and_wins_when_it_is_told_to(world: World, tmp
     assert landed_hashes(world).equals(hashes)
     assert again(world, first).files["outcome"].tolist() == ["already landed"]
     assert world.land(second).files["outcome"].tolist() == ["overruled"]
+
+
+SERIES = "series_id,date,value,available_at,unit,source\n"
+
+
+def vintage(path: Path, value: float) -> Path:
+    path.write_text(f"{SERIES}SB,2024-07-01,{value},2024-07-02T12:00:00Z,USc/lb,ICE\n")
+    return path
+
+
+def test_a_macro_file_that_was_overruled_wins_again_too(world: World, tmp_path: Path) -> None:
+    first, second = vintage(tmp_path / "a.macro.csv", 20.0), vintage(tmp_path / "b.macro.csv", 21.0)
+    world.land(first)
+    hashes = world.hashes()
+    world.land(second)
+    assert not world.hashes().equals(hashes)
+    assert world.land(first).files["outcome"].tolist() == ["overruled"]
+    assert world.land(second).files["outcome"].tolist() == ["already landed"]
+    assert again(world, first).files["outcome"].tolist() == ["landed"]
+    assert world.hashes().equals(hashes)
+
+
+def august(path: Path) -> Path:
+    """A day of another month, in a file of its own."""
+    return zl_file(
+        path, hourly("2024-08-06", 19, 22), mapping_of(("ZL.v.0", "2024-08-06", "2024-08-07", 22)),
+        start=pd.Timestamp("2024-08-06", tz="UTC"), end=pd.Timestamp("2024-08-07", tz="UTC"),
+    )  # fmt: skip
+
+
+def test_what_only_a_withdrawn_file_was_about_is_in_no_table_any_more(world: World, tmp_path: Path) -> None:
+    july, other = zl_file(tmp_path / "zl.ohlcv-1h.dbn.zst"), august(tmp_path / "august.ohlcv-1h.dbn.zst")
+    fresh = World(tmp_path / "fresh")
+    fresh.land(july)
+    fresh.refresh()
+    world.land(july, other)
+    world.land(restating(tmp_path / "fix.ohlcv-1h.dbn.zst", 50.0))
+    world.refresh()
+    assert set(world.hashes().index) > set(fresh.hashes().index)
+    for name in ("fix", "august"):
+        door(world).unland(f"{name}.ohlcv-1h.dbn.zst")
+    planned = {item.table.id: item for item in world.builder.plan().tables}
+    for table in (OHLCV_1H, TECHNICALS_DAILY):
+        reasons = {(part.first, part.last, part.reason) for part in planned[table.id].ranges}
+        assert ("2024-08-06", "2024-08-07", "no longer landed") in reasons, table.id
+    assert planned[OHLCV_1H.id].ranges[0].reason == "landing.ohlcv_1h 2024-07-02 changed"
+    world.refresh()
+    assert world.hashes().equals(fresh.hashes())
+    assert world.builder.plan().tables == ()
+    for table in (OHLCV_1H, OHLCV_1D, TECHNICALS_DAILY):
+        pd.testing.assert_frame_equal(world.rows(table), fresh.rows(table))
+    for book in ("ops.quarantine", "ops.held_back"):
+        assert len(rows_of(world, book)) == len(rows_of(fresh, book)), book
+
+
+def test_partitions_stay_while_nobody_knows_what_is_landed(world: World, tmp_path: Path) -> None:
+    world.land(zl_file(tmp_path / "zl.ohlcv-1h.dbn.zst"))
+    world.builder.build(OHLCV_1H, None, "test", only_stale=True)
+    before = world.hashes()[OHLCV_1H.id]
+    world.by_other_hands("DELETE FROM ops.partition_ledger WHERE table_name = 'landing.ohlcv_1h'")
+    result = world.builder.build(OHLCV_1H, None, "test", only_stale=True).result
+    assert result.removed == ()
+    assert world.builder.plan([OHLCV_1H]).tables == ()
+    door(world).read_anew()
+    assert world.hashes()[OHLCV_1H.id].equals(before)

@@ -48,6 +48,36 @@ def test_an_empty_slice_clears_its_partitions_and_keeps_them_known(warehouse, pr
     assert warehouse.ledger_rows({SAMPLE.id})["row_count"].tolist() == [2, 0]
 
 
+def test_partitions_that_are_no_more_leave_nothing(warehouse, provenance, rows):
+    left_out = LeftOutRows(
+        pd.DataFrame({"date": pd.to_datetime([*LABELS]), "file_hash": "", "source_file": "x", "source_row": [1, 2],
+                      "symbol": "ZL", "ts_event": pd.Timestamp("2024-01-02", tz="UTC"), "reason": "r"}),
+        pd.DataFrame({"date": pd.to_datetime([*LABELS]), "symbol": "ZL", "vendor_schema": "", "reason": "r",
+                      "bar_rows": 3}),
+    )  # fmt: skip
+    warehouse.replace(SAMPLE, DAYS, rows(*LABELS), provenance(DAYS), left_out)
+    nothing = SAMPLE.arrow_schema().empty_table()
+    result = warehouse.replace(SAMPLE, DAYS[:0], nothing, provenance(DAYS[:0]), gone=DAYS[:1])
+    assert (result.written, result.removed, result.table_rows) == ((), LABELS[:1], 2)
+    assert result.sums.partitions_written == 1
+    assert {date for date, _ in prices(warehouse)} == {LABELS[1]}
+    assert warehouse.ledger_rows({SAMPLE.id})["partition_key"].tolist() == [LABELS[1]]
+    for book in (ops.QUARANTINE, ops.HELD_BACK):
+        assert to_frame(book, warehouse.read(book))["date"].dt.strftime("%Y-%m-%d").tolist() == [LABELS[1]]
+
+
+def test_what_a_landing_takes_back_the_ledger_knows_no_more(warehouse):
+    entries = pd.DataFrame(
+        {"table_name": ["landing.ohlcv_1h"] * 2 + ["landing.ohlcv_1m"], "partition_key": [*LABELS, LABELS[0]],
+         "content_hash": "0" * 32, "row_count": 1, "written_at": now_utc(), "written_run": "landing",
+         "code_version": "1", "input_fingerprint": "", "verified_at": now_utc(), "verified_run": "landing"}
+    )  # fmt: skip
+    warehouse.take(LandingFacts(0, {}, entries))
+    warehouse.take(LandingFacts(0, {}, entries.iloc[:0], {"landing.ohlcv_1h": LABELS[:1]}))
+    left = warehouse.ledger_rows()[["table_name", "partition_key"]].to_numpy().tolist()
+    assert left == [["landing.ohlcv_1h", LABELS[1]], ["landing.ohlcv_1m", LABELS[0]]]
+
+
 def test_writing_the_same_data_twice_changes_nothing(warehouse, provenance, rows):
     first = warehouse.replace(SAMPLE, DAYS, rows(*LABELS), provenance(DAYS))
     before = warehouse.read(SAMPLE), warehouse.ledger_rows({SAMPLE.id})
@@ -304,7 +334,7 @@ def facts(registered, *, days=("2024-01-02",), content="0" * 32, **columns):
         "file_hash": f"hash-{registered}", "landing_sequence": registered, "source_file": f"{registered}.dbn",
         "file_bytes": 1, "dataset": "SIM.DEMO", "vendor_schema": "ohlcv-1h", "stype_in": "continuous",
         "span_start": moment, "span_end": moment, "file_rows": 1, "kept_rows": 0, "rejected_rows": 1,
-        "outside_rows": 0, "landed_at": moment, "withdrawn_at": pd.NaT,
+        "outside_rows": 0, "landed_at": moment, "withdrawn_at": pd.NaT, "refused_because": None,
     }  # fmt: skip
     rejected = pd.DataFrame({"file_hash": [f"hash-{registered}"], "source_file": "f", "source_row": 1}).assign(
         table_name="landing.ohlcv_1h", ts_event=moment, date=pd.Timestamp("2024-01-02"), symbol="ZL",

@@ -69,10 +69,11 @@ CREATE TABLE IF NOT EXISTS `ops.landed_files` (
   `outside_rows` INT64 OPTIONS(description='Rows of symbols outside the universe, left out. [rows]'),
   `landed_at` TIMESTAMP OPTIONS(description='When the file was landed (UTC).'),
   `withdrawn_at` TIMESTAMP OPTIONS(description='When the file was withdrawn (UTC); NULL in the record of a landing.'),
+  `refused_because` STRING OPTIONS(description='Why a landed file no longer counts: what the present rules say of it, found when it was read anew; else NULL.'),
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
 )
-OPTIONS(description='What became of vendor files, in order: a row for each that was verified and taken, for each that was taken again so that it wins, and for each that was withdrawn. The last row of a `file_hash` says what holds.');
+OPTIONS(description='What became of vendor files, in order: a row for each that was verified and taken, for each that was taken again so that it wins, and for each that was withdrawn. The last row of a `file_hash` says what holds. A file that later rules refuse counts for nothing, as in a warehouse that is landed now.');
 
 CREATE TABLE IF NOT EXISTS `ops.landed_symbols` (
   `file_hash` STRING NOT NULL OPTIONS(description='SHA-256 of a landed file.'),

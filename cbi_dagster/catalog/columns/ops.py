@@ -47,6 +47,11 @@ COLUMNS = (
     Column("outside_rows", _I, "Rows of symbols outside the universe, left out.", "rows", ge=0),
     Column("landed_at", _T, "When the file was landed (UTC)."),
     Column("withdrawn_at", _T, "When the file was withdrawn (UTC); NULL in the record of a landing."),
+    Column(
+        "refused_because",
+        _S,
+        "Why a landed file no longer counts: what the present rules say of it, found when it was read anew; else NULL.",
+    ),
     Column("utc_date", _D, "Day in UTC, as the vendor counts."),
     Column("condition", _S, "What the vendor says of its data of a day: available, degraded, pending or missing."),
     Column("last_modified_date", _D, "When the vendor last changed its data of a day (UTC date)."),

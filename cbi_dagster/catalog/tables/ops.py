@@ -55,9 +55,10 @@ HELD_BACK = _ops(
 LANDED_FILES = _ops(
     "landed_files",
     "What became of vendor files, in order: a row for each that was verified and taken, for each that was taken again "
-    "so that it wins, and for each that was withdrawn. The last row of a `file_hash` says what holds.",
+    "so that it wins, and for each that was withdrawn. The last row of a `file_hash` says what holds. A file that "
+    "later rules refuse counts for nothing, as in a warehouse that is landed now.",
     "file_hash landing_sequence source_file file_bytes dataset vendor_schema stype_in span_start span_end file_rows "
-    "kept_rows rejected_rows outside_rows landed_at withdrawn_at",
+    "kept_rows rejected_rows outside_rows landed_at withdrawn_at refused_because",
     key=("landing_sequence",),
     required="file_hash source_file dataset vendor_schema span_start span_end",
 )
