@@ -13,14 +13,15 @@ def _quoted(text: str) -> str:
 def _bigquery_type(column: Column) -> str:
     if column.type is Type.STRUCT:
         parts = ",\n".join(
-            f"    `{part.name}` {_bigquery_type(part)} OPTIONS(description={_quoted(_described(part))})"
+            f"    `{part.name}` {_bigquery_type(part)} OPTIONS(description={_quoted(described(part))})"
             for part in column.fields
         )
         return f"STRUCT<\n{parts}\n  >"
     return str(column.type.value)
 
 
-def _described(column: Column) -> str:
+def described(column: Column) -> str:
+    """What a column means, with its unit."""
     return f"{column.description} [{column.unit}]" if column.unit else column.description
 
 
@@ -28,7 +29,7 @@ def bigquery_table(table: Table) -> str:
     """CREATE TABLE in BigQuery dialect, partitioned and clustered as declared."""
     columns = ",\n".join(
         f"  `{column.name}` {_bigquery_type(column)}{' NOT NULL' if column.name in table.required else ''}"
-        f" OPTIONS(description={_quoted(_described(column))})"
+        f" OPTIONS(description={_quoted(described(column))})"
         for column in table.stored_columns
     )
     lines = [f"CREATE TABLE IF NOT EXISTS `{table.dataset}.{table.name}` (\n{columns}\n)"]

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import abc
 import datetime as dt
+import itertools
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,6 +52,10 @@ class SchemaDriftError(RuntimeError):
 
 class DamagedWarehouseError(RuntimeError):
     """What is stored cannot be read: it was cut short, overwritten, or is nothing that the engine wrote."""
+
+
+class UnreachableWarehouseError(RuntimeError):
+    """The engine does not answer, or does not let us in; what was asked may be asked again."""
 
 
 class OvertakenError(RuntimeError):
@@ -110,6 +116,26 @@ class Coverage:
     rows: int
     known: int
     first: dt.date | None
+
+
+def coverages(table: Table, counted: Sequence[tuple[Any, ...]]) -> list[Coverage]:
+    """`Warehouse.coverage`, from one tuple for each symbol, in order.
+
+    It holds the symbol, its rows, and for each of `table.leaves()` how many have a value and the date of the first.
+    """
+    found = []
+    for (path, _), at in zip(table.leaves(), itertools.count(2, 2), strict=False):
+        having = [row for row in counted if row[at]]
+        found.append(
+            Coverage(
+                path=path,
+                symbols=tuple(row[0] for row in having),
+                rows=sum(row[1] for row in having),
+                known=sum(row[at] for row in having),
+                first=min((row[at + 1] for row in having), default=None),
+            )
+        )
+    return found
 
 
 @dataclass

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
 import random
 import time
@@ -23,7 +22,7 @@ from cbi_dagster.catalog.model import Column, Table, Type
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables.ops import LANDED_FILES, PARTITION_LEDGER
 from cbi_dagster.warehouse.changes import Change, Swap
-from cbi_dagster.warehouse.contract import Coverage, DamagedWarehouseError, OvertakenError, Warehouse
+from cbi_dagster.warehouse.contract import Coverage, DamagedWarehouseError, OvertakenError, Warehouse, coverages
 from cbi_dagster.warehouse.overlay import Overlay
 
 _LOCK_WAIT_S = 120.0
@@ -188,26 +187,13 @@ class DuckDBWarehouse(Warehouse):
         return rows.cast(pa.schema([pa.field(name, table.column(name).arrow_type) for name in names]))
 
     def coverage(self, table: Table) -> list[Coverage]:
-        paths = [path for path, _ in table.leaves()]
-        leaves = ['"' + path.replace(".", '"."') + '"' for path in paths]
+        leaves = ['"' + path.replace(".", '"."') + '"' for path, _ in table.leaves()]
         day = f'"{table.partitioning.column}"'
         counts = ", ".join(f"count({leaf}), min({day}) FILTER ({leaf} IS NOT NULL)" for leaf in leaves)
         sql = f"SELECT symbol, count(*), {counts} FROM {_name(table)} GROUP BY symbol ORDER BY symbol"
         with self.shared_connection():
             found = self._connection.sql(sql).fetchall()
-        coverages = []
-        for path, at in zip(paths, itertools.count(2, 2), strict=False):
-            having = [row for row in found if row[at]]
-            coverages.append(
-                Coverage(
-                    path=path,
-                    symbols=tuple(row[0] for row in having),
-                    rows=sum(row[1] for row in having),
-                    known=sum(row[at] for row in having),
-                    first=min((row[at + 1] for row in having), default=None),
-                )
-            )
-        return coverages
+        return coverages(table, found)
 
     def _commit(self, change: Change) -> None:
         with self._transaction():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +13,6 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables import ops
 from cbi_dagster.warehouse.changes import LeftOutRows, Provenance, RunSums
 from cbi_dagster.warehouse.contract import Coverage, LandingFacts, RegistryMovedError, SchemaDriftError, now_utc
-from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 from cbi_dagster.warehouse.slices import NullInRequiredError
 
 from .conftest import SAMPLE
@@ -105,12 +103,11 @@ def test_recomputing_to_equal_content_advances_only_the_verification(warehouse, 
     "damage", ["UPDATE {} SET price = price + 1", "DELETE FROM {}", "INSERT INTO {0} SELECT * FROM {0}"]
 )
 def test_rows_that_other_hands_changed_are_written_again_when_what_is_stored_is_asked(
-    warehouse, file, provenance, rows, damage
+    warehouse, store, provenance, rows, damage
 ):
-    DuckDBWarehouse(file).replace(SAMPLE, DAYS, rows(*LABELS), provenance(DAYS))
+    store.open().replace(SAMPLE, DAYS, rows(*LABELS), provenance(DAYS))
     before = prices(warehouse)
-    with duckdb.connect(file) as connection:
-        connection.execute(damage.format(SAMPLE.id) + f" WHERE date = '{LABELS[0]}'")
+    store.change(f"{damage} WHERE date = '{LABELS[0]}'")
     overlooked = warehouse.replace(SAMPLE, DAYS, rows(*LABELS), provenance(DAYS))
     assert overlooked.unchanged == LABELS
     restored = warehouse.replace(SAMPLE, DAYS, rows(*LABELS), provenance(DAYS), against_stored=True)
@@ -140,10 +137,10 @@ def test_a_table_in_one_piece_is_replaced_and_read_whole(warehouse, provenance, 
     assert len(warehouse.read(table, [])) == 0
 
 
-def test_a_write_that_was_overtaken_is_worked_out_again(warehouse, file, provenance, rows):
+def test_a_write_that_was_overtaken_is_worked_out_again(warehouse, store, provenance, rows):
     with warehouse.shared_connection():
         assert warehouse.ledger_by_table({SAMPLE.id}) == {}
-        DuckDBWarehouse(file).replace(SAMPLE, DAYS, rows(*LABELS), provenance(DAYS))
+        store.open().replace(SAMPLE, DAYS, rows(*LABELS), provenance(DAYS))
         result = warehouse.replace(SAMPLE, DAYS, rows(*LABELS), provenance(DAYS))
     assert (result.written, result.unchanged) == ((), LABELS)
     assert len(warehouse.read(SAMPLE)) == 4
@@ -292,7 +289,7 @@ def test_other_drift_stops_what_touches_the_table_and_nothing_else(warehouse, pr
     assert warehouse.drifted == {
         "features.sample": (
             "stored and not declared: flag",
-            "symbol is stored as VARCHAR, declared as DATE",
+            f"symbol is stored as {warehouse._type_of(volume)}, declared as DATE",
             "colour is required and not stored",
         )
     }

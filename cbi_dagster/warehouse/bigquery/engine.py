@@ -1,0 +1,247 @@
+"""The warehouse in BigQuery.
+
+Every change, a day, a range or scattered corrections, goes the same way: its rows are loaded into staging tables, and
+one script moves them (`script`). Rows are read through the Storage Read API, as of one moment where that matters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from google.api_core import exceptions
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import bigquery
+
+from cbi_dagster.catalog.model import INGESTION_TS, Column, Table
+from cbi_dagster.catalog.partitioning import Interval
+from cbi_dagster.catalog.registry import TABLES
+from cbi_dagster.warehouse.bigquery.client import BigQuerySettings, Service
+from cbi_dagster.warehouse.bigquery.jobs import Jobs
+from cbi_dagster.warehouse.bigquery.schema import (
+    field_of,
+    fields_of,
+    parquet_schema,
+    stored_type,
+    table_resource,
+    type_of,
+)
+from cbi_dagster.warehouse.bigquery.script import coverage_query, forget_script, is_book, newest, restriction, script_of
+from cbi_dagster.warehouse.changes import Change, Swap
+from cbi_dagster.warehouse.contract import Coverage, UnreachableWarehouseError, Warehouse, coverages
+from cbi_dagster.warehouse.overlay import Overlay
+
+#: Requests at the same time.
+_POOL = 8
+#: Streams of one read.
+_STREAMS = 4
+_STAGING_LIVES_MS = 3_600_000
+_DATASETS = tuple(dict.fromkeys(table.dataset for table in TABLES.values()))
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class BigQueryWarehouse(Warehouse):
+    """All tables in the datasets of one project."""
+
+    def __init__(self, settings: BigQuerySettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self._service = Service(settings)
+        self._jobs = Jobs(self._service)
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[None]:
+        """Requests need no connection of their own; what keeps them from being answered is told in one sentence."""
+        try:
+            yield
+        except (exceptions.RetryError, exceptions.Forbidden, exceptions.Unauthorized, GoogleAuthError) as error:
+            cause = error.cause if isinstance(error, exceptions.RetryError) else error
+            place = self.settings.endpoint or f"BigQuery project {self.settings.project}"
+            raise UnreachableWarehouseError(
+                f"{place} does not answer, or not us ({type(cause).__name__}: {cause}). What was written is whole; "
+                "when network, credentials and roles are in order, the same command goes on"
+            ) from error
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with self.shared_connection():
+            if self._moment is not None:
+                yield
+                return
+            # The clock of the service: what has been committed before is seen.
+            ((self._local.moment,),) = self._jobs.query("SELECT CURRENT_TIMESTAMP() AS moment")
+            try:
+                yield
+            finally:
+                self._local.moment = None
+
+    @property
+    def _moment(self) -> dt.datetime | None:
+        """As of when this thread reads; None for the present."""
+        return getattr(self._local, "moment", None)
+
+    def overlay(self) -> Warehouse:
+        return Overlay(self)
+
+    # -- tables -------------------------------------------------------------------------------------------------------
+
+    def _stored(self) -> dict[str, dict[str, str]]:
+        with self.shared_connection():
+            return self._fetched()
+
+    def _fetched(self) -> dict[str, dict[str, str]]:
+        client, retry, settings = self._service.client, self._service.retry, self.settings
+
+        def listed(dataset: str) -> list[Any]:
+            try:
+                return list(client.list_tables(f"{settings.project}.{settings.prefix}{dataset}", retry=retry))
+            except exceptions.NotFound:
+                return []
+
+        tables = [item for items in _parallel(listed, _DATASETS) for item in items if item.table_type == "TABLE"]
+        fetched = _parallel(lambda item: client.get_table(item.reference, retry=retry), tables)
+        return {
+            f"{table.dataset_id.removeprefix(settings.prefix)}.{table.table_id}": {
+                field["name"]: stored_type(field) for field in table.to_api_repr()["schema"]["fields"]
+            }
+            for table in fetched
+        }
+
+    def _type_of(self, column: Column) -> str:
+        return type_of(column)
+
+    def _evolve(self, new: Sequence[Table], added: Sequence[tuple[Table, Column]]) -> None:
+        client, retry = self._service.client, self._service.retry
+        datasets = [f"{self.settings.prefix}{name}" for name in dict.fromkeys(table.dataset for table in new)]
+        _parallel(self._create_dataset, [*datasets, *([self.settings.staging] if new else [])])
+
+        def create(table: Table) -> None:
+            made = bigquery.Table.from_api_repr(table_resource(self.settings, table))
+            client.create_table(made, exists_ok=True, retry=retry)
+
+        _parallel(create, new)
+        wider: dict[str, list[Column]] = {}
+        for table, column in added:
+            wider.setdefault(table.id, []).append(column)
+        for table_id, columns in wider.items():
+            stored = client.get_table(self.settings.name(table_id), retry=retry)
+            there = {field.name for field in stored.schema}
+            fields = [field_of(column, required=False) for column in columns if column.name not in there]
+            stored.schema = [*stored.schema, *(bigquery.SchemaField.from_api_repr(field) for field in fields)]
+            client.update_table(stored, ["schema"], retry=retry)
+
+    def _create_dataset(self, name: str) -> None:
+        dataset = bigquery.Dataset(f"{self.settings.project}.{name}")
+        dataset.location = self.settings.location
+        dataset.labels = {"cbi": "warehouse"}
+        if name == self.settings.staging:
+            dataset.default_table_expiration_ms = _STAGING_LIVES_MS
+        self._service.client.create_dataset(dataset, exists_ok=True, retry=self._service.retry)
+
+    def _drop(self, table_id: str) -> None:
+        # Where this is cut short, the table has rows that the ledger does not speak of, which the next build replaces.
+        with self.shared_connection():
+            self._jobs.script(forget_script(table_id, self.settings.name), None, uuid.uuid4().hex)
+            retry = self._service.retry
+            self._service.client.delete_table(self.settings.name(table_id), not_found_ok=True, retry=retry)
+
+    # -- rows ---------------------------------------------------------------------------------------------------------
+
+    def _read(
+        self,
+        table: Table,
+        names: Sequence[str],
+        intervals: Sequence[Interval] | None,
+        chosen: Mapping[str, Collection[str]],
+        *,
+        ordered: bool,
+    ) -> pa.Table:
+        book = is_book(table)
+        asked = [*names, *(table.key if ordered or book else ()), *((INGESTION_TS.name,) if book else ())]
+        only = restriction(table, intervals, {name: list(values) for name, values in chosen.items()})
+        with self.shared_connection():
+            rows = self._streamed(table, list(dict.fromkeys(asked)), only)
+        if book:
+            rows = newest(rows, table)
+        if ordered:
+            rows = rows.sort_by([(name, "ascending") for name in table.key])
+        return rows.select(list(names))
+
+    def _streamed(self, table: Table, names: list[str], only: str) -> pa.Table:
+        """Rows as the Storage Read API gives them, in the declared types."""
+        from google.cloud.bigquery_storage_v1 import types
+
+        settings, reads, retry = self.settings, self._service.reads, self._service.retry
+        dataset, _, name = f"{settings.prefix}{table.id}".partition(".")
+        wanted = types.ReadSession(
+            table=f"projects/{settings.project}/datasets/{dataset}/tables/{name}",
+            data_format=types.DataFormat.ARROW,
+            read_options=types.ReadSession.TableReadOptions(selected_fields=names, row_restriction=only),
+        )
+        if self._moment is not None:
+            wanted.table_modifiers.snapshot_time = self._moment
+        session = reads.create_read_session(
+            parent=f"projects/{settings.project}", read_session=wanted, max_stream_count=_STREAMS, retry=retry
+        )
+        sent = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
+
+        def batches(stream: Any) -> list[pa.RecordBatch]:
+            # A connection that ends is taken up again where it was, by the client.
+            messages = [message.arrow_record_batch for message in reads.read_rows(stream.name, retry=retry)]
+            return [pa.ipc.read_record_batch(pa.py_buffer(item.serialized_record_batch), sent) for item in messages]
+
+        parts = _parallel(batches, list(session.streams))
+        rows = pa.Table.from_batches([batch for part in parts for batch in part], sent).select(names)
+        return rows.cast(pa.schema([pa.field(name, table.column(name).arrow_type) for name in names]))
+
+    def coverage(self, table: Table) -> list[Coverage]:
+        with self.shared_connection():
+            return coverages(table, list(self._jobs.query(coverage_query(table, self.settings.name, self._moment))))
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def _commit(self, change: Change) -> None:
+        ours = uuid.uuid4().hex
+        staged = [
+            f"{self.settings.project}.{self.settings.staging}.rows_{ours}_{number}" if len(swap.rows) else None
+            for number, swap in enumerate(change.swaps)
+        ]
+
+        def stage(pair: tuple[Swap, str]) -> None:
+            swap, destination = pair
+            names = swap.rows.column_names
+            schema, fields = parquet_schema(swap.table, names), fields_of(swap.table, names)
+            self._jobs.load(swap.rows, schema, fields, destination, ours)
+
+        with self.shared_connection():
+            _parallel(stage, [(swap, name) for swap, name in zip(change.swaps, staged, strict=True) if name])
+            self._jobs.script(script_of(change, staged, self.settings.name), self._turn(change), ours)
+
+    def _turn(self, change: Change) -> str | None:
+        """Which writes exclude each other: those that were worked out on the same state.
+
+        Two of them would not meet in the service where neither deletes a row. The first to use an id goes first; the
+        fence of the others is read after it has ended.
+        """
+        if change.verified is not None:
+            name, version = change.verified
+            return f"cbi_{self.settings.prefix}{name.replace('.', '_')}_{version}"
+        if change.registered is not None:
+            return f"cbi_{self.settings.prefix}landing_{change.registered}"
+        return None
+
+
+def _parallel(act: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
+    """Results in the order of the items; the first error ends it."""
+    items = list(items)
+    if len(items) < 2:
+        return [act(item) for item in items]
+    with ThreadPoolExecutor(min(_POOL, len(items))) as pool:
+        return list(pool.map(act, items))

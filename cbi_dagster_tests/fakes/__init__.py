@@ -1,0 +1,1 @@
+"""Servers on the loopback interface in place of the real services, for the unmodified official clients."""

@@ -1,0 +1,326 @@
+"""The engine for many machines: every write is whole, whatever becomes of requests, jobs and processes."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from cbi_dagster.catalog import ASSET_TABLES, OPS_TABLES, TABLES, Daily, Monthly
+from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
+from cbi_dagster.catalog.tables.ops import INGESTION_RUNS, PARTITION_LEDGER
+from cbi_dagster.warehouse.bigquery import BigQuerySettings, BigQueryWarehouse
+from cbi_dagster.warehouse.bigquery.jobs import ATTEMPTS, JobFailedError
+from cbi_dagster.warehouse.bigquery.schema import table_resource
+from cbi_dagster.warehouse.bigquery.script import PARTITIONS_A_STATEMENT, script_of
+from cbi_dagster.warehouse.changes import Change, Gone, Swap
+from cbi_dagster.warehouse.contract import UnreachableWarehouseError
+from cbi_dagster_tests.fakes.bigquery import FAULTS, Faults, LoopbackBigQuery
+from cbi_dagster_tests.fakes.bigquery.storage import ServiceError
+
+from .conftest import SAMPLE
+
+DAYS = np.array(["2024-01-02", "2024-01-03"], dtype="datetime64[D]")
+LABELS = ("2024-01-02", "2024-01-03")
+
+
+class Scene:
+    """A server with the books and SAMPLE, and writers on it."""
+
+    def __init__(self, server: LoopbackBigQuery, provenance, rows) -> None:
+        self.server, self.provenance, self.rows = server, provenance, rows
+        self.settings = BigQuerySettings("loopback", endpoint=server.endpoint, retry_s=(20.0, 0.001))
+        self.warehouse = self.opened()
+        self.warehouse.ensure([*OPS_TABLES, SAMPLE])
+
+    def opened(self, **settings) -> BigQueryWarehouse:
+        """A warehouse as another process has it."""
+        return BigQueryWarehouse(replace(self.settings, **settings))
+
+    def write(self, price: float, warehouse: BigQueryWarehouse | None = None, labels=LABELS):
+        days = np.array(labels, "datetime64[D]")
+        content = self.rows(*labels).assign(price=price)
+        made = self.provenance(days, run=f"run-{price}", prints=f"print-{price}")
+        return (warehouse or self.warehouse).replace(SAMPLE, days, content, made)
+
+    def requests(self, act) -> int:
+        """How many requests something takes."""
+        before = len(self.server.faults.asked)
+        act()
+        return len(self.server.faults.asked) - before
+
+    def require_whole(self) -> float | None:
+        """One set of rows, of the run that the ledger names; its price, None for no rows."""
+        self.server.faults = Faults()
+        warehouse = self.opened()
+        frame = to_frame(SAMPLE, warehouse.read(SAMPLE))
+        ledger = warehouse.ledger_rows({SAMPLE.id})
+        if frame.empty:
+            assert ledger.empty
+            return None
+        assert len(frame) == 4
+        (price,) = frame["price"].unique()
+        assert ledger["input_fingerprint"].tolist() == [f"print-{price}"] * 2
+        assert ledger["written_run"].tolist() == [f"run-{price}"] * 2
+        found = warehouse.stored_hashes(SAMPLE, DAYS)
+        assert ledger["content_hash"].tolist() == found.tolist()
+        return price
+
+
+@pytest.fixture
+def scene(provenance, rows):
+    with LoopbackBigQuery() as server:
+        yield Scene(server, provenance, rows)
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+
+def test_tables_are_partitioned_clustered_described_and_required_as_declared():
+    settings = BigQuerySettings("p", prefix="x_", require_partition_filter=True, kms_key="key")
+    for table in TABLES.values():
+        made = table_resource(settings, table)
+        assert made["tableReference"]["datasetId"] == f"x_{table.dataset}"
+        kind = {Daily: "DAY", Monthly: "MONTH"}.get(type(table.partitioning))
+        assert made.get("timePartitioning", {}).get("type") == kind
+        assert made.get("requirePartitionFilter", False) is (kind is not None)
+        assert made.get("clustering", {}).get("fields", []) == list(table.cluster)
+        assert made["encryptionConfiguration"] == {"kmsKeyName": "key"}
+        required = {field["name"] for field in made["schema"]["fields"] if field["mode"] == "REQUIRED"}
+        assert required == table.required
+        assert all(field["description"] for field in made["schema"]["fields"])
+
+
+def test_every_table_of_the_catalog_is_made_and_found_as_declared(scene):
+    scene.warehouse.ensure(TABLES.values())
+    again = scene.opened()
+    assert scene.requests(lambda: again.ensure(TABLES.values())) < 2 * len(TABLES)
+    assert again.drifted == {}
+    assert again.undeclared([*TABLES.values(), SAMPLE]) == []
+    assert len(again.read(DAILY_ML_MATRIX)) == 0
+
+
+def test_a_table_that_wants_a_filter_is_read_counted_and_written(scene):
+    strict = scene.opened(prefix="strict_", require_partition_filter=True)
+    strict.ensure([*OPS_TABLES, SAMPLE])
+    for price in (1.0, 2.0):
+        scene.write(price, strict)
+    assert set(strict.read(SAMPLE)["price"].to_pylist()) == {2.0}
+    assert next(item for item in strict.coverage(SAMPLE) if item.path == "price").known == 4
+
+
+# -- one moment -------------------------------------------------------------------------------------------------------
+
+
+def test_a_snapshot_sees_one_moment(scene):
+    warehouse = scene.warehouse
+    with warehouse.snapshot():
+        assert len(warehouse.read(SAMPLE)) == 0
+        scene.write(1.0, scene.opened())
+        assert len(warehouse.read(SAMPLE)) == 0
+        assert warehouse.ledger_by_table({SAMPLE.id}) == {}
+        assert warehouse.coverage(SAMPLE)[0].rows == 0
+    assert len(warehouse.read(SAMPLE)) == 4
+    with warehouse.snapshot():
+        assert len(warehouse.read(SAMPLE)) == 4
+
+
+# -- the one way to write ---------------------------------------------------------------------------------------------
+
+
+def test_no_statement_changes_more_partitions_than_a_job_may():
+    days = np.datetime64("2000-01-03") + np.arange(0, 14_000, 2)
+    rows = pa.table({"date": days})
+    change = Change((Swap(SAMPLE, rows, gone=Gone("date", (days, days))),))
+    text = script_of(change, ["p.staging.rows"], lambda name: f"p.{name}")
+    deletes, inserts = (re.findall(rf"{word} .*?;\n", text, re.DOTALL) for word in ("DELETE FROM", "INSERT INTO"))
+    counts = [statement.count("DATE '") for statement in (*deletes, *inserts)]
+    assert counts == 2 * [PARTITIONS_A_STATEMENT, PARTITIONS_A_STATEMENT, 1_000]
+    assert len(text) < 1 << 20
+
+
+def test_thousands_of_scattered_partitions_are_one_change(scene):
+    days = np.datetime64("2000-01-03") + np.arange(0, 14_000, 2)
+    labels = days.astype(str)
+    result = scene.write(1.0, labels=labels)
+    assert (len(result.written), result.table_rows) == (7_000, 14_000)
+    result = scene.write(2.0, labels=labels[::10])
+    assert (len(result.written), result.table_rows) == (700, 14_000)
+    assert sorted(np.unique(scene.warehouse.read(SAMPLE)["price"].to_numpy(), return_counts=True)[1]) == [1400, 12600]
+
+
+def test_the_books_are_added_to_and_what_was_written_last_holds(scene):
+    for price in (1.0, 2.0, 3.0):
+        scene.write(price)
+    assert len(scene.server.project.table("ops.partition_ledger").rows) == 6
+    assert len(scene.warehouse.read(PARTITION_LEDGER)) == 2
+    assert scene.require_whole() == 3.0
+    assert scene.server.project.table("ops.ingestion_runs").mutated_at == 0
+    assert len(scene.warehouse.read(INGESTION_RUNS)) == 3
+
+
+def test_what_is_staged_expires(scene):
+    scene.write(1.0)
+    staged = [name for name in scene.server.project.tables if name.startswith("cbi_staging.")]
+    assert staged
+    scene.server.project.pass_time(3_601)
+    for name in staged:
+        with pytest.raises(ServiceError, match="Not found"):
+            scene.server.project.table(name)
+
+
+# -- trouble ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_request_that_meets_a_fault_leaves_one_set_of_rows(scene, kind):
+    scene.write(1.0)
+    count = scene.requests(lambda: scene.write(2.0))
+    for number in range(count):
+        scene.server.faults = Faults.at(number, kind)
+        price = 3.0 + number
+        scene.write(price)
+        assert scene.server.faults.met
+        assert scene.require_whole() == price
+
+
+@pytest.mark.parametrize("upload", [True, False], ids=["load", "script"])
+def test_a_job_whose_answer_was_lost_is_found_also_if_the_service_does_not_find_it_at_once(scene, upload):
+    scene.write(1.0)
+    kinds = iter(["lost", "missing", "missing"])
+
+    def plan(number, method, path):
+        first = path.endswith("/jobs") and not scene.server.faults.met and path.startswith("/upload") is upload
+        return next(kinds, None) if first or "/jobs/" in path else None
+
+    scene.server.faults = Faults(plan)
+    jobs = len(scene.server.project.jobs)
+    scene.write(2.0)
+    assert scene.server.faults.met == ["lost", "missing", "missing"]
+    assert len(scene.server.project.jobs) == jobs + 4
+    assert scene.require_whole() == 2.0
+
+
+@pytest.mark.parametrize("kind", ["dropped", "lost"])
+def test_a_writer_that_is_gone_between_two_requests_leaves_all_or_nothing(scene, kind):
+    scene.write(1.0)
+    held = 1.0
+    outcomes = set()
+    for number in itertools.count():
+        # From its request of this number on nothing of it arrives any more; the last one may be done all the same.
+        scene.server.faults = Faults(
+            lambda at, method, path, number=number: (kind if at == number else "dropped") if at >= number else None
+        )
+        gone = scene.opened(retry_s=(0.02, 0.001))
+        try:
+            scene.write(2.0 + number, gone)
+        except UnreachableWarehouseError:
+            found = scene.require_whole()
+            assert found in (held, 2.0 + number)
+            outcomes.add(found == held)
+            held = found
+        else:
+            break
+    assert number > 4
+    assert outcomes == ({True} if kind == "dropped" else {True, False})
+    assert scene.require_whole() == 2.0 + number
+
+
+@pytest.mark.parametrize("reason", ["jobBackendError", "rateLimitExceeded", "invalidQuery"])
+@pytest.mark.parametrize("kind", ["load", "query"])
+def test_a_job_that_failed_for_a_reason_that_passes_is_followed_by_another(scene, kind, reason):
+    said = "Transaction is aborted due to concurrent update against table x" if reason == "invalidQuery" else "later"
+    scene.write(1.0)
+    scene.server.jobs.failing[kind] = [ServiceError(reason, said)] * (ATTEMPTS - 1)
+    scene.write(2.0)
+    assert scene.require_whole() == 2.0
+    scene.server.jobs.failing["query"] = [ServiceError(reason, said)] * ATTEMPTS
+    with pytest.raises(JobFailedError, match=said):
+        scene.write(3.0)
+    assert scene.require_whole() == 2.0
+
+
+def test_a_job_that_failed_for_good_is_told_at_once(scene):
+    scene.write(1.0)
+    scene.server.jobs.failing["query"] = [ServiceError("accessDenied", "no permission")]
+    with pytest.raises(JobFailedError, match="no permission; nothing of it was done"):
+        scene.write(2.0)
+    assert scene.require_whole() == 1.0
+
+
+def test_writers_of_one_table_follow_each_other(scene):
+    """Also where neither deletes a row, so that the service itself sees no conflict."""
+    for round_ in range(5):
+        scene.warehouse.drop(SAMPLE.id)
+        scene.warehouse.ensure([SAMPLE])
+        prices = [10.0 * round_ + number for number in range(3)]
+        start = threading.Barrier(len(prices))
+
+        def write(price, start=start):
+            own = scene.opened()
+            start.wait()
+            scene.write(price, own)
+
+        writers = [threading.Thread(target=write, args=(price,)) for price in prices]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        assert scene.require_whole() in prices
+
+
+def test_what_a_dropped_table_was_written_with_does_not_count_as_written_again(scene):
+    scene.write(1.0)
+    scene.warehouse.drop(SAMPLE.id)
+    scene.warehouse.ensure([SAMPLE])
+    assert scene.require_whole() is None
+    assert len(scene.write(1.0).written) == 2
+    assert scene.require_whole() == 1.0
+
+
+def scripted_faults(scene, count: int, seed: int) -> None:
+    """Writes of one table until `count` faults were met, each kind at requests of each kind."""
+    chance = random.Random(seed)
+    met, price = 0, 1.0
+    while met < count:
+        kinds = iter(chance.choices(FAULTS, k=1000))
+        faults = Faults(lambda at, method, path, kinds=kinds: next(kinds) if chance.random() < 0.3 else None)
+        scene.server.faults = faults
+        price += 1.0
+        scene.write(price, labels=LABELS)
+        met += len(faults.met)
+        assert scene.require_whole() == price
+
+
+def test_a_series_of_faults_leaves_one_set_of_rows(scene):
+    scripted_faults(scene, 40, seed=1)
+
+
+@pytest.mark.slow
+def test_five_hundred_faults_leave_one_set_of_rows(scene):
+    scripted_faults(scene, 500, seed=2)
+
+
+# -- counted ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_change_costs_a_load_for_each_table_it_has_rows_of_and_one_script(scene):
+    scene.write(1.0)
+    before = len(scene.server.project.jobs)
+    scene.write(2.0)
+    added = list(scene.server.project.jobs.values())[before:]
+    kinds = [job["configuration"]["jobType"] for job in added]
+    assert sorted(kinds) == ["LOAD", "LOAD", "LOAD", "QUERY"]  # rows, ledger, the run's row
+
+
+def test_the_tables_of_the_catalog_can_be_clustered():
+    for table in ASSET_TABLES:
+        assert len(table.cluster) <= 4
+        assert all(table.column(name).type.value != "STRUCT" for name in table.cluster)
