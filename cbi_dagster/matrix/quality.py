@@ -96,7 +96,8 @@ def check_quality(
     same as low <= P <= high of that bar, across rolls too); no more than 3 expected sessions in a row are missing.
     Warnings: fewer expected sessions missing; sessions nobody expected; prices outside the product's bounds; returns of
     adjusted closes beyond 8 median absolute deviations from the median; settlements more than 5 ticks outside the
-    session's range; numeric features that never change over 252 or more rows of a symbol.
+    session's range; rolls whose factor compares prices across a gap; numeric features that never change over 252 or
+    more rows of a symbol.
     """
     flat = flat.sort_values(_KEY, ignore_index=True)
     findings = [*_row_rules(flat, universe, as_of), *_row_set(flat, sessions)]
@@ -193,6 +194,9 @@ def _unusual(flat: pd.DataFrame, sessions: pd.DataFrame, universe: Universe) -> 
     mad, known = grouped.transform("median").to_numpy(), grouped.transform("count").to_numpy()
     strange = (deviation.to_numpy() > _UNUSUAL_MADS * mad) & (mad > 0) & (known >= _UNUSUAL_MIN_RETURNS)
     yield from _finding(f"returns lie within {_UNUSUAL_MADS:g} MAD of the median", "warning", rows, strange)
+
+    after_gap = (ordered["roll_method"] == "after_gap").to_numpy()
+    yield from _finding("no factor compares prices across a gap", "warning", rows, after_gap)
 
     room = _SETTLE_TICKS * _by_symbol(rows, universe, lambda product: (product.tick_size,))[:, 0] * (1 + _ROUNDING)
     settle = ordered["settle"].to_numpy(np.float64)

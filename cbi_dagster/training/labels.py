@@ -14,14 +14,15 @@ def labels(continuous: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
     """Labels of one horizon for every session of `futures_continuous_1d`, sorted by symbol and date.
 
     With h = `horizon.sessions` and the symbol's own sessions t, t+1, …:
-        target_{name} = adj_close[t+h] / adj_close[t] - 1, a simple return that no roll distorts;
+        target_{name} = adj_close[t+h] / adj_close[t] - 1, a simple return that no roll distorts: with both in one
+            contract it is that contract's own, to the last bit;
         target_price_{name} = adj_close[t+h] / adj_factor[t]: the later close quoted in the contract of t, so that
             target_price / close - 1 = target;
         target_direction_{name} = the sign of the target; target_date = the trade date of t+h.
-    All four are NULL while t+h has not come, where an adjusted close is NULL, and where t+h lies more than
-    `horizon.forward_trade_dates` weekdays ahead: across such a hole h sessions are not the horizon they are named for,
-    and a label must not depend on more of the future than its table declares. Raises InvalidFrameError for a symbol
-    with two rows of one date: sessions could not be counted.
+    All four are NULL while t+h has not come, where a close is not positive or has no factor, and where t+h lies more
+    than `horizon.forward_trade_dates` weekdays ahead: across such a hole h sessions are not the horizon they are named
+    for, and a label must not depend on more of the future than its table declares. Raises InvalidFrameError for a
+    symbol with two rows of one date: sessions could not be counted.
     """
     require(continuous, LABEL_INPUTS, "rows of futures_continuous_1d", key=("symbol", "date"))
     rows = continuous.sort_values(["symbol", "date"], ignore_index=True)
@@ -29,12 +30,13 @@ def labels(continuous: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
     symbol = rows["symbol"].astype("category").cat.codes.to_numpy()
     dates = rows["date"].to_numpy().astype("datetime64[D]")
     ahead = np.minimum(np.arange(count) + h, max(count - 1, 0))
-    adjusted = rows["adj_close"].to_numpy(np.float64)
+    close, factor = rows["close"].to_numpy(np.float64), rows["adj_factor"].to_numpy(np.float64)
     matured = (np.arange(count) + h < count) & (symbol[ahead] == symbol)
     matured &= np.busday_count(dates, dates[ahead]) <= horizon.forward_trade_dates
-    matured &= ~np.isnan(adjusted[ahead]) & (adjusted > 0) & (adjusted[ahead] > 0)
-    target = np.where(matured, adjusted[ahead] / np.where(matured, adjusted, 1.0) - 1.0, np.nan)
-    price = np.where(matured, adjusted[ahead] / rows["adj_factor"].to_numpy(np.float64), np.nan)
+    matured &= ~np.isnan(factor) & ~np.isnan(factor[ahead]) & (close > 0) & (close[ahead] > 0)
+    # The factors are compared first: of one contract they are equal, and nothing is rounded.
+    price = np.where(matured, close[ahead] * (factor[ahead] / factor), np.nan)
+    target = np.where(matured, price / np.where(matured, close, 1.0) - 1.0, np.nan)
     direction = pd.array(np.sign(np.nan_to_num(target)).astype(np.int64), dtype="Int64")
     direction[~matured] = pd.NA
     return pd.DataFrame(

@@ -5,7 +5,7 @@ Needs the delivery beside the repository; the package's own tests make what they
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import databento
@@ -16,8 +16,10 @@ import pytest
 from cbi_dagster.catalog import TABLES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
+from cbi_dagster.config.horizons import load_horizons
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.orchestration.checks import expected_sessions
+from cbi_dagster.training.labels import labels
 from cbi_dagster.vendors.arrivals import LandingReport
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import FIXTURES, REAL_DELIVERY
@@ -33,12 +35,12 @@ FIRST, LAST = np.datetime64("2020-04-02"), np.datetime64("2021-03-31")
 DAY, DAY_BAR = "2020-12-28", FIXTURES / "databento-python" / "test_data.ohlcv-1d.dbn.zst"
 
 
-class Year:
-    """A year in a warehouse, and what landing said about it."""
+class Built:
+    """Sessions of real files in a warehouse, and what landing said about the files."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, files: Sequence[Path]) -> None:
         self.world = World(path)
-        self.report: LandingReport = self.world.land(*FILES)
+        self.report: LandingReport = self.world.land(*files)
         for table in BUILT:
             self.world.builder.build(table, None, "test", only_stale=True)
 
@@ -47,22 +49,22 @@ class Year:
 
 
 @pytest.fixture(scope="module")
-def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Year]:
-    return Year(tmp_path_factory.mktemp("year"))
+def year(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return Built(tmp_path_factory.mktemp("year"), FILES)
 
 
 @pytest.fixture(scope="module")
-def bars(year: Year) -> pd.DataFrame:
+def bars(year: Built) -> pd.DataFrame:
     return year.rows(OHLCV_1H.id)
 
 
 @pytest.fixture(scope="module")
-def sessions(year: Year) -> pd.DataFrame:
+def sessions(year: Built) -> pd.DataFrame:
     return year.rows(OHLCV_1D.id)
 
 
 def test_every_row_that_came_in_is_stored_or_rejected_for_a_reason_or_of_another_market(
-    year: Year, bars: pd.DataFrame
+    year: Built, bars: pd.DataFrame
 ) -> None:
     assert len(FILES) == 12
     came_in, ours = 0, 0
@@ -82,7 +84,7 @@ def test_every_row_that_came_in_is_stored_or_rejected_for_a_reason_or_of_another
 
 
 def test_every_stored_bar_is_in_a_session_or_held_back_or_of_the_other_contract_of_a_roll(
-    year: Year, bars: pd.DataFrame, sessions: pd.DataFrame
+    year: Built, bars: pd.DataFrame, sessions: pd.DataFrame
 ) -> None:
     held = year.rows("ops.held_back")
     refused = year.rows("ops.quarantine")
@@ -134,7 +136,7 @@ def test_hours_of_the_utc_day_are_the_vendors_day_bar_and_a_session_is_not(
     assert session["open"] != 3702.75
 
 
-def test_the_adjusted_return_over_a_roll_is_that_of_one_contract(year: Year) -> None:
+def test_the_adjusted_return_over_a_roll_is_that_of_one_contract(year: Built) -> None:
     rows = year.rows(FUTURES_CONTINUOUS_1D.id)
     zl = rows[rows["symbol"] == "ZL"].sort_values("date", ignore_index=True)
     rolls = zl.index[zl["is_roll"] & zl["roll_gap"].notna()]
@@ -147,3 +149,37 @@ def test_the_adjusted_return_over_a_roll_is_that_of_one_contract(year: Year) -> 
     changed = factor[rolls].to_numpy() / factor[rolls - 1].to_numpy()
     np.testing.assert_allclose(1 + adjusted[rolls], (1 + raw[rolls]) * changed, rtol=1e-12)
     assert (np.abs(adjusted[rolls] - raw[rolls]) > 1e-4).any()
+
+
+def require_own_returns(continuous: pd.DataFrame) -> tuple[int, int]:
+    """Every label that starts and ends in one contract is that contract's own return; how many, and how many flipped.
+
+    The instrument is the contract here: none of the delivery is front for half a year.
+    """
+    counted = flipped = 0
+    for horizon in (*load_horizons().daily("ZL"), *load_horizons().daily("MES")):
+        rows = continuous[continuous["symbol"] == horizon.symbol].sort_values("date", ignore_index=True)
+        found = labels(rows, horizon)
+        contract, close = rows["instrument_id"].to_list(), rows["close"].to_list()
+        target, day = found[f"target_{horizon.name}"].to_list(), found["target_date"].to_list()
+        for start in range(len(rows) - horizon.sessions):
+            end = start + horizon.sessions
+            if contract[start] != contract[end] or pd.isna(day[start]):
+                continue
+            assert target[start] == close[end] / close[start] - 1.0, (horizon.name, rows["date"][start])
+            counted += 1
+            flipped += len(set(contract[start : end + 1])) > 1
+    return counted, flipped
+
+
+def test_a_label_that_starts_and_ends_in_one_contract_is_its_own_return(year: Built) -> None:
+    counted, _ = require_own_returns(year.rows(FUTURES_CONTINUOUS_1D.id))
+    assert counted > 500
+
+
+@pytest.mark.slow
+def test_so_are_those_of_all_years(tmp_path: Path) -> None:
+    everything = Built(tmp_path, sorted(REAL_DELIVERY.glob("*.ohlcv-1h.dbn.zst")))
+    counted, flipped = require_own_returns(everything.rows(FUTURES_CONTINUOUS_1D.id))
+    print(f"{counted:,} labels start and end in one contract, {flipped:,} of them with another one between")
+    assert flipped > 100

@@ -217,8 +217,15 @@ def test_a_return_is_unusual_beyond_eight_deviations_once_sixty_are_known(flat: 
         close = 30.0 * np.cumprod(np.append(1.0, 1.0 + returns))
         assert len(close) == count
         prices = dict.fromkeys(("open", "high", "low", "close", "adj_close", "settle"), close)
-        plain = pd.DataFrame({"symbol": "ZL", "date": days[:count], **prices})
+        plain = pd.DataFrame({"symbol": "ZL", "date": days[:count], "roll_method": None, **prices})
         assert (rule in rules(check_quality(flat, plain, UNIVERSE))) is warns, (last, count)
+
+
+def test_a_factor_that_compares_prices_across_a_gap_warns(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    continuous.loc[[45, 90], "roll_method"] = ["after_gap", "adjacent_bars"]
+    (finding,) = check_quality(flat, continuous, UNIVERSE).findings
+    assert (finding.rule, finding.severity) == ("no factor compares prices across a gap", "warning")
+    assert finding.examples == (key(flat, 45),)
 
 
 def test_settlements_more_than_five_ticks_outside_the_range_warn(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:

@@ -92,8 +92,9 @@ def test_a_row_carries_features_of_its_date_and_the_later_close(matrix: pd.DataF
         row = frame.iloc[number]
         assert row["data_date"] == zl["date"][number]
         assert row["target_date"] == zl["date"][number + 5]
-        assert row["target_1w"] == zl["adj_close"][number + 5] / zl["adj_close"][number] - 1.0
-        assert row["target_price_1w"] == zl["adj_close"][number + 5] / zl["adj_factor"][number]
+        later = zl["close"][number + 5] * (zl["adj_factor"][number + 5] / zl["adj_factor"][number])
+        assert row["target_1w"] == later / zl["close"][number] - 1.0
+        assert row["target_price_1w"] == later
         assert row["target_direction_1w"] == np.sign(row["target_1w"])
         assert row["market_data_close"] == zl["close"][number]
         assert row["regime"] == features["regime_name"][number]

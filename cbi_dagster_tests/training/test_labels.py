@@ -33,8 +33,9 @@ def reference(continuous: pd.DataFrame, one: Horizon) -> pd.DataFrame:
                 ahead = len(pd.bdate_range(today["date"], later["date"])) - 1
                 known = today["adj_close"] > 0 and later["adj_close"] > 0
                 if known and ahead <= one.forward_trade_dates:
-                    change = later["adj_close"] / today["adj_close"] - 1.0
-                    row |= {"return": change, "price": later["adj_close"] / today["adj_factor"], "day": later["date"]}
+                    price = later["close"] * (later["adj_factor"] / today["adj_factor"])
+                    change = price / today["close"] - 1.0
+                    row |= {"return": change, "price": price, "day": later["date"]}
                     row["sign"] = (change > 0) - (change < 0)
             rows.append(row)
     return pd.DataFrame(rows)
@@ -110,10 +111,10 @@ def test_a_target_beyond_the_declared_window_is_unknown() -> None:
         assert found["target_date"].notna().tolist() == [known, False]
 
 
-@pytest.mark.parametrize("adjusted", [np.nan, 0.0, -37.63])
-def test_a_return_from_or_to_no_price_is_unknown(adjusted: float) -> None:
+@pytest.mark.parametrize(("column", "value"), [("adj_factor", np.nan), ("close", 0.0), ("close", -37.63)])
+def test_a_return_from_or_to_no_price_is_unknown(column: str, value: float) -> None:
     continuous = random_sessions("ZL", 1, 10)
-    continuous.loc[4, "adj_close"] = adjusted
+    continuous.loc[4, column] = value
     found = labels(continuous, horizon(2))
     unknown = [2, 4, 8, 9]
     assert np.flatnonzero(found["target_h"].isna()).tolist() == unknown

@@ -18,24 +18,25 @@ COLUMNS = (
     Column(
         "roll_method",
         _S,
-        "How the roll's factor was found: both_legs compares the two contracts' closes of the "
-        "session before; adjacent_bars compares the old contract's last bar with the new contract's first; "
-        "undefined marks a price that is not positive.",
-        isin=("both_legs", "adjacent_bars", "undefined"),
+        "How the factor of the session's contract was found when it became front: both_legs compares both contracts' "
+        "closes of one earlier session; adjacent_bars compares the old contract's last bar with the new contract's "
+        "first; after_gap does so across missing sessions or after one that was delivered in part; kept: it was front "
+        "before and keeps its factor; undefined: a price is not positive. NULL without a roll.",
+        isin=("both_legs", "adjacent_bars", "after_gap", "kept", "undefined"),
     ),
     Column(
         "roll_span_trade_dates",
         _I,
-        "Trade dates between the two prices of the roll's factor: 0 when both belong to "
-        "one session; NULL without a roll.",
+        "Trade dates between the two prices that the roll compares: 0 when both belong to one session; NULL without a "
+        "roll.",
         "trade dates",
         ge=0,
     ),
     Column(
         "adj_factor",
         _F,
-        "Forward ratio factor of the session's contract: 1 for the first contract, then the "
-        "product of old/new price ratios. NULL once a ratio was undefined.",
+        "Forward ratio factor of the session's contract, the same whenever it is front: 1 for the first contract, then "
+        "the old contract's times old price / new price. NULL if a price was not positive.",
         "ratio",
         gt=0,
     ),

@@ -53,5 +53,5 @@ COLUMNS = (
     Column("source_run_id", _S, "Run that wrote the row of features; not part of the row's content."),
 )
 
-LABEL_INPUTS = ("date", "symbol", "adj_factor", "adj_close")
+LABEL_INPUTS = ("date", "symbol", "close", "adj_factor")
 """What labels of sessions need of the continuous series."""
