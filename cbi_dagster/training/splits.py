@@ -20,6 +20,6 @@ def split_of(dates: pd.Series, target_dates: pd.Series, splits: Splits) -> npt.N
         raise ValueError(f"{int(target_dates.isna().sum())} rows have no target date: leave immature rows out first")
     names = np.array(["train", "val", "test"], dtype=object)
     ends = np.array([splits.train_to, splits.val_to], dtype="datetime64[D]")
-    own = np.searchsorted(ends, dates.to_numpy().astype("datetime64[D]"), side="left")
-    target = np.searchsorted(ends, target_dates.to_numpy().astype("datetime64[D]"), side="left")
+    own = np.searchsorted(ends, dates.to_numpy().astype("datetime64[D]"))
+    target = np.searchsorted(ends, target_dates.to_numpy().astype("datetime64[D]"))
     return np.where(own == target, names[own], "purged")

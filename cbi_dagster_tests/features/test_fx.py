@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from cbi_dagster.catalog.columns.fx import CURRENCIES, VOLATILITY_REGIMES
+from cbi_dagster.catalog.frames import InvalidFrameError
 from cbi_dagster.catalog.tables.features import FX_CROSS_DAILY
 from cbi_dagster.features.fx import UnknownQuoteError, fx_cross_daily, fx_daily
 from cbi_dagster.features.pivots import pivot_math_daily
@@ -316,6 +317,12 @@ def test_a_quote_that_is_not_against_the_dollar_is_named(unit: str | None, marke
     units = {**UNITS, "6L": unit} if unit else {root: known for root, known in UNITS.items() if root != "6L"}
     with pytest.raises(UnknownQuoteError, match="6L is quoted in"):
         fx_cross_daily(market, units)
+
+
+@pytest.mark.parametrize("compute", [daily, cross])
+def test_sessions_without_their_prices_are_refused_by_name(compute, market: pd.DataFrame) -> None:
+    with pytest.raises(InvalidFrameError, match="sessions lack adj_close"):
+        compute(market.drop(columns="adj_close"))
 
 
 @pytest.mark.parametrize("compute", [daily, cross])

@@ -389,3 +389,5 @@ def test_bars_that_are_not_one_ordered_market_are_refused() -> None:
         golden_zone_1h(bars.iloc[::-1])
     with pytest.raises(InvalidFrameError, match="2 symbols"):
         golden_zone_1h(bars.assign(symbol=np.where(bars.index > 9, "ES", "MES")))
+    with pytest.raises(InvalidFrameError, match="rows of golden_zone_1h lack swing_high"):
+        golden_zone_daily(golden_zone_1h(bars).drop(columns="swing_high"))

@@ -185,6 +185,7 @@ def test_as_of_is_what_a_person_would_look_up(drawn: list[tuple[str, int, int]])
     known = as_of(series.sample(frac=1, random_state=0), instants)
     names = sorted(series["series_id"].unique())
     assert known["series_id"].tolist() == [name for name in names for _ in instants]
+    assert known.index.equals(pd.RangeIndex(len(known)))
     rows = list(series.itertuples())
     for found in known.iloc[::7].itertuples():
         public = [row for row in rows if row.series_id == found.series_id and row.available_at <= found.instant]

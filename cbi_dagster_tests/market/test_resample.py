@@ -176,6 +176,13 @@ def test_what_cannot_be_resampled_is_refused_by_name(market) -> None:
         resampled_bars({"ohlcv-1m": bars}, sessions.assign(symbol=np.where(np.arange(6) > 2, "ES", "MES")))
 
 
+def test_bars_of_a_horizon_that_lack_a_column_are_refused_by_name(market) -> None:
+    bars, sessions = market
+    minutes = resampled_bars({"ohlcv-1m": bars}, sessions)["1min"]
+    with pytest.raises(InvalidFrameError, match="bars of a horizon lack volume"):
+        resampled_bars({"1min": minutes.drop(columns="volume")}, sessions)
+
+
 def test_a_repeated_bar_is_refused_also_where_the_bars_are_in_order(market) -> None:
     bars, sessions = market
     day = bars.loc[bars["session_instrument_id"] == bars["instrument_id"], "date"].iloc[-1]

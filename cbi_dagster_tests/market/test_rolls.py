@@ -174,6 +174,8 @@ def test_an_outright_roll_is_forced_before_first_notice():
         ("CLF6", "2015-12-01", "2016-01-01"),
         ("ESH21", "2020-12-28", "2021-03-01"),
         ("MESM0", "2019-05-06", "2020-06-01"),
+        ("ZLF8", "2013-02-01", "2018-01-01"),
+        ("ZLF13", "2012-02-01", "2013-01-01"),
     ],
 )
 def test_delivery_months_resolve_the_repeating_year_digit(contract, traded, month):

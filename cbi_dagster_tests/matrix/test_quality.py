@@ -128,6 +128,17 @@ def test_a_bar_without_range_has_its_pivot_within_it(flat: pd.DataFrame, continu
         assert "S1 <= P <= R1" not in rules(check_quality(same, continuous, UNIVERSE))
 
 
+@pytest.mark.parametrize("price", [0.008, 45.0, 7000.0])
+def test_what_counts_as_rounding_grows_with_the_price(
+    price: float, flat: pd.DataFrame, continuous: pd.DataFrame
+) -> None:
+    for off, passes in ((0.9e-9, True), (1.1e-9, False)):
+        above = put(7, pivots_P=price, pivots_S1=price * (1 + off), pivots_R1=price * 1.01)(flat)
+        assert ("S1 <= P <= R1" not in rules(check_quality(above, continuous, UNIVERSE))) is passes
+        below = put(7, pivots_P=price, pivots_S1=price * 0.99, pivots_R1=price * (1 - off))(flat)
+        assert ("S1 <= P <= R1" not in rules(check_quality(below, continuous, UNIVERSE))) is passes
+
+
 def test_rows_after_the_data_cut_block(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
     last = flat["data_date"].max().date()
     assert check_quality(flat, continuous, UNIVERSE, as_of=last).findings == ()

@@ -127,6 +127,11 @@ def test_a_return_from_or_to_no_price_is_unknown(price: float) -> None:
     assert found[["target_1hr", "target_price_1hr", "target_ts"]].notna().sum().tolist() == [1, 1, 1]
 
 
+def test_a_price_below_one_is_a_price() -> None:
+    found = next_bar_labels(session("2024-03-06", {"18:00": 0.5, "19:00": 0.25, "20:00": 0.5}), MES["1hr"])
+    assert found["target_1hr"].tolist()[:2] == [-0.5, 1.0]
+
+
 def test_clocks_that_change_do_not_matter() -> None:
     # Daylight saving begins on Sunday, 2024-03-10, between the two sessions; each is contiguous in itself.
     friday = session("2024-03-08", {"18:00": 4000.0, "19:00": 4001.0})
