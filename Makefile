@@ -37,6 +37,7 @@ lint: setup
 	$(BIN)/mypy
 
 generate: setup
+	$(BIN)/python -m cbi_dagster.vendors.calendar_library
 	$(BIN)/python -m cbi_dagster.catalog.documents
 
 ui: setup

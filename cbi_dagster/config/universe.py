@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from cbi_dagster.config.calendars import ExchangeCalendar
+from cbi_dagster.config.clock import clock_minutes
 from cbi_dagster.config.strict import Strict, read_yaml
 
 
@@ -53,11 +55,12 @@ class Product(Strict):
 
 
 class Universe(Strict):
-    """All products, their session schedules and the platform's decision time."""
+    """All products, their session schedules, the exchange's calendars and the platform's decision time."""
 
     day_rolls_at: str
     decision_time: str
     schedules: dict[str, tuple[SessionEra, ...]]
+    calendars: dict[str, ExchangeCalendar]
     products: tuple[Product, ...]
 
     @model_validator(mode="after")
@@ -68,6 +71,9 @@ class Universe(Strict):
         unknown = {product.schedule for product in self.products} - set(self.schedules)
         if unknown:
             raise ValueError(f"universe.yaml: products name unknown schedules {sorted(unknown)}")
+        unknown = {product.calendar for product in self.products} - set(self.calendars)
+        if unknown:
+            raise ValueError(f"universe.yaml: products name unknown calendars {sorted(unknown)}")
         for name, eras in self.schedules.items():
             starts = [era.first_trade_date for era in eras]
             if not starts or starts != sorted(set(starts)):
@@ -93,16 +99,11 @@ class Universe(Strict):
     def eras(self, root: str) -> tuple[SessionEra, ...]:
         return self.schedules[self.product(root).schedule]
 
-
-def clock_minutes(clock: str) -> int:
-    """Minutes after midnight of an `HH:MM` wall-clock time; ValueError for anything else."""
-    hours, _, minutes = clock.partition(":")
-    if not (hours.isdigit() and minutes.isdigit() and int(hours) < 24 and int(minutes) < 60):
-        raise ValueError(f"{clock!r} is not a wall-clock time HH:MM")
-    return int(hours) * 60 + int(minutes)
+    def calendar(self, root: str) -> ExchangeCalendar:
+        return self.calendars[self.product(root).calendar]
 
 
 @functools.cache
 def load_universe() -> Universe:
-    """The validated content of universe.yaml."""
-    return Universe.model_validate(read_yaml("universe.yaml"))
+    """The validated content of universe.yaml and calendars.yaml."""
+    return Universe.model_validate(read_yaml("universe.yaml") | {"calendars": read_yaml("calendars.yaml")})

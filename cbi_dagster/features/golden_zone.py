@@ -260,10 +260,10 @@ class _Legs:
 
 
 def _hours_of_session(bars: pd.DataFrame) -> Integers:
-    """Number of each bar's hour in its session, 0 for the one that starts at 17:00 America/Chicago."""
+    """Number of each bar's hour in its exchange day, 0 for the one that starts at 17:00 America/Chicago."""
     days, inverse = np.unique(bars["date"].to_numpy("datetime64[D]"), return_inverse=True)
     starts = chicago_instants(days, SESSION_STARTS_AT).astype(np.int64)
-    hours: Integers = (utc_instants(bars["bar_close_ts"]).astype(np.int64) - starts[inverse]) // HOUR_NS - 1
+    hours: Integers = ((utc_instants(bars["bar_close_ts"]).astype(np.int64) - starts[inverse]) // HOUR_NS - 1) % 24
     return hours
 
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from cbi_dagster.catalog.columns.sessions import STALE_TRADE_DATES
-from cbi_dagster.config.universe import Universe, clock_minutes
+from cbi_dagster.config.clock import clock_minutes
+from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.sessions import CHICAGO, chicago_instants, utc_instants
 
 _Floats = npt.NDArray[np.float64]

@@ -1,8 +1,8 @@
 """Intraday bars of any horizon from stored minute or hour bars, anchored at the session's start.
 
-A trade date starts at 17:00 America/Chicago of the day before. Blocks of a horizon count from there: the 4hr blocks
-start at 17, 21, 01, 05, 09 and 13 o'clock, the last of them cut short by the session's close at 16:00. A block never
-crosses a session, and a session has one contract, so no bar mixes two of either.
+An exchange day starts at 17:00 America/Chicago of the day before. Blocks of a horizon count from there: the 4hr blocks
+start at 17, 21, 01, 05, 09 and 13 o'clock, the last of them cut short by the close at 16:00. A block never crosses an
+exchange day, a session consists of whole ones, and it has one contract, so no bar mixes two of either.
 
 A bar is named by its close, `bar_close_ts`: the end of its block (exclusive bound of the trades in it). The end of
 the last 4hr block is 17:00 although trading stops at 16:00: the label depends on the clock alone, not on early closes
@@ -28,7 +28,9 @@ HORIZON_MINUTES = {"1min": 1, "5min": 5, "15min": 15, "30min": 30, "1hr": 60, "4
 
 SESSION_STARTS_AT = -7 * 60
 """17:00 of the day before, in minutes from midnight of the trade date."""
-_DAY_MINUTES = 1440
+_LEAD_MINUTES = 6 * 1440
+"""How far before that joined days may reach: a holiday on Friday belongs to Monday."""
+_KEY_MINUTES = 8 * 1440
 
 _Arrays = dict[str, npt.NDArray[np.generic]]
 _Positions = npt.NDArray[np.intp]
@@ -79,8 +81,8 @@ def resampled_bars(
 def _session_blocks(frame: pd.DataFrame, sessions: pd.DataFrame, schema: str) -> _Arrays:
     """The bars of the sessions' own contracts in order of time.
 
-    `at` counts minutes from the session's start plus 1440 for every day of the session's date: one ascending key
-    for time, session and block.
+    `at` counts minutes from _LEAD_MINUTES before the session's start plus _KEY_MINUTES for every day of the session's
+    date: one ascending key for time, session and block.
     """
     require(frame, LANDED_INPUTS, f"landed bars of {schema}")
     if frame.empty or sessions.empty:
@@ -103,7 +105,7 @@ def _session_blocks(frame: pd.DataFrame, sessions: pd.DataFrame, schema: str) ->
         columns = {name: values[order] for name, values in columns.items()}
         if (np.diff(columns["at"]) == 0).any():
             row = int(np.flatnonzero(np.diff(columns["at"]) == 0)[0])
-            day = np.datetime64(int(columns["at"][row]) // _DAY_MINUTES, "D")
+            day = np.datetime64(int(columns["at"][row]) // _KEY_MINUTES, "D")
             raise InvalidFrameError(f"{schema} has two bars of one start in the session {day}; keep the last landed")
     return columns
 
@@ -126,7 +128,7 @@ def _minutes_at(
     """The key `at` of instants in the sessions `session_days[place]` of the trade dates `days`."""
     starts = chicago_instants(session_days, SESSION_STARTS_AT).astype(np.int64)
     offset = (utc_instants(instants).astype("datetime64[ns]").astype(np.int64) - starts[place]) // MINUTE_NS
-    at: npt.NDArray[np.int64] = days.astype(np.int64) * _DAY_MINUTES + offset
+    at: npt.NDArray[np.int64] = days.astype(np.int64) * _KEY_MINUTES + _LEAD_MINUTES + offset
     return at
 
 
@@ -161,9 +163,9 @@ def _frame(parts: list[_Arrays], sessions: pd.DataFrame, minutes: int) -> pd.Dat
         columns = {name: values[order] for name, values in columns.items()}
     at = columns["at"].astype(np.int64)
     session_days = sessions["date"].to_numpy("datetime64[D]")
-    place = np.searchsorted(session_days, (at // _DAY_MINUTES).astype("datetime64[D]"))
+    place = np.searchsorted(session_days, (at // _KEY_MINUTES).astype("datetime64[D]"))
     starts = chicago_instants(session_days, SESSION_STARTS_AT).astype(np.int64)
-    block_end = (at % _DAY_MINUTES // minutes + 1) * minutes
+    block_end = (at % _KEY_MINUTES // minutes + 1) * minutes - _LEAD_MINUTES
     closes = (starts[place] + block_end * MINUTE_NS).view("datetime64[ns]")
     symbols = [str(name) for name in sessions["symbol"].unique()]
     return pd.DataFrame(

@@ -1,22 +1,29 @@
 """Trade dates, session times, and the arithmetic of both.
 
-The trade date of an instant is the date of its America/Chicago wall clock plus seven hours, so that the session that
-opens at 17:00 on Sunday belongs to Monday. 17:00 is on the hour all year: hourly bars never straddle two dates.
+The exchange day of an instant is the date of its America/Chicago wall clock plus seven hours, so that what opens at
+17:00 on Sunday is Monday's. 17:00 is on the hour all year: hourly bars never straddle two days. The trade date is the
+exchange day, except on holidays that are traded without a settlement (Labor Day, Thanksgiving): their bars belong to
+the next business day, whose session then has two openings. The exchange's schedules say so: "Sunday 17:00, for trade
+date of Tuesday".
 """
 
 from __future__ import annotations
+
+import datetime as dt
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cbi_dagster.config.universe import Universe, clock_minutes
+from cbi_dagster.config.calendars import ExchangeCalendar
+from cbi_dagster.config.clock import clock_minutes
+from cbi_dagster.config.universe import Universe
 
 CHICAGO = "America/Chicago"
 MINUTE_NS, HOUR_NS, DAY_NS = 60_000_000_000, 3_600_000_000_000, 86_400_000_000_000
 BAR_NS = {"ohlcv-1m": MINUTE_NS, "ohlcv-1h": HOUR_NS, "ohlcv-1d": DAY_NS}
 """Length of a bar in nanoseconds, per vendor schema, the finest first."""
-_TRADE_DATE_SHIFT = pd.Timedelta(hours=7)
+_EXCHANGE_DAY_SHIFT = pd.Timedelta(hours=7)
 
 
 def utc_instants(column: pd.Series) -> np.ndarray:
@@ -25,8 +32,8 @@ def utc_instants(column: pd.Series) -> np.ndarray:
     return instants
 
 
-def trade_dates(instants: np.ndarray) -> np.ndarray:
-    """Trade date (datetime64[D]) of each UTC instant (datetime64[ns]); weekend dates are returned as they fall.
+def exchange_days(instants: np.ndarray) -> np.ndarray:
+    """Exchange day (datetime64[D]) of each UTC instant (datetime64[ns]); weekend dates are returned as they fall.
 
     Both daylight-saving offsets are whole hours, so one conversion per distinct UTC hour is enough.
     """
@@ -35,9 +42,42 @@ def trade_dates(instants: np.ndarray) -> np.ndarray:
     hours = instants.astype("datetime64[ns]").astype(np.int64) // HOUR_NS
     first = hours.min()
     table = pd.to_datetime(np.arange(first, hours.max() + 1) * HOUR_NS, utc=True).tz_convert(CHICAGO)
-    dates = (table.tz_localize(None) + _TRADE_DATE_SHIFT).to_numpy().astype("datetime64[D]")
+    dates = (table.tz_localize(None) + _EXCHANGE_DAY_SHIFT).to_numpy().astype("datetime64[D]")
     by_instant: np.ndarray = dates[hours - first]
     return by_instant
+
+
+def trade_dates(days: np.ndarray, calendar: ExchangeCalendar) -> np.ndarray:
+    """Trade date of each exchange day (datetime64[D]): the next business day for joined days, else the day itself."""
+    joined = np.isin(days, _days(calendar.joined))
+    if not joined.any():
+        return days
+    moved = days.copy()
+    moved[joined] = np.busday_offset(days[joined], 0, roll="forward", holidays=_no_business(calendar))
+    return moved
+
+
+def first_exchange_days(dates: np.ndarray, calendar: ExchangeCalendar) -> np.ndarray:
+    """The first exchange day whose bars belong to each trade date (datetime64[D]): the date itself but after joined
+    days. A joined day is no trade date and stands for itself."""
+    joined = _days(calendar.joined)
+    targets, first = np.unique(trade_dates(joined, calendar), return_index=True)
+    place = np.minimum(np.searchsorted(targets, dates), max(len(targets) - 1, 0))
+    return np.where(targets[place] == dates, joined[first][place], dates) if len(targets) else dates
+
+
+def business_days(first: np.datetime64, last: np.datetime64, calendar: ExchangeCalendar) -> np.ndarray:
+    """The trade dates (datetime64[D]) for which a session is expected, from `first` to `last` (both inclusive)."""
+    days = np.arange(first, last + 1, dtype="datetime64[D]")
+    return days[np.is_busday(days, holidays=_no_business(calendar))]
+
+
+def _days(dates: tuple[dt.date, ...]) -> np.ndarray:
+    return np.array(dates, dtype="datetime64[D]")
+
+
+def _no_business(calendar: ExchangeCalendar) -> np.ndarray:
+    return np.concatenate([_days(calendar.closed), _days(calendar.joined)])
 
 
 def chicago_instants(dates: np.ndarray, minutes: np.ndarray | int) -> np.ndarray:
@@ -52,17 +92,27 @@ def chicago_instants(dates: np.ndarray, minutes: np.ndarray | int) -> np.ndarray
 def session_bounds(root: str, dates: np.ndarray, universe: Universe) -> tuple[np.ndarray, np.ndarray]:
     """Scheduled open and close (UTC datetime64[ns]) of `root`'s sessions on trade dates (datetime64[D]).
 
-    The regular hours of the era; early closes and holidays only shorten them. Grain sessions may pause in between.
+    A session that joined days belong to opens with the first of them. The regular hours of the era; early closes only
+    shorten them. Sessions may pause in between.
+    """
+    opens, _ = regular_hours(root, first_exchange_days(dates, universe.calendar(root)), universe)
+    return opens, regular_hours(root, dates, universe)[1]
+
+
+def regular_hours(root: str, days: np.ndarray, universe: Universe) -> tuple[np.ndarray, np.ndarray]:
+    """Begin and end (UTC datetime64[ns]) of `root`'s regular trading hours on exchange days (datetime64[D]).
+
+    They do not know holidays and early closes. Grain hours may pause in between.
     """
     eras = universe.eras(root)
     starts = np.array([era.first_trade_date for era in eras], dtype="datetime64[D]")
-    era = np.searchsorted(starts, dates, side="right") - 1
-    if len(dates) and era.min() < 0:
-        raise ValueError(f"universe.yaml: the schedule of {root} starts on {starts[0]}, after {dates.min()}")
+    era = np.searchsorted(starts, days, side="right") - 1
+    if len(days) and era.min() < 0:
+        raise ValueError(f"universe.yaml: the schedule of {root} starts on {starts[0]}, after {days.min()}")
     day_rolls_at = clock_minutes(universe.day_rolls_at)
     opens = np.array([e.open_minute - (1440 if e.open_minute >= day_rolls_at else 0) for e in eras])
     closes = np.array([e.close_minute for e in eras])
-    return chicago_instants(dates, opens[era]), chicago_instants(dates, closes[era])
+    return chicago_instants(days, opens[era]), chicago_instants(days, closes[era])
 
 
 def with_closed_hours(
@@ -70,14 +120,14 @@ def with_closed_hours(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The periods [start, end) (UTC datetime64[ns]), grown as far as no trading hour of `root` lies between.
 
-    A start in the closed hours moves back to the close before it, an end to the open after it; others stay. Scheduled
+    A start in the closed hours moves back to the close before it, an end to the open after it; others stay. Regular
     hours count, holidays included, so that a period never grows over a session.
     """
 
     def bounds(instants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # The longest closed time without a weekday in it is a weekend: five days reach beyond it.
         days = instants.astype("datetime64[D]")[:, None] + np.arange(-5, 6)
-        opens, closes = session_bounds(root, np.where(np.is_busday(days), days, days - 2).ravel(), universe)
+        opens, closes = regular_hours(root, np.where(np.is_busday(days), days, days - 2).ravel(), universe)
         return opens.reshape(days.shape), closes.reshape(days.shape)
 
     opens, closes = bounds(starts)

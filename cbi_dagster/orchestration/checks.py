@@ -15,6 +15,7 @@ from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.config.universe import Universe, load_universe
+from cbi_dagster.market.sessions import business_days
 from cbi_dagster.matrix.quality import QualityReport, check_quality
 from cbi_dagster.orchestration.assets import IO_MANAGER_KEY, asset_key
 from cbi_dagster.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG
@@ -42,16 +43,11 @@ def stored_as_written(table: Table, warehouse: Warehouse, tags: dict[str, str]) 
 
 def expected_sessions(universe: Universe, first: np.datetime64, last: np.datetime64) -> pd.DataFrame:
     """Sessions that the exchange calendars know from `first` to `last` (both inclusive): `symbol`, `date`."""
-    # Slow to import, and every command loads this module.
-    import pandas_market_calendars
-
-    calendars = {product.calendar for product in universe.products}
-    days = {
-        name: pandas_market_calendars.get_calendar(name).valid_days(str(first), str(last)).tz_localize(None)
-        for name in calendars
-    }
     return pd.concat(
-        [pd.DataFrame({"symbol": product.root, "date": days[product.calendar]}) for product in universe.products],
+        [
+            pd.DataFrame({"symbol": root, "date": business_days(first, last, universe.calendar(root))})
+            for root in universe.roots
+        ],
         ignore_index=True,
     )
 

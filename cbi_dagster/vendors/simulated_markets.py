@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import pandas_market_calendars
 
 from cbi_dagster.config.universe import Product, Universe
-from cbi_dagster.market.sessions import CHICAGO, session_bounds, utc_instants, weekdays
+from cbi_dagster.market.sessions import CHICAGO, chicago_instants, regular_hours, utc_instants, weekdays
 from cbi_dagster.vendors.databento.bar_files import PRICES
 
 _HOUR = np.timedelta64(1, "h")
@@ -138,31 +137,30 @@ def price_paths(markets: dict[str, Market], seed: int, start: np.datetime64, end
     )
 
 
-def _sessions(product: Product, universe: Universe, start: dt.date, end: dt.date) -> tuple[np.ndarray, ...]:
-    """Trade dates and UTC open and close of each session that the exchange calendar knows, early closes included."""
-    calendar = pandas_market_calendars.get_calendar(product.calendar)
-    schedule = calendar.schedule(start - dt.timedelta(days=3), end + dt.timedelta(days=3))
-    dates = schedule.index.to_numpy().astype("datetime64[D]")
-    opens, closes = session_bounds(product.root, dates, universe)
-    early = np.isin(dates, calendar.early_closes(schedule).index.to_numpy().astype("datetime64[D]"))
-    calendar_closes = utc_instants(schedule["market_close"]).astype("datetime64[ns]")
-    return dates, opens, np.where(early, np.minimum(closes, calendar_closes), closes)
+def _openings(product: Product, universe: Universe, start: dt.date, end: dt.date) -> tuple[np.ndarray, ...]:
+    """Exchange days on which the product trades, and the UTC begin and end of trading, early closes included."""
+    calendar = universe.calendar(product.root)
+    days = np.arange(np.datetime64(start, "D") - 3, np.datetime64(end, "D") + 4)
+    days = days[np.is_busday(days, holidays=np.array(calendar.closed, "datetime64[D]"))]
+    opens, closes = regular_hours(product.root, days, universe)
+    minutes = np.array([calendar.early_closes.get(day, 0) for day in days.tolist()])
+    return days, opens, np.where(minutes > 0, np.minimum(closes, chicago_instants(days, minutes)), closes)
 
 
 def trading_minutes(
     product: Product, universe: Universe, start: dt.date, end: dt.date
 ) -> tuple[np.ndarray, np.ndarray]:
     """Hours [start, end) in which the product trades, and which of their 60 minutes do (hours x 60)."""
-    dates, opens, closes = _sessions(product, universe, start, end)
+    days, opens, closes = _openings(product, universe, start, end)
     count = -((opens - closes) // _HOUR)
-    session = np.repeat(np.arange(len(dates)), count)
+    session = np.repeat(np.arange(len(days)), count)
     hours = opens[session] + (np.arange(len(session)) - np.repeat(np.cumsum(count) - count, count)) * _HOUR
     minute = hours[:, None] + np.arange(_MINUTES) * _MINUTE
     trades = minute < closes[session][:, None]
     if product.schedule == "grains":
         eras = np.array([era for era, _, _ in _GRAIN_PAUSES], dtype="datetime64[D]")
         of_era = np.array([[begin, stop] for _, begin, stop in _GRAIN_PAUSES])
-        pause = of_era[np.searchsorted(eras, dates, side="right") - 1][session]
+        pause = of_era[np.searchsorted(eras, days, side="right") - 1][session]
         clock = pd.DatetimeIndex(hours, tz="UTC").tz_convert(CHICAGO).hour.to_numpy()[:, None] * 60 + np.arange(60)
         trades &= ~((clock >= pause[:, :1]) & (clock < pause[:, 1:]))
     inside = (hours >= np.datetime64(start)) & (hours < np.datetime64(end)) & trades.any(axis=1)

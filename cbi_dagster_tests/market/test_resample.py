@@ -69,6 +69,23 @@ def test_every_horizon_equals_aggregation_straight_from_minutes(market, horizon:
     assert built["bar_close_ts"].is_monotonic_increasing
 
 
+@pytest.mark.parametrize("horizon", HORIZON_MINUTES)
+def test_the_bars_of_a_holiday_are_blocks_of_the_session_that_they_belong_to(market, horizon: str) -> None:
+    bars, sessions = market
+    holiday, business_day = sessions["date"].iloc[1:3]
+    joined = bars.assign(
+        date=bars["date"].where(bars["date"] != holiday, business_day),
+        session_instrument_id=bars["session_instrument_id"].where(bars["date"] != holiday, bars["instrument_id"]),
+    )
+    kept = sessions[sessions["date"] != holiday]
+    apart = resampled_bars({"ohlcv-1m": bars}, sessions)[horizon]
+    built = resampled_bars({"ohlcv-1m": joined.sample(frac=1, random_state=1)}, kept)[horizon]
+    expected = apart.assign(date=apart["date"].where(apart["date"] != holiday, business_day))
+    pd.testing.assert_frame_equal(built, expected, check_exact=True)
+    made = resampled_bars({horizon: built.drop(columns="adj_factor")}, kept)
+    assert made[horizon].equals(built)
+
+
 @pytest.mark.parametrize(("shorter", "longer"), [*itertools.pairwise(HORIZON_MINUTES), ("1min", "4hr")])
 def test_bars_made_of_shorter_bars_are_those_made_of_minutes(market, shorter: str, longer: str) -> None:
     bars, sessions = market

@@ -133,15 +133,19 @@ def test_bars_lie_in_the_sessions_of_the_exchange(hours: pd.DataFrame, minutes: 
     dates = {str(root): set(own["date"].dt.date) for root, own in hours.groupby("root", observed=True)}
     thanksgiving, christmas, good_friday = dt.date(2023, 11, 23), dt.date(2023, 12, 25), dt.date(2024, 3, 29)
     assert thanksgiving not in dates["ZL"]
-    assert thanksgiving in dates["ES"]  # a short session
+    assert thanksgiving not in dates["ES"]  # its bars are of the day after
     assert all(christmas not in of_root for of_root in dates.values())
     assert good_friday not in dates["CL"]
     # Daylight saving: the first hour of the grains moves by one against UTC between winter and summer.
     first = hours[hours["root"] == "ZL"].groupby("date")["ts_event"].min().dt.hour
     assert first[pd.Timestamp("2024-01-10")] == 1
     assert first[pd.Timestamp("2024-04-03")] == 0
-    last_of_short_day = hours[(hours["root"] == "ES") & (hours["date"] == pd.Timestamp(thanksgiving))]["ts_event"].max()
-    assert last_of_short_day == pd.Timestamp("2023-11-23 17:00", tz="UTC")  # closed at noon in Chicago
+    day_after = hours[(hours["root"] == "ES") & (hours["date"] == pd.Timestamp("2023-11-24"))]["ts_event"]
+    assert day_after.min() == pd.Timestamp("2023-11-22 23:00", tz="UTC")
+    pause = day_after.reset_index(drop=True).diff().idxmax()
+    assert day_after.iloc[pause - 1] == pd.Timestamp("2023-11-23 17:00", tz="UTC")  # closed at noon in Chicago
+    assert day_after.iloc[pause] == pd.Timestamp("2023-11-23 23:00", tz="UTC")
+    assert day_after.max() == pd.Timestamp("2023-11-24 18:00", tz="UTC")  # closed at 12:15
     in_pause = minutes[minutes["root"] == "ZL"]["ts_event"].dt.tz_convert("America/Chicago")
     clock = in_pause.dt.hour * 60 + in_pause.dt.minute
     assert not ((clock >= 465) & (clock < 510)).any()

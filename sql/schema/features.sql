@@ -1,7 +1,7 @@
 -- Generated from cbi_dagster/catalog by `make generate`. Do not edit.
 
 CREATE TABLE IF NOT EXISTS `features.mes_1min` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
   `open` FLOAT64 NOT NULL OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
@@ -54,7 +54,7 @@ CLUSTER BY `symbol`
 OPTIONS(description='MES bars of 1min with technicals over bars, each named by its close and made of 1-minute vendor bars: sessions landed in hours only have none.');
 
 CREATE TABLE IF NOT EXISTS `features.mes_5min` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
   `open` FLOAT64 NOT NULL OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
@@ -107,7 +107,7 @@ CLUSTER BY `symbol`
 OPTIONS(description='MES bars of 5min with technicals over bars, each named by its close and made of 1-minute bars: sessions landed in hours only have none.');
 
 CREATE TABLE IF NOT EXISTS `features.mes_15min` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
   `open` FLOAT64 NOT NULL OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
@@ -160,7 +160,7 @@ CLUSTER BY `symbol`
 OPTIONS(description='MES bars of 15min with technicals over bars, each named by its close and made of 5-minute bars: sessions landed in hours only have none.');
 
 CREATE TABLE IF NOT EXISTS `features.mes_30min` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
   `open` FLOAT64 NOT NULL OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
@@ -213,7 +213,7 @@ CLUSTER BY `symbol`
 OPTIONS(description='MES bars of 30min with technicals over bars, each named by its close and made of 15-minute bars: sessions landed in hours only have none.');
 
 CREATE TABLE IF NOT EXISTS `features.mes_1hr` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
   `open` FLOAT64 NOT NULL OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
@@ -266,7 +266,7 @@ CLUSTER BY `symbol`
 OPTIONS(description='MES bars of 1hr with technicals over bars, each named by its close and made of 30-minute bars, or of 1-hour vendor bars where the session is landed in hours only.');
 
 CREATE TABLE IF NOT EXISTS `features.mes_4hr` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
   `open` FLOAT64 NOT NULL OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
@@ -319,7 +319,7 @@ CLUSTER BY `symbol`
 OPTIONS(description='MES bars of 4hr with technicals over bars, each named by its close and made of 1-hour bars.');
 
 CREATE TABLE IF NOT EXISTS `features.mes_horizons_daily` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `bar_first_date_1d` DATE OPTIONS(description='First trade date of the session.'),
   `bar_last_date_1d` DATE OPTIONS(description='Last trade date of the session.'),
@@ -395,7 +395,7 @@ CLUSTER BY `symbol`
 OPTIONS(description='The last completed bar of every longer period as of each MES session: 1d 7d 30d 3m 6m 12m.');
 
 CREATE TABLE IF NOT EXISTS `features.golden_zone_1h` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
   `state` INT64 OPTIONS(description='0 outside the golden zone, 1 inside, 2 deep.'),
@@ -417,7 +417,7 @@ CLUSTER BY `symbol`
 OPTIONS(description='The golden-zone state machine of MES at the close of every 1h bar, since inception.');
 
 CREATE TABLE IF NOT EXISTS `features.golden_zone_daily` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `state` INT64 OPTIONS(description='0 outside the golden zone, 1 inside, 2 deep.'),
   `swing_high` FLOAT64 OPTIONS(description='High of the active swing, in the price of the row\'s contract. [quote unit]'),
@@ -438,7 +438,7 @@ CLUSTER BY `symbol`
 OPTIONS(description='The golden zone of MES as of each session\'s close, and whether a close qualified in the session.');
 
 CREATE TABLE IF NOT EXISTS `features.volatility_daily` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `realized_vol_1h` FLOAT64 OPTIONS(description='Square root of the sum of squared 1-hour log returns inside the session (the first from the session\'s open); not annualised. NULL without intraday bars. [fraction]'),
   `realized_vol_5d` FLOAT64 OPTIONS(description='Sample standard deviation of the last 5 daily log returns of adj_close x sqrt(252). [fraction per year]'),
@@ -456,7 +456,7 @@ CLUSTER BY `symbol`
 OPTIONS(description='Realized volatilities of the adjusted series and where today\'s stands in its own past.');
 
 CREATE TABLE IF NOT EXISTS `features.pivot_math_daily` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `P` FLOAT64 OPTIONS(description='Pivot of the prior session: (H+L+C)/3. [quote unit]'),
   `R1` FLOAT64 OPTIONS(description='Resistance 1 of the prior session: 2P-L. [quote unit]'),
@@ -524,7 +524,7 @@ CLUSTER BY `symbol`
 OPTIONS(description='Floor-trader pivots of the prior session, week and month in the price of the row\'s contract, distances to them, confluence and pattern flags.');
 
 CREATE TABLE IF NOT EXISTS `features.fib_levels_daily` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `swing_date_low` DATE OPTIONS(description='Session of the leg\'s low close.'),
   `swing_date_high` DATE OPTIONS(description='Session of the leg\'s high close.'),
@@ -558,7 +558,7 @@ CLUSTER BY `symbol`
 OPTIONS(description='Fibonacci levels of the last confirmed swing of adjusted closes, in the price of the row\'s contract.');
 
 CREATE TABLE IF NOT EXISTS `features.technicals_daily` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `return_1d` FLOAT64 OPTIONS(description='Adjusted close over the one 1 sessions before, minus 1. [fraction]'),
   `return_5d` FLOAT64 OPTIONS(description='Adjusted close over the one 5 sessions before, minus 1. [fraction]'),
@@ -608,7 +608,7 @@ CLUSTER BY `symbol`
 OPTIONS(description='Technical indicators of every market on adjusted prices, quoted in the price of the row\'s contract.');
 
 CREATE TABLE IF NOT EXISTS `features.fx_daily` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `fx_usd_per_unit` FLOAT64 OPTIONS(description='Close in dollars per unit of the currency, unadjusted. [USD per unit of currency]'),
   `fx_log_return_1d` FLOAT64 OPTIONS(description='Log return of the currency over 1 sessions. [fraction]'),
@@ -646,7 +646,7 @@ CLUSTER BY `symbol`
 OPTIONS(description='Technicals of the currency markets in dollars per unit of the currency, known at their close.');
 
 CREATE TABLE IF NOT EXISTS `features.fx_cross_daily` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `fx_6a_log_return_1d` FLOAT64 OPTIONS(description='Log return of AUD against the dollar between the decision times of ZL\'s last two sessions. [fraction]'),
   `fx_6b_log_return_1d` FLOAT64 OPTIONS(description='Log return of GBP against the dollar between the decision times of ZL\'s last two sessions. [fraction]'),
@@ -720,7 +720,7 @@ CLUSTER BY `symbol`
 OPTIONS(description='The currencies together, and with ZL, as they stood at ZL\'s decision time (13:20 Chicago).');
 
 CREATE TABLE IF NOT EXISTS `features.biofuel_daily` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `boho_spread` FLOAT64 OPTIONS(description='Soybean oil in a gallon of biodiesel minus heating oil: ZL/100 x 7.5 - HO; positive when the feedstock costs more than the fuel. [USD/gal]'),
   `biodiesel_margin` FLOAT64 OPTIONS(description='HO - ZL/100 x 7.5 - conversion cost + blender credit as the law was known on the date, before the value of RINs. [USD/gal]'),

@@ -1,7 +1,7 @@
 -- Generated from cbi_dagster/catalog by `make generate`. Do not edit.
 
 CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_1m` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `ts_event` TIMESTAMP NOT NULL OPTIONS(description='Start of the bar (UTC, inclusive).'),
   `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
@@ -25,7 +25,7 @@ CLUSTER BY `root`, `symbol`
 OPTIONS(description='Vendor 1-minute bars of the universe, merged over all deliveries; a later one wins for its bars.');
 
 CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_1h` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `ts_event` TIMESTAMP NOT NULL OPTIONS(description='Start of the bar (UTC, inclusive).'),
   `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
@@ -49,7 +49,7 @@ CLUSTER BY `root`, `symbol`
 OPTIONS(description='Vendor 1-hour bars of the universe, merged over all deliveries; a later one wins for its bars.');
 
 CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_utc_1d` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `ts_event` TIMESTAMP NOT NULL OPTIONS(description='Start of the bar (UTC, inclusive).'),
   `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
@@ -73,7 +73,7 @@ CLUSTER BY `root`, `symbol`
 OPTIONS(description='Vendor UTC-day bars (not sessions) of the universe, merged over all deliveries; a later one wins for its bars.');
 
 CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_1d` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `contract` STRING OPTIONS(description='Contract the prices belong to, e.g. ZLZ5; NULL when the vendor names only an id.'),
@@ -104,7 +104,7 @@ CLUSTER BY `symbol`
 OPTIONS(description='Session bars: one row per symbol and trade date, made of one contract\'s bars from the finest stored schema that covers the session. The root is the symbol of the preferred continuous series.');
 
 CREATE TABLE IF NOT EXISTS `market_data.futures_continuous_1d` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `contract` STRING OPTIONS(description='Contract the prices belong to, e.g. ZLZ5; NULL when the vendor names only an id.'),
   `instrument_id` INT64 NOT NULL OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),

@@ -28,7 +28,7 @@ OPTIONS(description='Versions of the tables\' code that something was built with
 
 CREATE TABLE IF NOT EXISTS `ops.quarantine` (
   `table_name` STRING NOT NULL OPTIONS(description='Table a record is about, `dataset.name`.'),
-  `date` DATE OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `file_hash` STRING NOT NULL OPTIONS(description='SHA-256 of a landed file.'),
   `source_file` STRING NOT NULL OPTIONS(description='Name of the landed file the bar came from; not part of the row\'s content.'),
   `source_row` INT64 NOT NULL OPTIONS(description='Row (0-based) in that file; not part of the row\'s content.'),
@@ -43,7 +43,7 @@ OPTIONS(description='Rows that were rejected, where they came from and why. Rows
 
 CREATE TABLE IF NOT EXISTS `ops.held_back` (
   `table_name` STRING NOT NULL OPTIONS(description='Table a record is about, `dataset.name`.'),
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `vendor_schema` STRING NOT NULL OPTIONS(description='Vendor schema of a file or bar; `macro` for a file of macro series, empty for rows of a table.'),
   `reason` STRING NOT NULL OPTIONS(description='Why a row was rejected or held back.'),
@@ -92,7 +92,7 @@ CREATE TABLE IF NOT EXISTS `ops.corrections` (
   `vendor_schema` STRING OPTIONS(description='Vendor schema of a file or bar; `macro` for a file of macro series, empty for rows of a table.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `ts_event` TIMESTAMP NOT NULL OPTIONS(description='Start of the bar (UTC, inclusive).'),
-  `date` DATE OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `old_open` FLOAT64 OPTIONS(description='Earlier open of a corrected bar. [quote unit]'),
   `old_high` FLOAT64 OPTIONS(description='Earlier high of a corrected bar. [quote unit]'),
   `old_low` FLOAT64 OPTIONS(description='Earlier low of a corrected bar. [quote unit]'),

@@ -1,7 +1,7 @@
 -- Generated from cbi_dagster/catalog by `make generate`. Do not edit.
 
 CREATE TABLE IF NOT EXISTS `training.regime_calendar` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `regime` STRING NOT NULL OPTIONS(description='Name of the market regime in force on the trade date.'),
   `valid_from` DATE OPTIONS(description='First date of the regime (inclusive).'),
   `valid_to` DATE OPTIONS(description='Last date of the regime (inclusive); NULL for the fallback.'),

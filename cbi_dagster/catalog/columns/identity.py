@@ -7,7 +7,12 @@ from cbi_dagster.catalog.model import Column, Type
 _S, _I, _D, _T = Type.STRING, Type.INT64, Type.DATE, Type.TIMESTAMP
 
 COLUMNS = (
-    Column("date", _D, "Trade date: the date of America/Chicago wall-clock time plus seven hours."),
+    Column(
+        "date",
+        _D,
+        "Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without "
+        "a settlement the next business day.",
+    ),
     Column("data_date", _D, "Trade date the row describes; features are as known at its decision time."),
     Column("symbol", _S, "Market: the root for the platform's continuous series, else the vendor's symbol."),
     Column("root", _S, "Product root, e.g. ZL."),

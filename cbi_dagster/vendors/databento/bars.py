@@ -15,7 +15,7 @@ from pandas.api.types import union_categoricals
 
 from cbi_dagster.catalog.model import FIRST_TRADE_DATE
 from cbi_dagster.config.universe import Universe
-from cbi_dagster.market.sessions import BAR_NS, is_weekend, trade_dates, utc_instants, weekdays
+from cbi_dagster.market.sessions import BAR_NS, exchange_days, is_weekend, trade_dates, utc_instants, weekdays
 from cbi_dagster.vendors.databento.bar_files import MAPPING_COLUMNS, PRICES
 from cbi_dagster.vendors.databento.plausibility import FUTURE_AFTER, MAX_VOLUME, impossible_prices
 
@@ -88,7 +88,7 @@ def screen_bars(
 
     Of several bars of one symbol and time the first without another fault is kept and every later one is rejected as
     `duplicate_bar`, equal or not: nothing in a file says which of two is right, so the choice is at least always the
-    same, and the others can be read in the quarantine. The trade date of a vendor day bar is its UTC date, or the
+    same, and the others can be read in the quarantine. The exchange day of a vendor day bar is its UTC date, or the
     Monday after it if that is a Sunday.
     """
     symbol = bars["symbol"].astype("category")
@@ -102,7 +102,7 @@ def screen_bars(
     root_codes, roots = pd.factorize(kinds["root"], sort=True)
     own["symbol"] = symbol[inside].reset_index(drop=True).cat.remove_unused_categories()
     own["root"] = pd.Categorical.from_codes(root_codes[codes], roots).remove_unused_categories()
-    dates = _bar_dates(utc_instants(own["ts_event"]), schema)
+    dates = _bar_dates(own, schema, universe)
     own["date"] = dates.astype("datetime64[ns]")
 
     negative_allowed = {product.root for product in universe.products if product.allows_negative_price}
@@ -114,13 +114,19 @@ def screen_bars(
     return Screened(own[~bad].reset_index(drop=True), rejected, counts[counts > 0])
 
 
-def _bar_dates(instants: np.ndarray, schema: str) -> np.ndarray:
-    if schema != "ohlcv-1d":
-        return trade_dates(instants)
-    days = instants.astype("datetime64[D]")
-    sunday = weekdays(days) == 6
-    dates: np.ndarray = days + sunday.astype("timedelta64[D]")
-    return dates
+def _bar_dates(own: pd.DataFrame, schema: str, universe: Universe) -> np.ndarray:
+    """The trade date of each bar of the universe (`root`, `ts_event`)."""
+    instants = utc_instants(own["ts_event"])
+    if schema == "ohlcv-1d":
+        days = instants.astype("datetime64[D]")
+        days = days + (weekdays(days) == 6).astype("timedelta64[D]")
+    else:
+        days = exchange_days(instants)
+    roots = own["root"].cat.codes.to_numpy()
+    for code, root in enumerate(own["root"].cat.categories):
+        of_root = roots == code
+        days[of_root] = trade_dates(days[of_root], universe.calendar(str(root)))
+    return days
 
 
 def _first_reason(

@@ -17,7 +17,16 @@ from cbi_dagster.catalog.tables import ops
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.bars import quarantine_rows
-from cbi_dagster.market.sessions import BAR_NS, session_bounds, trade_dates, utc_instants, weekdays, with_closed_hours
+from cbi_dagster.market.sessions import (
+    BAR_NS,
+    exchange_days,
+    first_exchange_days,
+    session_bounds,
+    trade_dates,
+    utc_instants,
+    weekdays,
+    with_closed_hours,
+)
 from cbi_dagster.vendors.databento.bar_files import BarFile
 from cbi_dagster.vendors.databento.bar_tables import decode_table, observed_mapping, period_named, schema_named
 from cbi_dagster.vendors.databento.bars import (
@@ -191,15 +200,18 @@ class Bars:
         return bars[~gone].reset_index(drop=True) if gone.any() else bars
 
     def trade_dates(self, files: Sequence[LandedFile], landed: Landed) -> np.ndarray:
-        """Weekdays whose trade date any of the files' spans touches."""
+        """Weekdays whose session any of the files' spans touches."""
         if not files:
             return np.empty(0, "datetime64[D]")
         spans = pd.DataFrame(files, columns=LandedFile._fields)
         spans = spans[spans["span_start"] < spans["span_end"]]
         if spans.empty:
             return np.empty(0, "datetime64[D]")
-        first = trade_dates(utc_instants(spans["span_start"]))
-        last = trade_dates(utc_instants(spans["span_end"] - pd.Timedelta(1, "ns")))
+        first = exchange_days(utc_instants(spans["span_start"]))
+        last = exchange_days(utc_instants(spans["span_end"] - pd.Timedelta(1, "ns")))
+        # What ends on a joined day touches the business day after it.
+        calendars = self._universe.calendars.values()
+        last = np.max([last, *(trade_dates(last, calendar) for calendar in calendars)], axis=0)
         touched = np.unique(np.column_stack([first, last]), axis=0)
         days = np.unique(np.concatenate([np.arange(start, stop + 1) for start, stop in touched]))
         return days[np.is_busday(days)]
@@ -252,15 +264,16 @@ class Bars:
 
     def _session_spans(self, roots: np.ndarray, dates: np.ndarray, schema: str) -> tuple[np.ndarray, np.ndarray]:
         """What must be landed for a session to be complete: its hours, or its UTC days for vendor day bars."""
-        if schema == "ohlcv-1d":
-            # Monday's session begins on Sunday, of which the vendor has a bar of its own.
-            monday = weekdays(dates) == 0
-            opens, closes = dates - monday.astype("timedelta64[D]"), dates + 1
-            return opens.astype("datetime64[ns]"), closes.astype("datetime64[ns]")
         opens, closes = np.empty(len(dates), "datetime64[ns]"), np.empty(len(dates), "datetime64[ns]")
         for root in np.unique(roots):
             own = roots == root
-            opens[own], closes[own] = session_bounds(str(root), dates[own], self._universe)
+            if schema == "ohlcv-1d":
+                # Monday's session begins on Sunday, of which the vendor has a bar of its own.
+                first = first_exchange_days(dates[own], self._universe.calendar(str(root)))
+                opens[own] = first - (weekdays(first) == 0).astype("timedelta64[D]")
+                closes[own] = dates[own] + 1
+            else:
+                opens[own], closes[own] = session_bounds(str(root), dates[own], self._universe)
         return opens, closes
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cbi_dagster.config.universe import Universe
-from cbi_dagster.market.sessions import BAR_NS, session_bounds, trade_dates, utc_instants
+from cbi_dagster.market.sessions import BAR_NS, exchange_days, regular_hours, utc_instants
 from cbi_dagster.vendors.databento.bar_files import PRICES
 from cbi_dagster.vendors.files import ImplausibleValuesError, shown
 
@@ -122,10 +122,10 @@ def _read_in(zone: str, stamps: np.ndarray) -> np.ndarray:
 
 def _outside_hours(roots: pd.Series, stamps: np.ndarray, schema: str, universe: Universe) -> int:
     """How many bars have no minute in a session of their product."""
-    dates, names = trade_dates(stamps), roots.astype(object).to_numpy()
-    outside = int((~np.is_busday(dates)).sum())
+    days, names = exchange_days(stamps), roots.astype(object).to_numpy()
+    outside = int((~np.is_busday(days)).sum())
     for root in pd.unique(names):
-        own = (names == root) & np.is_busday(dates)
-        opens, closes = session_bounds(str(root), dates[own], universe)
+        own = (names == root) & np.is_busday(days)
+        opens, closes = regular_hours(str(root), days[own], universe)
         outside += int(((stamps[own] + np.timedelta64(BAR_NS[schema], "ns") <= opens) | (stamps[own] >= closes)).sum())
     return outside

@@ -194,6 +194,22 @@ def test_day_bars_are_dated_by_their_utc_day_and_sundays_by_their_monday() -> No
     assert result.rejected[["reason", "source_row"]].to_numpy().tolist() == [["weekend_trade_date", 5]]
 
 
+@pytest.mark.parametrize("schema", ["ohlcv-1h", "ohlcv-1d"])
+def test_bars_of_independence_day_belong_to_the_day_after_where_nothing_settles_and_grains_keep_their_day(
+    schema: str,
+) -> None:
+    length = pd.Timedelta("1h") if schema == "ohlcv-1h" else pd.Timedelta("1d")
+    day = hourly("2024-07-04", 2).assign(ts_event=pd.date_range("2024-07-03", periods=2, freq=length, tz="UTC"))
+    day["ts_event"] += pd.Timedelta("23h") if schema == "ohlcv-1h" else pd.Timedelta(0)
+    kept = screen_bars(
+        vendor_bars(("ZL.v.0", day), ("MES.v.0", day.assign(close=5000.0, open=5000.0, high=5000.0, low=5000.0))),
+        schema, UNIVERSE, (START, pd.Timestamp("2024-07-08", tz="UTC")), NOW,
+    ).bars  # fmt: skip
+    dates = kept.groupby("symbol", observed=True)["date"].agg(lambda dates: dates.dt.day.tolist())
+    assert dates["ZL.v.0"] == ([4, 4] if schema == "ohlcv-1h" else [3, 4])
+    assert dates["MES.v.0"] == ([5, 5] if schema == "ohlcv-1h" else [3, 5])
+
+
 @settings(max_examples=60)
 @given(
     st.lists(
