@@ -12,7 +12,15 @@ from cbi_dagster.catalog.columns.sessions import INPUTS, SESSIONS
 from cbi_dagster.catalog.frames import require
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.decision import closes_at_decision
-from cbi_dagster.market.sessions import BAR_NS, HOUR_NS, session_bounds, utc_instants
+from cbi_dagster.market.session_quality import DAY_HOURS, Counts, hours_of_bars, judge_sessions
+from cbi_dagster.market.sessions import (
+    BAR_NS,
+    HOUR_NS,
+    chicago_instants,
+    early_close_minutes,
+    session_bounds,
+    utc_instants,
+)
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,11 @@ def session_bars(bars: dict[str, pd.DataFrame], universe: Universe) -> SessionBa
     session that landed data does not cover from open to close is held back whole. Raises InvalidFrameError for bars
     that lack a column of INPUTS.
 
+    `bars` also hold the bars of the trade dates before, from which `session_quality` learns what is usual.
     `vwap`, `realized_vol_1h` and `close_decision` come from intraday bars only; a session built from vendor UTC-day
     bars says `utc_1d` (or `utc_1d_merged` when Sunday's bar was folded into Monday) and leaves them NULL.
     """
-    sessions, rejected, held_back = [], [], []
+    sessions, hours, rejected, held_back = [], [], [], []
     used = superseded = 0
     taken = pd.MultiIndex.from_arrays([[], []], names=["symbol", "date"])
     for schema in BAR_NS:
@@ -70,7 +79,8 @@ def session_bars(bars: dict[str, pd.DataFrame], universe: Universe) -> SessionBa
             pd.MultiIndex.from_frame(built[["vendor_symbol", "date"]].set_axis(["symbol", "date"], axis=1))
         )
         sessions.append(built)
-    return SessionBars(_finish(sessions, universe), _concat(rejected), _concat(held_back), used, superseded)
+        hours.append(_by_hour(frame, schema))
+    return SessionBars(_finish(sessions, hours, universe), _concat(rejected), _concat(held_back), used, superseded)
 
 
 def quarantine_rows(rejected: pd.DataFrame) -> pd.DataFrame:
@@ -113,11 +123,8 @@ def _split(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFram
 
 
 def _aggregate(frame: pd.DataFrame, rejects: pd.DataFrame, schema: str, universe: Universe) -> pd.DataFrame:
-    symbol = frame["symbol"].astype("category").cat.codes.to_numpy()
     date = frame["date"].to_numpy().astype("datetime64[D]")
-    first_of_session = np.ones(len(frame), bool)
-    first_of_session[1:] = (symbol[1:] != symbol[:-1]) | (date[1:] != date[:-1])
-    starts = np.flatnonzero(first_of_session)
+    starts = _session_starts(frame)
     ends = np.append(starts[1:], len(frame)) - 1
     first, last = frame.iloc[starts], frame.iloc[ends]
     volume = frame["volume"].to_numpy(np.int64)
@@ -132,12 +139,14 @@ def _aggregate(frame: pd.DataFrame, rejects: pd.DataFrame, schema: str, universe
             "low": np.minimum.reduceat(frame["low"].to_numpy(), starts),
             "close": last["close"].to_numpy(),
             "volume": np.add.reduceat(volume, starts),
-            "bar_count": ends - starts + 1,
+            "bars_seen": ends - starts + 1,
+            "last_bar_start": utc_instants(last["ts_event"]),
+            "last_bar_end": utc_instants(last["ts_event"]) + np.timedelta64(BAR_NS[schema], "ns"),
             "dataset": first["dataset"].astype(str).to_numpy(),
         }
     )
     if schema == "ohlcv-1d":
-        built["bar_source"] = np.where(built["bar_count"] > 1, "utc_1d_merged", "utc_1d")
+        built["bar_source"] = np.where(built["bars_seen"] > 1, "utc_1d_merged", "utc_1d")
         built[["vwap", "realized_vol_1h", "close_decision"]] = np.nan
     else:
         built["bar_source"] = schema
@@ -147,6 +156,30 @@ def _aggregate(frame: pd.DataFrame, rejects: pd.DataFrame, schema: str, universe
         ends_at = utc_instants(frame["ts_event"]) + np.timedelta64(BAR_NS[schema], "ns")
         built["close_decision"] = closes_at_decision(frame["close"].to_numpy(), ends_at, date, starts, universe)
     return built.merge(_boundary(frame, first, rejects), how="left", on=["vendor_symbol", "date"])
+
+
+def _session_starts(frame: pd.DataFrame) -> np.ndarray:
+    """Positions of the first bar of each session in bars sorted by symbol and time."""
+    symbol = frame["symbol"].astype("category").cat.codes.to_numpy()
+    date = frame["date"].to_numpy()
+    first_of_session = np.ones(len(frame), bool)
+    first_of_session[1:] = (symbol[1:] != symbol[:-1]) | (date[1:] != date[:-1])
+    return np.flatnonzero(first_of_session)
+
+
+def _by_hour(frame: pd.DataFrame, schema: str) -> tuple[Counts, Counts]:
+    """Number of bars and volume of each session in each hour of its exchange day; nothing is known of day bars."""
+    starts = _session_starts(frame)
+    if schema == "ohlcv-1d":
+        return np.zeros((len(starts), DAY_HOURS), np.int64), np.zeros((len(starts), DAY_HOURS), np.int64)
+    hour = hours_of_bars(utc_instants(frame["ts_event"]), frame["date"].to_numpy().astype("datetime64[D]"))
+    session = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(frame))))
+    own = hour >= 0
+    cell = session[own] * DAY_HOURS + hour[own]
+    size = len(starts) * DAY_HOURS
+    counts = np.bincount(cell, minlength=size)
+    volumes = np.bincount(cell, weights=frame["volume"].to_numpy(np.float64)[own], minlength=size)  # exact below 2**53
+    return counts.reshape(-1, DAY_HOURS), volumes.astype(np.int64).reshape(-1, DAY_HOURS)
 
 
 def _realized_vol_1h(frame: pd.DataFrame, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -184,11 +217,14 @@ def _boundary(frame: pd.DataFrame, first: pd.DataFrame, rejects: pd.DataFrame) -
     ).astype({"vendor_symbol": object, "date": "datetime64[ns]", "boundary_instrument_id": "Int64"})
 
 
-def _finish(parts: list[pd.DataFrame], universe: Universe) -> pd.DataFrame:
-    """Name the rows and add the product's facts: the root stands for the preferred continuous symbol."""
+def _finish(parts: list[pd.DataFrame], hours: list[tuple[Counts, Counts]], universe: Universe) -> pd.DataFrame:
+    """Name the rows, judge them and add the product's facts: the root stands for the preferred continuous symbol."""
     if not parts:
         return pd.DataFrame(columns=list(SESSIONS))
     built = pd.concat(parts, ignore_index=True)
+    bars, volumes = (np.concatenate(of_schema) for of_schema in zip(*hours, strict=True))
+    judged = judge_sessions(built, bars, volumes, universe)
+    built[judged.columns] = judged
     product = {root: universe.product(root) for root in built["root"].unique()}
     vendor = built["vendor_symbol"]
     preferred = built["root"].map({root: product[root].continuous_symbol for root in product})
@@ -196,11 +232,19 @@ def _finish(parts: list[pd.DataFrame], universe: Universe) -> pd.DataFrame:
     built["contract"] = vendor.where(~vendor.str.contains(".", regex=False), None)
     built["exchange"] = built["root"].map({root: product[root].venue for root in product})
     built["currency"] = built["root"].map({root: product[root].currency for root in product})
-    session_closes = np.full(len(built), np.datetime64("NaT", "ns"))
+    last_ends = built["last_bar_end"].to_numpy("datetime64[ns]")
+    known_at = np.full(len(built), np.datetime64("NaT", "ns"))
     for root, rows in built.groupby("root").indices.items():
-        _, closes = session_bounds(str(root), built["date"].to_numpy()[rows].astype("datetime64[D]"), universe)
-        session_closes[rows] = closes
-    built["session_close_ts"] = pd.DatetimeIndex(session_closes, tz="UTC")
+        dates = built["date"].to_numpy()[rows].astype("datetime64[D]")
+        _, closes = session_bounds(str(root), dates, universe)
+        early = early_close_minutes(dates, universe.calendar(str(root)))
+        ends = np.where(early >= 0, np.minimum(chicago_instants(dates, early), closes), closes)
+        # Trading ended with the close, not with the bar in which it lies; a bar that starts later is of trades later.
+        over = (last_ends[rows] > ends) & (built["last_bar_start"].to_numpy("datetime64[ns]")[rows] < ends)
+        last_ends[rows] = np.where(over, ends, last_ends[rows])
+        known_at[rows] = np.maximum(closes, last_ends[rows])
+    built["last_bar_end"] = pd.DatetimeIndex(last_ends, tz="UTC")
+    built["session_close_ts"] = pd.DatetimeIndex(known_at, tz="UTC")
     built["settle"] = np.nan
     built["open_interest"] = pd.array([pd.NA] * len(built), dtype="Int64")
     return built.sort_values(["symbol", "date"], ignore_index=True)[list(SESSIONS)]

@@ -72,6 +72,12 @@ def business_days(first: np.datetime64, last: np.datetime64, calendar: ExchangeC
     return days[np.is_busday(days, holidays=_no_business(calendar))]
 
 
+def early_close_minutes(dates: np.ndarray, calendar: ExchangeCalendar) -> npt.NDArray[np.int64]:
+    """Minutes after midnight (America/Chicago) of each date's early close, -1 where trading ends as usual."""
+    minutes = [calendar.early_closes.get(day, -1) for day in dates.tolist()]
+    return np.array(minutes, dtype=np.int64)
+
+
 def _days(dates: tuple[dt.date, ...]) -> np.ndarray:
     return np.array(dates, dtype="datetime64[D]")
 

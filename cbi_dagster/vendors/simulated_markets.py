@@ -15,7 +15,14 @@ import numpy as np
 import pandas as pd
 
 from cbi_dagster.config.universe import Product, Universe
-from cbi_dagster.market.sessions import CHICAGO, chicago_instants, regular_hours, utc_instants, weekdays
+from cbi_dagster.market.sessions import (
+    CHICAGO,
+    chicago_instants,
+    early_close_minutes,
+    regular_hours,
+    utc_instants,
+    weekdays,
+)
 from cbi_dagster.vendors.databento.bar_files import PRICES
 
 _HOUR = np.timedelta64(1, "h")
@@ -143,8 +150,8 @@ def _openings(product: Product, universe: Universe, start: dt.date, end: dt.date
     days = np.arange(np.datetime64(start, "D") - 3, np.datetime64(end, "D") + 4)
     days = days[np.is_busday(days, holidays=np.array(calendar.closed, "datetime64[D]"))]
     opens, closes = regular_hours(product.root, days, universe)
-    minutes = np.array([calendar.early_closes.get(day, 0) for day in days.tolist()])
-    return days, opens, np.where(minutes > 0, np.minimum(closes, chicago_instants(days, minutes)), closes)
+    early = early_close_minutes(days, calendar)
+    return days, opens, np.where(early >= 0, np.minimum(closes, chicago_instants(days, early)), closes)
 
 
 def trading_minutes(

@@ -93,7 +93,7 @@ def test_every_stored_bar_is_in_a_session_or_held_back_or_of_the_other_contract_
     assert set(held["reason"]) == {"session_not_covered"}
     for root in UNIVERSE.roots:
         symbol = f"{root}.v.0"
-        used = sessions.loc[sessions["root"] == root, "bar_count"].sum()
+        used = sessions.loc[sessions["root"] == root, "bars_seen"].sum()
         left = held.loc[held["symbol"] == symbol, "bar_rows"].sum() + (boundary["symbol"] == symbol).sum()
         assert used + left == (bars["root"] == root).sum() > 0, root
     # The files begin and end in the middle of a session of the markets that open in the evening, and nowhere else.

@@ -21,7 +21,7 @@ def test_a_session_has_one_contract_and_the_others_bars_are_rejected(landed):
     built = session_bars({"ohlcv-1h": landed(ROLL_SESSION)}, UNIVERSE)
     row = built.sessions.iloc[0]
     assert len(built.sessions) == 1
-    assert (row["symbol"], row["instrument_id"], row["volume"], row["bar_count"]) == ("MES", 2, 10, 3)
+    assert (row["symbol"], row["instrument_id"], row["volume"], row["bars_seen"]) == ("MES", 2, 10, 3)
     assert (row["open"], row["high"], row["low"], row["close"]) == (111.0, 114.0, 110.0, 112.5)
     assert built.rejected["reason"].tolist() == ["roll_boundary"] * 2
     assert (row["boundary_instrument_id"], row["boundary_close"]) == (1, 101.0)

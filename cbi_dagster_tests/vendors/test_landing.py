@@ -124,7 +124,7 @@ def test_every_row_of_a_delivery_is_kept_rejected_for_a_reason_or_left_out(world
     stored = bars(world)
     build(world, OHLCV_1D)
     assert len(stored) == file.kept_rows == len(given) - 8 - sum(reasons.values())
-    used = int(rows_of(world, OHLCV_1D.id)["bar_count"].sum())
+    used = int(rows_of(world, OHLCV_1D.id)["bars_seen"].sum())
     held = rows_of(world, "ops.held_back").groupby(["symbol", "reason"])["bar_rows"].sum().to_dict()
     boundary = (rows_of(world, "ops.quarantine")["reason"] == "roll_boundary").sum()
     # CL's session of 1 July opened before the file begins, at 22:00 UTC.

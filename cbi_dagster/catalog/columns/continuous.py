@@ -49,12 +49,13 @@ COLUMNS = (
 
 INPUTS = (
     "date", "root", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "volume",
-    "open_interest", "vwap", "realized_vol_1h", "close_decision", "bar_source", "session_close_ts",
-    "boundary_instrument_id", "boundary_close",
+    "open_interest", "vwap", "realized_vol_1h", "close_decision", "bar_source", "bars_seen",
+    "bars_usual", "last_bar_end", "session_quality", "session_close_ts", "boundary_instrument_id", "boundary_close",
 )  # fmt: skip
 """What the continuous series needs of session bars."""
 
 CONTINUOUS = (
     "date", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "volume", "open_interest",
-    "vwap", "close_decision", "realized_vol_1h", "bar_source", "session_close_ts", *names(COLUMNS),
+    "vwap", "close_decision", "realized_vol_1h", "bar_source", "bars_seen", "bars_usual", "last_bar_end",
+    "session_quality", "session_close_ts", *names(COLUMNS),
 )  # fmt: skip

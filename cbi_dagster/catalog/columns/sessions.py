@@ -11,6 +11,11 @@ _S, _I, _F, _T = Type.STRING, Type.INT64, Type.FLOAT64, Type.TIMESTAMP
 STALE_TRADE_DATES = span_limit(2)
 """How many trade dates old another market's last price may be at the decision time."""
 
+WINDOW_TRADE_DATES = 30
+"""How many trade dates before a session its habits are taken from."""
+
+QUALITIES = ("complete", "early_close", "thin", "holed", "cut")
+
 COLUMNS = (
     Column(
         "vwap",
@@ -39,8 +44,33 @@ COLUMNS = (
         "What the session was built from: the finest stored schema that covers it.",
         isin=("ohlcv-1m", "ohlcv-1h", "utc_1d", "utc_1d_merged"),
     ),
-    Column("bar_count", _I, "Source bars of the session's contract.", "bars", ge=1),
-    Column("session_close_ts", _T, "Scheduled close of the session (UTC)."),
+    Column("bars_seen", _I, "Source bars of the session's contract.", "bars", ge=1),
+    Column(
+        "bars_usual",
+        _F,
+        f"Mean bars_seen of the ordinary sessions of the {WINDOW_TRADE_DATES} trade dates before, from the same "
+        "source; NULL for fewer than ten, and for bars of UTC days.",
+        "bars",
+        ge=0,
+    ),
+    Column(
+        "last_bar_end",
+        _T,
+        "End of the session's last bar (UTC, exclusive bound of its trades); the close if that lies in the bar.",
+    ),
+    Column(
+        "session_quality",
+        _S,
+        "Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the "
+        "calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are "
+        "missing); cut (they are missing up to the close). NULL where too little is known to tell.",
+        isin=QUALITIES,
+    ),
+    Column(
+        "session_close_ts",
+        _T,
+        "When the session is known (UTC): its regular close, or last_bar_end where that is later.",
+    ),
     Column(
         "boundary_instrument_id",
         _I,
@@ -58,6 +88,7 @@ INPUTS = (
 
 SESSIONS = (
     "date", "root", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "volume",
-    "open_interest", "vwap", "realized_vol_1h", "close_decision", "bar_source", "bar_count", "session_close_ts",
+    "open_interest", "vwap", "realized_vol_1h", "close_decision", "bar_source", "bars_seen",
+    "bars_usual", "last_bar_end", "session_quality", "session_close_ts",
     "boundary_instrument_id", "boundary_close", "exchange", "currency", "dataset",
 )  # fmt: skip

@@ -39,9 +39,15 @@ OHLCV_1D = Table(
     key=("symbol", "date"),
     partitioning=Daily("date"),
     layer="market_data",
-    required=frozenset({"root", "instrument_id", *bars.OHLCV, "bar_source", "bar_count", "session_close_ts"}),
+    required=frozenset(
+        {"root", "instrument_id", *bars.OHLCV, "bar_source", "bars_seen", "last_bar_end", "session_close_ts"}
+    ),
     cluster=("symbol",),
-    reads=tuple(Read(table.id, columns=sessions.INPUTS) for table in (OHLCV_1M, OHLCV_1H, OHLCV_UTC_1D)),
+    # The bars before a session say what is usual.
+    reads=tuple(
+        Read(table.id, back=sessions.WINDOW_TRADE_DATES, columns=sessions.INPUTS)
+        for table in (OHLCV_1M, OHLCV_1H, OHLCV_UTC_1D)
+    ),
     row_checks=_OHLC,
     owners=("team:market-data",),
 )
@@ -54,7 +60,7 @@ FUTURES_CONTINUOUS_1D = Table(
     key=("symbol", "date"),
     partitioning=Daily("date"),
     layer="market_data",
-    required=frozenset({"instrument_id", *bars.OHLCV, "bar_source", "session_close_ts", "is_roll"}),
+    required=frozenset({"instrument_id", *bars.OHLCV, "bar_source", "last_bar_end", "session_close_ts", "is_roll"}),
     cluster=("symbol",),
     reads=(Read(OHLCV_1D.id, back=INCEPTION, columns=continuous.INPUTS),),
     row_checks=_OHLC,

@@ -1,0 +1,168 @@
+"""How good a session is: whether it is what the exchange held, as far as its own bars and earlier ones can tell.
+
+A session is judged against its scheduled hours, the exchange calendar and the product's own habits, never against
+later sessions: what was said of it on its day stands. Habits are those of the ordinary sessions of the
+`WINDOW_TRADE_DATES` trade dates before it: neither closed early nor after a closed day, when some markets open late.
+An hour is *usual* if there were trades in it in nine of ten of them. A usual hour without trades is *missing*, unless
+the session is the first of a contract and the hour lies before 00:00 UTC of its trade date (it belongs to the contract
+before), or the day before was closed and the hour lies before the first trade (a late opening). What was traded on a
+holiday that the session was joined with is no part of the judgement.
+
+The verdicts, the first that holds:
+
+- `thin`: in the hours in which it traded, less than 5 % of the usual volume, or, where usual hours are missing, less
+  than a quarter of it. The last days of a contract that the vendor's continuous symbol has not left yet.
+- `cut`: more than a tenth of the usual hours, and at least two, are missing in a row up to the close.
+- `holed`: as many are missing in a row elsewhere. An outage of the exchange looks the same.
+- `early_close`: the calendar says so.
+- `complete`.
+
+NULL where nothing can be said: fewer than `MIN_SESSIONS` ordinary sessions before, or bars of whole UTC days. A market
+that usually trades in less than 70 % of its scheduled hours has no holes: its quiet hours say nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cbi_dagster.catalog.columns.sessions import QUALITIES, WINDOW_TRADE_DATES
+from cbi_dagster.config.universe import Universe
+from cbi_dagster.market.sessions import (
+    HOUR_NS,
+    business_days,
+    chicago_instants,
+    early_close_minutes,
+    regular_hours,
+    trade_date_ordinals,
+)
+
+DAY_HOURS = 24
+MIN_SESSIONS = 10
+_USUAL_SHARE = (9, 10)
+_FEW_BARS = 10  # an hour with a tenth of its usual bars or less is as good as missing
+_BUSY_SHARE = 0.7
+_MISSING_SHARE, _MISSING_HOURS = 0.1, 2
+_THIN_SHARE, _DYING_SHARE = 0.05, 0.25
+
+Counts = npt.NDArray[np.int64]
+_Mask = npt.NDArray[np.bool_]
+
+
+def hours_of_bars(starts: np.ndarray, dates: np.ndarray) -> npt.NDArray[np.int64]:
+    """Number of each bar's hour in the exchange day equal to its trade date, 0 from 17:00 America/Chicago on.
+
+    `starts` are UTC datetime64[ns], `dates` datetime64[D]. Negative for bars of a joined day before.
+    """
+    days, inverse = np.unique(dates, return_inverse=True)
+    begins = chicago_instants(days, -7 * 60).astype(np.int64)
+    hours: npt.NDArray[np.int64] = (starts.astype("datetime64[ns]").astype(np.int64) - begins[inverse]) // HOUR_NS
+    return hours
+
+
+def judge_sessions(sessions: pd.DataFrame, bars: Counts, volumes: Counts, universe: Universe) -> pd.DataFrame:
+    """`bars_usual` and `session_quality` of each session, on the index of `sessions`.
+
+    `sessions`: any number of symbols in any order, each with its sessions of the `WINDOW_TRADE_DATES` before: `root`,
+    `vendor_symbol`, `date`, `instrument_id`, `bar_source`, `bars_seen`, `volume`. `bars` and `volumes`
+    (sessions x DAY_HOURS) are what was traded in each hour (`hours_of_bars`), all zero for bars of UTC days.
+    """
+    usual = np.full(len(sessions), np.nan)
+    quality = np.full(len(sessions), None, dtype=object)
+    dates = sessions["date"].to_numpy().astype("datetime64[D]")
+    for positions in sessions.groupby("vendor_symbol", observed=True).indices.values():
+        rows = np.asarray(positions)[np.argsort(dates[positions], kind="stable")]
+        usual[rows], quality[rows] = _judge(sessions.take(rows), bars[rows], volumes[rows], universe)
+    return pd.DataFrame({"bars_usual": usual, "session_quality": quality}, index=sessions.index)
+
+
+def _judge(
+    own: pd.DataFrame, bars: Counts, volumes: Counts, universe: Universe
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.object_]]:
+    """The same for the sessions of one symbol, ascending by date."""
+    root, dates = str(own["root"].iat[0]), own["date"].to_numpy().astype("datetime64[D]")
+    calendar = universe.calendar(root)
+    early = early_close_minutes(dates, calendar)
+    before = np.busday_offset(dates, -1, roll="backward")
+    late = ~np.isin(before, business_days(before.min(), before.max(), calendar)) & ~np.isin(
+        before, np.array(calendar.joined, "datetime64[D]")
+    )
+    intraday = own["bar_source"].str.startswith("ohlcv").to_numpy(bool)
+    past = _Past(dates, (early < 0) & ~late)
+    scheduled = _scheduled(root, dates, early, universe)
+
+    known, of_source = past.count(intraday), own["bar_source"].to_numpy(object)
+    bars_usual = np.full(len(own), np.nan)
+    per_hour = np.full(bars.shape, np.nan)
+    for source in np.unique(of_source[intraday].astype(str)):
+        same = of_source == source
+        count = past.count(same)
+        enough = same & (count >= MIN_SESSIONS)
+        bars_usual[enough] = past.total(own["bars_seen"].to_numpy(np.int64) * same)[enough] / count[enough]
+        per_hour[enough] = past.total(bars * same[:, None])[enough] / count[enough, None]
+
+    share, whole = _USUAL_SHARE
+    usual = past.total((bars > 0) & intraday[:, None]) * whole >= share * known[:, None]
+    missing = np.where(np.isnan(per_hour), bars == 0, bars * _FEW_BARS <= per_hour)
+    hours = np.arange(DAY_HOURS)
+    first = np.argmax(bars > 0, axis=1)
+    contract = own["instrument_id"].to_numpy(np.int64)
+    rolled = np.append(True, contract[1:] != contract[:-1])
+    midnight = hours_of_bars(dates.astype("datetime64[ns]"), dates)
+    excused = (rolled[:, None] & (hours < midnight[:, None])) | (late[:, None] & (hours < first[:, None]))
+    cut, holed = _runs(missing, usual & scheduled & ~excused, usual.sum(axis=1))
+    busy = (usual & scheduled).sum(axis=1) >= _BUSY_SHARE * scheduled.sum(axis=1)
+    cut, holed = cut & busy, holed & busy
+
+    seen = bars > 0
+    expected = np.where(seen, past.total(volumes * intraday[:, None]), 0).sum(axis=1)
+    traded = np.where(seen, volumes, 0).sum(axis=1) * known
+    thin = (traded < _THIN_SHARE * expected) | ((cut | holed) & (traded < _DYING_SHARE * expected))
+
+    verdict = np.full(len(own), "complete", dtype=object)
+    for name, holds in (("early_close", early >= 0), ("holed", holed), ("cut", cut), ("thin", thin)):
+        verdict[holds] = name
+    verdict[~intraday | (known < MIN_SESSIONS)] = None
+    assert set(verdict) <= {*QUALITIES, None}
+    return bars_usual, verdict
+
+
+class _Past:
+    """Sums over the ordinary sessions in the window before each session; integers, so that no sum depends on others."""
+
+    def __init__(self, dates: np.ndarray, ordinary: _Mask) -> None:
+        ordinals = trade_date_ordinals(dates)
+        self._ordinary = ordinary
+        self._first = np.searchsorted(ordinals, ordinals - WINDOW_TRADE_DATES)
+
+    def total(self, values: Counts | _Mask) -> Counts:
+        ordinary = self._ordinary if values.ndim == 1 else self._ordinary[:, None]
+        running = np.zeros((len(values) + 1, *values.shape[1:]), np.int64)
+        np.cumsum(values.astype(np.int64) * ordinary, axis=0, out=running[1:])
+        sums: Counts = running[:-1] - running[self._first]
+        return sums
+
+    def count(self, sessions: _Mask) -> Counts:
+        return self.total(sessions)
+
+
+def _scheduled(root: str, dates: np.ndarray, early: Counts, universe: Universe) -> _Mask:
+    """The hours in which trading is scheduled; the hour of an early close is none, since it is not traded in whole."""
+    opens, closes = regular_hours(root, dates, universe)
+    closes = np.where(early >= 0, np.minimum(chicago_instants(dates, np.maximum(early, 0) // 60 * 60), closes), closes)
+    begins = chicago_instants(dates, -7 * 60)[:, None] + np.arange(DAY_HOURS) * np.timedelta64(HOUR_NS, "ns")
+    hours: _Mask = (begins + np.timedelta64(HOUR_NS, "ns") > opens[:, None]) & (begins < closes[:, None])
+    return hours
+
+
+def _runs(missing: _Mask, counted: _Mask, usual: Counts) -> tuple[_Mask, _Mask]:
+    """Whether too many of the `counted` hours are `missing` in a row up to the last of them, or anywhere before it."""
+    run = np.zeros(len(missing), np.int64)
+    longest = np.zeros(len(missing), np.int64)
+    for hour in range(DAY_HOURS):
+        ended = counted[:, hour] & ~missing[:, hour]
+        longest = np.where(ended, np.maximum(longest, run), longest)
+        run = np.where(ended, 0, run + (counted & missing)[:, hour])
+    limit = np.maximum(_MISSING_SHARE * usual, _MISSING_HOURS - 0.5)
+    return run > limit, longest > limit
