@@ -50,6 +50,7 @@ ALSO = {
     "orchestration/landing.py": ["orchestration/test_sensors.py"],
     "orchestration/partitions.py": ["orchestration/test_io_manager.py"],
     "vendors/archive.py": ["vendors/test_files.py"],
+    "vendors/landing.py": ["vendors/test_unland.py"],
     "vendors/kinds.py": ["vendors/databento/test_landed_bars.py", "vendors/test_landing.py"],
     "vendors/simulated_markets.py": ["vendors/test_simulate.py"],
     "vendors/databento/bars.py": ["vendors/databento/test_plausibility.py"],

@@ -97,6 +97,11 @@ def test_decimals_become_the_nearest_double(csv: Write) -> None:
         (HEADER + ROW.replace("2024-03-01,", "2024-03-01T05:00,"), LayoutError, "date of data row 0 has a time of day"),
         (HEADER + ROW.replace("T23:30:00Z", " soon"), LayoutError, "available_at of data row 0 is no ISO 8601"),
         (HEADER + ROW + ROW.replace("USc", "USD"), UnitConflictError, "values of SB are in USD/lb, USc/lb"),
+        (
+            HEADER + ROW.replace("SB,", "AB,").replace("USc/lb", "") + ROW + ROW.replace("USc", "USD"),
+            UnitConflictError,
+            "values of SB are in USD/lb, USc/lb",
+        ),
         (b"\xff\xfe\n", LayoutError, "cannot be read as CSV"),
     ],
 )

@@ -25,7 +25,7 @@ FROM, TO, MINUTES_FROM = dt.date(2023, 10, 16), dt.date(2024, 4, 10), dt.date(20
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("delivery")
+    path = tmp_path_factory.mktemp("deliveries") / "year" / "delivery"
     simulate_delivery(path, seed=1, start=FROM, end=TO, minute_start=MINUTES_FROM)
     return path
 

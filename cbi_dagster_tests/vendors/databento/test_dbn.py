@@ -219,6 +219,9 @@ def test_records_that_contradict_the_header_are_refused(tmp_path: Path) -> None:
         bar_file(zl_file(path, start=pd.Timestamp("2024-07-01 01:00", tz="UTC")))
     with pytest.raises(HeaderMismatchError, match="instrument 22, which the header maps to no symbol on 2024-07-03"):
         bar_file(zl_file(path, mappings=ZL_ROLL.iloc[:1]))
+    backwards = ZL_ROLL.assign(end_date=ZL_ROLL["start_date"] - pd.Timedelta(days=1))
+    with pytest.raises(HeaderMismatchError, match=r"maps ZL\.v\.0 in a way that makes no sense"):
+        bar_file(zl_file(path, mappings=backwards))
     with pytest.raises(HeaderMismatchError, match="states the period"):
         bar_file(zl_file(path, zl_bars().iloc[:0], start=END, end=START))
     content = bytearray(zl_file(path).read_bytes())

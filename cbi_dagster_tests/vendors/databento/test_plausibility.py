@@ -52,6 +52,14 @@ def test_a_market_may_leave_the_range_that_it_ever_had(tmp_path: Path) -> None:
     assert len(examined(tmp_path, bars).kept) == len(bars)
 
 
+@pytest.mark.parametrize(("ahead", "kept"), [(pd.Timedelta(hours=24), True), (pd.Timedelta(hours=25), False)])
+def test_a_clock_may_run_a_day_ahead_and_no_more(tmp_path: Path, ahead: pd.Timedelta, kept: bool) -> None:
+    bars = week()
+    bars.loc[len(bars) - 1, "ts_event"] = NOW + ahead
+    bars["ts_event"] = [stamp.isoformat() for stamp in bars["ts_event"]]
+    assert examined(tmp_path, bars).rejected.empty is kept
+
+
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
