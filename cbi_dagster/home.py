@@ -1,11 +1,16 @@
-"""Where the platform keeps its state and what it is made of: all choice of directory, engine and archive is here."""
+"""Where the platform keeps its state and what it is made of: all choice of directory, engine and archive is here.
+
+Settings are read from the environment, else from `settings.yaml` in the state directory, under the same names.
+"""
 
 from __future__ import annotations
 
 import functools
 import os
+import re
 import uuid
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +19,23 @@ if TYPE_CHECKING:
 
     from cbi_dagster.catalog.versions import CodeVersion
     from cbi_dagster.vendors.landing import Landing
+    from cbi_dagster.warehouse.bigquery.client import BigQuerySettings
     from cbi_dagster.warehouse.builder import Builder
     from cbi_dagster.warehouse.contract import Warehouse
 
-#: What the Dagster UI calls the engine that `Home.open` chooses.
-STORAGE_KIND = "duckdb"
+#: Settings and what they mean; `cbi init` shows them.
+SETTINGS = {
+    "CBI_TARGET": "Where tables are kept: duckdb (a file in the state directory) or bigquery.",
+    "CBI_ARCHIVE": "Where delivered files are kept: a directory or an fsspec URL; `landing` in the state directory.",
+    "CBI_BIGQUERY_PROJECT": "The Google Cloud project.",
+    "CBI_BIGQUERY_LOCATION": "Where its datasets are, e.g. US (the default), EU, us-central1.",
+    "CBI_BIGQUERY_PREFIX": "What the names of all datasets begin with.",
+    "CBI_BIGQUERY_ENDPOINT": "A server in place of Google's, e.g. http://127.0.0.1:9050.",
+    "CBI_BIGQUERY_MAX_BYTES": "What one query may read at most, in bytes; 1 TiB by default.",
+    "CBI_BIGQUERY_KMS_KEY": "The key that new tables are encrypted with.",
+    "CBI_BIGQUERY_REQUIRE_FILTER": "1: queries over tables of partitions must name partitions.",
+}
+_TARGETS = ("duckdb", "bigquery")
 
 #: The Dagster instance's configuration; the repository's dagster.yaml, which a bare `dagster dev` reads, is the same.
 DAGSTER_YAML = """\
@@ -44,6 +61,10 @@ concurrency:
     # One writer: two runs over the same tables would only wait for each other's locks.
     max_concurrent_runs: 1
 """
+
+
+class SettingsError(ValueError):
+    """A setting that is missing, unknown, or means nothing."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +97,52 @@ class Home:
     def from_environment() -> Home:
         return Home(Path(os.environ.get("CBI_HOME", ".cbi")).expanduser().resolve())
 
+    @cached_property
+    def settings(self) -> Mapping[str, str]:
+        """Those of SETTINGS that are set. Raises SettingsError for what looks like one and is none."""
+        import difflib
+
+        import yaml
+
+        place = self.path / "settings.yaml"
+        stated = yaml.safe_load(place.read_text(encoding="utf-8")) if place.exists() else {}
+        if not isinstance(stated, dict):
+            raise SettingsError(f"{place} is no list of `NAME: value`")
+        named = {str(name): str(value) for name, value in (stated or {}).items()}
+        named |= {name: value for name, value in os.environ.items() if name.startswith("CBI_BIGQUERY_") and value}
+        named |= {name: os.environ[name] for name in SETTINGS if os.environ.get(name)}
+        for name in named:
+            if name not in SETTINGS:
+                near = difflib.get_close_matches(name, SETTINGS, n=1)
+                raise SettingsError(f"there is no setting {name}" + (f"; {near[0]} is meant?" if near else ""))
+        if named.get("CBI_TARGET", "duckdb") not in _TARGETS:
+            raise SettingsError(f"CBI_TARGET is {named['CBI_TARGET']}; it can be {' or '.join(_TARGETS)}")
+        return named
+
+    @property
+    def target(self) -> str:
+        """The engine, as the Dagster UI calls it."""
+        return self.settings.get("CBI_TARGET", "duckdb")
+
+    @property
+    def place(self) -> str:
+        """Where the tables are, for people."""
+        if self.target == "duckdb":
+            return str(self.path)
+        stated = self._bigquery
+        return f"BigQuery {stated.name('*')}" + (f" at {stated.endpoint}" if stated.endpoint else "")
+
+    def stored_name(self, table_id: str) -> str:
+        """What the engine calls a table."""
+        return table_id if self.target == "duckdb" else self._bigquery.name(table_id)
+
     @property
     def warehouse_file(self) -> Path:
         return self.path / "warehouse.duckdb"
 
     @property
     def landing(self) -> Path:
-        """Delivered files, by content hash."""
+        """Delivered files, by content hash, where no other archive is chosen."""
         return self.path / "landing"
 
     @property
@@ -98,7 +158,8 @@ class Home:
     def prepare(self) -> None:
         """Create the directories and the instance's dagster.yaml where they are missing."""
         self.dagster.mkdir(parents=True, exist_ok=True)
-        self.landing.mkdir(parents=True, exist_ok=True)
+        if "CBI_ARCHIVE" not in self.settings:
+            self.landing.mkdir(parents=True, exist_ok=True)
         config = self.dagster / "dagster.yaml"
         wanted = config.read_text(encoding="utf-8") if config.exists() else DAGSTER_YAML
         # Homes of earlier versions name the event log's module as it was called then.
@@ -109,6 +170,38 @@ class Home:
             partial.write_text(wanted, encoding="utf-8")
             partial.replace(config)
 
+    def warehouse(self) -> Warehouse:
+        """The warehouse alone. Nothing is read or written yet."""
+        if self.target == "bigquery":
+            from cbi_dagster.warehouse.bigquery import BigQueryWarehouse
+
+            return BigQueryWarehouse(self._bigquery)
+        from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
+
+        return DuckDBWarehouse(self.warehouse_file)
+
+    @cached_property
+    def _bigquery(self) -> BigQuerySettings:
+        from cbi_dagster.warehouse.bigquery.client import BigQuerySettings
+
+        found = {name.removeprefix("CBI_BIGQUERY_"): value for name, value in self.settings.items()}
+        if not found.get("PROJECT"):
+            raise SettingsError(f"CBI_BIGQUERY_PROJECT is not set. {SETTINGS['CBI_BIGQUERY_PROJECT']}")
+        prefix, limit = found.get("PREFIX", ""), found.get("MAX_BYTES", str(1 << 40))
+        if not re.fullmatch(r"\w*", prefix, re.ASCII):
+            raise SettingsError(f"CBI_BIGQUERY_PREFIX is {prefix}; it can have letters, digits and underscores")
+        if not limit.isdecimal():
+            raise SettingsError(f"CBI_BIGQUERY_MAX_BYTES is {limit}, which is no number of bytes")
+        return BigQuerySettings(
+            project=found["PROJECT"],
+            location=found.get("LOCATION", "US"),
+            prefix=prefix,
+            endpoint=found.get("ENDPOINT", ""),
+            max_bytes_billed=int(limit),
+            kms_key=found.get("KMS_KEY", ""),
+            require_partition_filter=found.get("REQUIRE_FILTER", "0") not in ("0", "false"),
+        )
+
     def open(self) -> Platform:
         """The platform on this directory. Nothing is read or written yet, and Dagster is not imported."""
         from cbi_dagster.catalog.sources import files_digest
@@ -118,11 +211,11 @@ class Home:
         from cbi_dagster.vendors.landing import Landing
         from cbi_dagster.warehouse.builder import Builder
         from cbi_dagster.warehouse.code import CodeAccount
-        from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
-        warehouse = DuckDBWarehouse(self.warehouse_file)
+        warehouse = self.warehouse()
         code = CodeAccount(code_versions, files_digest(__name__.partition(".")[0]))
-        landing = Landing(warehouse, Archive(self.landing), load_universe(), code)
+        archive = Archive(self.settings.get("CBI_ARCHIVE", self.landing), lock=self.path)
+        landing = Landing(warehouse, archive, load_universe(), code)
         return Platform(warehouse, landing, Builder(warehouse, landing.read, RECIPES, code, landing.stale))
 
 

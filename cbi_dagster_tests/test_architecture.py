@@ -177,12 +177,13 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 def test_only_home_and_the_warehouse_know_an_engine() -> None:
     files = [path for path in PACKAGE.rglob("*") if path.suffix in {".py", ".yaml", ".toml", ".sql", ".md"}]
-    naming = {path.relative_to(PACKAGE).parts[0] for path in files if "duckdb" in path.read_text("utf-8").lower()}
-    assert naming == {"home.py", "warehouse"}
+    for engine in ("duckdb", "bigquery"):
+        naming = {path.relative_to(PACKAGE).parts[0] for path in files if engine in path.read_text("utf-8").lower()}
+        assert naming == {"home.py", "warehouse"}
 
 
 def test_only_home_puts_the_platform_together() -> None:
-    parts = {"DuckDBWarehouse", "Landing", "Builder", "Platform"}
+    parts = {"DuckDBWarehouse", "BigQueryWarehouse", "Landing", "Builder", "Platform"}
     making = {
         module
         for module, source, _ in sources()

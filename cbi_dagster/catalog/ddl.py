@@ -1,4 +1,4 @@
-"""DDL derived from the declarations: BigQuery text for `sql/schema`."""
+"""DDL derived from the declarations, in the dialect of `sql`: the text of `sql/schema`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _bigquery_type(column: Column) -> str:
+def _type_text(column: Column) -> str:
     if column.type is Type.STRUCT:
         parts = ",\n".join(
-            f"    `{part.name}` {_bigquery_type(part)} OPTIONS(description={_quoted(described(part))})"
+            f"    `{part.name}` {_type_text(part)} OPTIONS(description={_quoted(described(part))})"
             for part in column.fields
         )
         return f"STRUCT<\n{parts}\n  >"
@@ -25,10 +25,10 @@ def described(column: Column) -> str:
     return f"{column.description} [{column.unit}]" if column.unit else column.description
 
 
-def bigquery_table(table: Table) -> str:
-    """CREATE TABLE in BigQuery dialect, partitioned and clustered as declared."""
+def table_ddl(table: Table) -> str:
+    """CREATE TABLE, partitioned and clustered as declared."""
     columns = ",\n".join(
-        f"  `{column.name}` {_bigquery_type(column)}{' NOT NULL' if column.name in table.required else ''}"
+        f"  `{column.name}` {_type_text(column)}{' NOT NULL' if column.name in table.required else ''}"
         f" OPTIONS(description={_quoted(described(column))})"
         for column in table.stored_columns
     )

@@ -1,4 +1,4 @@
-"""Generated files: `sql/schema/<dataset>.sql` (BigQuery DDL) and `docs/data_dictionary.md`.
+"""Generated files: `sql/schema/<dataset>.sql` (DDL) and `docs/data_dictionary.md`.
 
 `python -m cbi_dagster.catalog.documents` writes them; a test keeps them in step with the declarations.
 """
@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from cbi_dagster.catalog import TABLES, Column, Table, Type
-from cbi_dagster.catalog.ddl import bigquery_table
+from cbi_dagster.catalog.ddl import table_ddl
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,7 +19,7 @@ def generated_files() -> dict[str, str]:
     tables = sorted(TABLES.values(), key=lambda table: table.dataset)
     files = {
         f"sql/schema/{dataset}.sql": "-- Generated from cbi_dagster/catalog by `make generate`. Do not edit.\n\n"
-        + "\n\n".join(bigquery_table(table) for table in members)
+        + "\n\n".join(table_ddl(table) for table in members)
         + "\n"
         for dataset, members in groupby(tables, key=lambda table: table.dataset)
     }

@@ -76,7 +76,7 @@ def plan(tables: list[Table], exact: bool, as_json: bool) -> None:
     home = Home.from_environment()
     if holds_nothing(home):
         nothing = json.dumps({"landed": {}, "blocked": {}, "refused": [], "upper_bound": []}, indent=2)
-        click.echo(nothing if as_json else NOTHING_HERE.format(home.path))
+        click.echo(nothing if as_json else NOTHING_HERE.format(home.place))
         return
     from cbi_dagster.reports.status import refused_files
 
@@ -151,9 +151,9 @@ def reset(context: click.Context, names: tuple[str, ...]) -> None:
     from cbi_dagster.catalog import TABLES
 
     home = Home.from_environment()
-    if not home.warehouse_file.exists():
-        raise Failure(f"{home.warehouse_file} does not exist: there is nothing to drop")
-    warehouse = home.open().warehouse
+    warehouse = home.warehouse()
+    if not warehouse.exists():
+        raise Failure(f"there is no warehouse in {home.place}, and nothing to drop")
     undeclared = [name for name in names if name in warehouse.undeclared(TABLES.values())]
     declared = [name for name in names if name not in undeclared]
     tables = built_tables(context, context.command.params[0], declared) if declared else []

@@ -26,7 +26,7 @@ def status() -> None:
     """Tables, partitions, rows, span, and what was rejected or held back."""
     home = Home.from_environment()
     if holds_nothing(home):
-        console.print(NOTHING_HERE.format(home.path), soft_wrap=True)
+        console.print(NOTHING_HERE.format(home.place), soft_wrap=True)
         return
     print_status(home, looked_at(home).warehouse)
 
@@ -37,7 +37,7 @@ def print_status(home: Home, warehouse: Warehouse) -> None:
 
     found = reports.status(warehouse)
     console.print(
-        f"{home.path}: {found.files} files landed" + (f" ({', '.join(found.datasets)})" if found.datasets else "")
+        f"{home.place}: {found.files} files landed" + (f" ({', '.join(found.datasets)})" if found.datasets else "")
     )
     grid = Grid("table", "partitions", "with rows", "rows", "first", "last", "last written (UTC)")
     for item in found.tables:

@@ -71,10 +71,11 @@ class _Commands(click.Group):
 
 def _speaks_for_itself(error: Exception) -> bool:
     """Whether an error is one that any command may meet, and says what to do."""
+    from cbi_dagster.home import SettingsError
     from cbi_dagster.vendors.files import DeliveryError
-    from cbi_dagster.warehouse.contract import DamagedWarehouseError, SchemaDriftError
+    from cbi_dagster.warehouse.contract import DamagedWarehouseError, EngineError, SchemaDriftError
 
-    return isinstance(error, (DeliveryError, SchemaDriftError, DamagedWarehouseError))
+    return isinstance(error, (SettingsError, DeliveryError, SchemaDriftError, DamagedWarehouseError, EngineError))
 
 
 @click.group(
@@ -102,13 +103,13 @@ def holds_nothing(home: Home) -> bool:
     """Whether a state directory has no warehouse yet, or is not there itself."""
     if home.path.exists() and not home.path.is_dir():
         raise Failure(f"{home.path} is no directory: CBI_HOME names the directory that state lives in")
-    return not home.warehouse_file.exists()
+    return not home.warehouse().exists()
 
 
 def looked_at(home: Home) -> Platform:
     """The platform on a state directory for a command that changes nothing; nothing is made where nothing is."""
     if holds_nothing(home):
-        raise Failure(NOTHING_HERE.format(home.path))
+        raise Failure(NOTHING_HERE.format(home.place))
     return home.open().ready()
 
 

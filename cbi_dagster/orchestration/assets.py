@@ -16,11 +16,12 @@ import dagster as dg
 from dagster_pandas import create_dagster_pandas_dataframe_type
 
 from cbi_dagster.catalog import LANDING_SOURCES, TABLES, Column, Table, Type
-from cbi_dagster.home import STORAGE_KIND, code_versions
+from cbi_dagster.home import Home, code_versions
 from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, partitions_of
 from cbi_dagster.recipes import RECIPES, Recipe
 
 IO_MANAGER_KEY = "warehouse"
+_HOME = Home.from_environment()
 
 #: Fresh means: rebuilt between the close of a trade date (Mon-Fri, 16:00 Chicago) and noon of the day after. The cron
 #: knows the exchange's week, not its holidays: after one, tables read as late until the next session is in.
@@ -58,7 +59,7 @@ def _asset(table: Table, recipe: Recipe, partitions: dg.TimeWindowPartitionsDefi
         metadata=_definition_metadata(table),
         group_name=table.layer,
         owners=list(table.owners),
-        kinds={"pandas", STORAGE_KIND},
+        kinds={"pandas", _HOME.target},
         code_version=code_versions()[table.id].digest,
         partitions_def=partitions,
         freshness_policy=TRADING_WEEK if partitions else None,
@@ -91,7 +92,8 @@ def _frame_type(table: Table) -> dg.DagsterType:
 def _definition_metadata(table: Table) -> dict[str, Any]:
     """Schema and lineage belong to the definition: a range run would copy output metadata into every event."""
     return {
-        "dagster/table_name": table.id,
+        "dagster/table_name": _HOME.stored_name(table.id),
+        "dagster/storage_kind": _HOME.target,
         "dagster/column_schema": dg.TableSchema(
             columns=[_table_column(column, table) for column in table.stored_columns]
         ),

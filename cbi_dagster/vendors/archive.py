@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import re
+import tempfile
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
 from cbi_dagster.vendors.files import AGAIN, Content, DeliveredFile, UnreadableFileError, content_of
 from cbi_dagster.vendors.scratch import locked
 
 _COMING = ".coming"
+_PART = ".part"
 _SYMBOLOGY = "symbology.json"
+#: How long a landing on another machine may take until what it has put counts as left behind.
+_OTHERS_TAKE = dt.timedelta(hours=6)
 
 
 class Archive:
-    """Files below a directory, each under its hash and the end of its name, which says its format.
+    """Files below a directory or an fsspec URL, each under its hash and the end of its name, which says its format.
 
     A file is put before its landing is committed and settles afterwards: what a process that failed or was killed has
-    put is not the archive's, and the next landing clears it away.
+    put is not the archive's, and a later landing clears it away. `lock`: a directory of this machine that landings into
+    a URL exclude each other by; those of other machines are left some hours.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, place: Path | str, lock: Path | None = None) -> None:
+        self._files, self._root = url_to_fs(str(place))
+        self._local = isinstance(self._files, LocalFileSystem)
+        self._lock = Path(self._root) if self._local or lock is None else lock
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     @contextmanager
     def landing(self) -> Iterator[None]:
-        """A block in which no other process puts files."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        with locked(self._root):
+        """A block in which no other process of this machine puts files."""
+        self._lock.mkdir(parents=True, exist_ok=True)
+        with locked(self._lock):
             yield
 
     def put(self, path: Path, sha256: str, name: str, symbology: Path | None = None) -> None:
@@ -40,7 +52,7 @@ class Archive:
         for. Raises HashMismatchError when the file at `path` has changed since it was hashed.
         """
         target = self._place(sha256, name)
-        if target.exists() and hashlib.sha256(target.read_bytes()).hexdigest() == sha256:
+        if self._files.exists(target) and hashlib.sha256(self._files.cat_file(target)).hexdigest() == sha256:
             return
         self._write(target, content_of(DeliveredFile(path, name, sha256)).data)
         if symbology is not None:
@@ -48,40 +60,64 @@ class Archive:
 
     def settle(self, landed: Collection[str]) -> None:
         """Keep for good what was put of files with these hashes, and remove what was put of others."""
-        if not self._root.exists():
-            return
-        for path in [*self._root.glob("*/*.part"), *self._root.glob(f"*/*{_COMING}")]:
-            if path.name.endswith(_COMING) and path.name.partition(".")[0] in landed:
-                path.replace(path.with_name(path.name.removesuffix(_COMING)))
-                continue
-            path.unlink()
-            if not any(path.parent.iterdir()):
-                path.parent.rmdir()
+        self._files.invalidate_cache()
+        for place in self._files.find(self._root):
+            directory, _, name = place.rpartition("/")
+            if name.endswith(_COMING) and name.partition(".")[0] in landed:
+                self._files.mv(place, place.removesuffix(_COMING))
+            elif name.endswith((_COMING, _PART)) and not self._may_be_coming(place):
+                self._files.rm_file(place)
+                if self._local and not any(Path(directory).iterdir()):
+                    Path(directory).rmdir()
 
     def get(self, sha256: str, name: str) -> Content:
         """The content of a kept file: what was believed at landing must still be what is read.
 
         Raises UnreadableFileError, TruncatedFileError or HashMismatchError.
         """
-        place = self._found(self._place(sha256, name))
+        wanted = self._place(sha256, name)
+        place = self._found(wanted)
         if place is None:
-            raise UnreadableFileError(
-                self._place(sha256, name), f"the landed file {name} is missing from the archive", AGAIN
-            )
-        symbology = self._found(self._place(sha256, f".{_SYMBOLOGY}"))
-        return content_of(DeliveredFile(place, name, sha256, symbology=symbology))
+            raise UnreadableFileError(Path(wanted), f"the landed file {name} is missing from the archive", AGAIN)
+        beside = self._found(self._place(sha256, f".{_SYMBOLOGY}"))
+        symbology = None if beside is None else self._here(beside)
+        here = self._here(place)
+        try:
+            return content_of(DeliveredFile(here, name, sha256, symbology=symbology))
+        finally:
+            if not self._local:
+                here.unlink(missing_ok=True)
 
-    def _found(self, place: Path) -> Path | None:
+    def _here(self, place: str) -> Path:
+        """Where a kept file can be read: a copy of what lies elsewhere."""
+        if self._local:
+            return Path(place)
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory()
+        copy = Path(self._scratch.name) / place.rpartition("/")[2]
+        self._files.get_file(place, str(copy))
+        return copy
+
+    def _may_be_coming(self, place: str) -> bool:
+        """Whether a landing on another machine may be putting this file now; of this one there is none."""
+        if self._local:
+            return False
+        modified: dt.datetime = self._files.modified(place)
+        return dt.datetime.now(dt.UTC) - modified.astimezone(dt.UTC) < _OTHERS_TAKE
+
+    def _found(self, place: str) -> str | None:
         """A kept file, which may settle just now."""
-        return next((at for at in (place, place.with_name(place.name + _COMING), place) if at.exists()), None)
+        return next((at for at in (place, place + _COMING, place) if self._files.exists(at)), None)
 
-    def _write(self, target: Path, data: bytes) -> None:
+    def _write(self, target: str, data: bytes) -> None:
         """A copy that was cut short is never seen."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f"{uuid.uuid4().hex}.part")
-        partial.write_bytes(data)
-        partial.replace(target.with_name(target.name + _COMING))
+        directory = target.rpartition("/")[0]
+        if self._local:
+            Path(directory).mkdir(parents=True, exist_ok=True)
+        partial = f"{directory}/{uuid.uuid4().hex}{_PART}"
+        self._files.pipe_file(partial, data)
+        self._files.mv(partial, target + _COMING)
 
-    def _place(self, sha256: str, name: str) -> Path:
+    def _place(self, sha256: str, name: str) -> str:
         ending = re.sub(r"[^A-Za-z0-9._-]", "_", name.partition(".")[2])[-100:]
-        return self._root / sha256[:2] / f"{sha256}.{ending}"
+        return f"{self._root}/{sha256[:2]}/{sha256}.{ending}"

@@ -34,9 +34,12 @@ from cbi_dagster.vendors.reading_anew import ReadingAnew
 from cbi_dagster.vendors.register import Register, Remembered, the_one
 from cbi_dagster.warehouse.contract import LandingFacts, RegistryMovedError, now_utc
 
+#: What the datasets of simulated data begin with.
+_SIMULATED = "SIM."
+
 
 class DatasetMismatchError(ValueError):
-    """Files of another vendor dataset than the warehouse already holds: simulated and real data never mix."""
+    """Files of another vendor dataset than the warehouse holds or takes: simulated and real data never mix."""
 
 
 def is_delivered_name(name: str) -> bool:
@@ -276,6 +279,12 @@ class Landing(ReadingAnew):
 
     def _require_one_dataset(self, files: Sequence[LandedFile]) -> None:
         datasets = {file.dataset for file in files if self._kind_of[file.vendor_schema].one_dataset}
+        simulated = sorted(name for name in datasets if name.startswith(_SIMULATED))
+        if simulated and not self._warehouse.takes_simulated:
+            raise DatasetMismatchError(
+                f"{', '.join(simulated)} is simulated, and this warehouse takes real data alone: "
+                "land it in one of its own, a file or a server on this machine"
+            )
         if len(datasets) > 1:
             raise DatasetMismatchError(
                 f"the warehouse would mix the datasets {', '.join(sorted(datasets))}: "

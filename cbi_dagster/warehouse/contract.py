@@ -54,8 +54,12 @@ class DamagedWarehouseError(RuntimeError):
     """What is stored cannot be read: it was cut short, overwritten, or is nothing that the engine wrote."""
 
 
-class UnreachableWarehouseError(RuntimeError):
-    """The engine does not answer, or does not let us in; what was asked may be asked again."""
+class EngineError(RuntimeError):
+    """The engine did not do what it should be able to do; what was asked of it is done as a whole or not at all."""
+
+
+class UnreachableWarehouseError(EngineError):
+    """The engine does not answer, or does not let us in."""
 
 
 class OvertakenError(RuntimeError):
@@ -101,6 +105,14 @@ class LandingFacts:
     rows: Mapping[Table, pd.DataFrame]
     ledger: pd.DataFrame | pa.Table
     gone: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """Tables that are not stored, and declared columns that stored tables lack and that can be added."""
+
+    tables: tuple[Table, ...]
+    columns: tuple[tuple[Table, Column], ...]
 
 
 @dataclass(frozen=True)
@@ -158,12 +170,28 @@ class Warehouse(abc.ABC):
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
+    @property
+    def takes_simulated(self) -> bool:
+        """Whether simulated data may be landed in it."""
+        return True
+
+    @abc.abstractmethod
+    def exists(self) -> bool:
+        """Whether there are tables of the platform, or were any; nothing is made by asking."""
+
     def ensure(self, tables: Iterable[Table]) -> None:
         """Create missing tables and add missing nullable columns.
 
         Tables that are stored otherwise than declared are left as they are: `drifted` names them, and only what touches
         one raises SchemaDriftError.
         """
+        with self.shared_connection():
+            lacking = self.lacking(tables)
+            if lacking.tables or lacking.columns:
+                self._evolve(lacking.tables, lacking.columns)
+
+    def lacking(self, tables: Iterable[Table]) -> Lacking:
+        """What `ensure` would make of these tables; `drifted` is known from then on."""
         with self.shared_connection():
             stored = self._stored()
             new: list[Table] = []
@@ -186,9 +214,7 @@ class Warehouse(abc.ABC):
                 if differences:
                     drift[table.id] = differences
             self._drifted = {name: tuple(differences) for name, differences in drift.items()}
-            added = [(table, column) for table, column in added if table.id not in drift]
-            if new or added:
-                self._evolve(new, added)
+            return Lacking(tuple(new), tuple((table, column) for table, column in added if table.id not in drift))
 
     @property
     def drifted(self) -> Mapping[str, Sequence[str]]:

@@ -121,6 +121,9 @@ class DuckDBWarehouse(Warehouse):
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
+    def exists(self) -> bool:
+        return self.path.exists()
+
     def _stored(self) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = {}
         with self.shared_connection():

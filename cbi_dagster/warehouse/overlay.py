@@ -68,6 +68,13 @@ class Overlay(Warehouse):
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
+    @property
+    def takes_simulated(self) -> bool:
+        return self._base.takes_simulated
+
+    def exists(self) -> bool:
+        return self._base.exists()
+
     def _stored(self) -> dict[str, dict[str, str]]:
         stored = {
             name: types

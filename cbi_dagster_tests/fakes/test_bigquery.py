@@ -15,7 +15,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
 from cbi_dagster_tests.fakes.bigquery import LoopbackBigQuery
-from cbi_dagster_tests.fakes.bigquery.storage import Transaction
+from cbi_dagster_tests.fakes.bigquery.storage import Project, Transaction
 
 FIELDS = [
     bigquery.SchemaField("date", "DATE", "REQUIRED"),
@@ -139,6 +139,16 @@ def test_transactions_that_only_add_do_not_conflict(scene):
     for transaction in transactions:
         transaction.commit()
     assert scene.prices() == [1.0, 1.0]
+
+
+def test_a_long_list_of_values_names_exactly_the_rows_that_have_one():
+    project = Project(clock=lambda: 0.0)
+    names = [f"table {number}" for number in range(40)]
+    held = pa.table({"name": np.repeat(names, 70)})
+    quoted = ", ".join(f"'{name}'" for name in names[::3])
+    found = project.holding(f"`name` IN ({quoted})", held)
+    assert held.filter(pa.array(found))["name"].unique().to_pylist() == names[::3]
+    assert found.sum() == 70 * len(names[::3])
 
 
 def test_a_table_is_read_as_it_was(scene):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from cbi_dagster.vendors.archive import Archive
@@ -114,6 +116,27 @@ def test_what_was_put_for_a_landing_that_failed_is_cleared_away_by_the_next(path
     (root / HASH[:2] / "cut.part").write_bytes(b"")
     archive.settle(set())
     assert list(root.iterdir()) == []
+
+
+def test_an_archive_in_a_store_keeps_the_same_and_leaves_what_others_may_be_putting(path: Path) -> None:
+    url = f"memory://bucket-{path.parent.name}/landing"
+    archive, store = Archive(url, path.parent / "lock"), fsspec.filesystem("memory")
+    symbology = path.with_name("symbology.json")
+    symbology.write_text("{}", encoding="utf-8")
+    with archive.landing():
+        archive.put(path, HASH, "zl.ohlcv-1h.csv", symbology)
+        assert archive.get(HASH, "zl.ohlcv-1h.csv").data == DATA
+        archive.settle({HASH})
+    other = Archive(url, path.parent / "lock")
+    content = other.get(HASH, "zl.ohlcv-1h.csv")
+    assert (content.data, content.symbology.read_text("utf-8")) == (DATA, "{}")
+    coming = f"{url}/ab/{'ab' * 32}.csv.coming"
+    store.pipe_file(coming, DATA)
+    archive.settle({HASH})
+    assert store.exists(coming)
+    store.store[store._strip_protocol(coming)].modified -= dt.timedelta(hours=7)
+    archive.settle({HASH})
+    assert [name.rpartition("/")[2] for name in store.find(url)] == [f"{HASH}.ohlcv-1h.csv", f"{HASH}.symbology.json"]
 
 
 def test_a_name_of_any_length_and_of_any_letters_is_kept(path: Path) -> None:

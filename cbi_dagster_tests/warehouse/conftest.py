@@ -77,9 +77,7 @@ def duckdb_store(file: Path) -> Store:
 
 def bigquery_store(server: LoopbackBigQuery) -> Store:
     """The books and SAMPLE, empty, in datasets of their own."""
-    settings = BigQuerySettings(
-        "loopback", prefix=f"t{next(_PREFIXES)}_", endpoint=server.endpoint, retry_s=(20.0, 0.01)
-    )
+    settings = BigQuerySettings("loopback", prefix=f"t{next(_PREFIXES)}_", endpoint=server.endpoint, retry_s=20.0)
     BigQueryWarehouse(settings).ensure([*OPS_TABLES, SAMPLE])
     name = f"{settings.prefix}{SAMPLE.id}"
 

@@ -36,7 +36,7 @@ class Scene:
 
     def __init__(self, server: LoopbackBigQuery, provenance, rows) -> None:
         self.server, self.provenance, self.rows = server, provenance, rows
-        self.settings = BigQuerySettings("loopback", endpoint=server.endpoint, retry_s=(20.0, 0.001))
+        self.settings = BigQuerySettings("loopback", endpoint=server.endpoint, retry_s=20.0)
         self.warehouse = self.opened()
         self.warehouse.ensure([*OPS_TABLES, SAMPLE])
 
@@ -218,7 +218,7 @@ def test_a_writer_that_is_gone_between_two_requests_leaves_all_or_nothing(scene,
         scene.server.faults = Faults(
             lambda at, method, path, number=number: (kind if at == number else "dropped") if at >= number else None
         )
-        gone = scene.opened(retry_s=(0.02, 0.001))
+        gone = scene.opened(retry_s=0.02)
         try:
             scene.write(2.0 + number, gone)
         except UnreachableWarehouseError:

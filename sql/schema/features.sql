@@ -944,7 +944,7 @@ CREATE TABLE IF NOT EXISTS `features.daily_ml_matrix` (
     `clean_energy_momentum_7d` FLOAT64 OPTIONS(description='Clean energy series (ICLN) over its value 7 ZL sessions before, each as known on its day, minus 1; NULL without the series. [fraction]'),
     `clean_energy_momentum_30d` FLOAT64 OPTIONS(description='Clean energy series (ICLN) over its value 30 ZL sessions before, each as known on its day, minus 1; NULL without the series. [fraction]')
   > OPTIONS(description='Biofuel economics of soybean oil at ZL\'s decision time; NULL for other symbols. Means and volatilities of these are in `biofuel_daily`.'),
-  `regime_name` STRING NOT NULL OPTIONS(description='regime, at the top level because BigQuery cannot cluster on STRUCT fields.'),
+  `regime_name` STRING NOT NULL OPTIONS(description='regime, at the top level because no table is clustered by the fields of a STRUCT.'),
   `feature_version` STRING NOT NULL OPTIONS(description='Version of the set of features in the row.'),
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')

@@ -8,7 +8,7 @@ _S, _I, _B, _D = Type.STRING, Type.INT64, Type.BOOL, Type.DATE
 
 COLUMNS = (
     Column("regime", _S, "Name of the market regime in force on the trade date."),
-    Column("regime_name", _S, "regime, at the top level because BigQuery cannot cluster on STRUCT fields."),
+    Column("regime_name", _S, "regime, at the top level because no table is clustered by the fields of a STRUCT."),
     Column("valid_from", _D, "First date of the regime (inclusive)."),
     Column("valid_to", _D, "Last date of the regime (inclusive); NULL for the fallback."),
     Column("is_fallback", _B, "Whether no declared regime covers the date and the baseline stands in."),

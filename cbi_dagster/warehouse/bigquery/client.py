@@ -49,7 +49,7 @@ class BigQuerySettings:
     `endpoint`: the REST address of a server in place of Google's; on the loopback interface it needs no credentials,
     and rows are read from the port above its own. `max_bytes_billed`: what a query may cost, more is refused.
     `kms_key` encrypts new tables; `require_partition_filter` refuses other people's queries over whole tables.
-    `retry_s`: how long a call may fail before its error is told, and the first pause.
+    `retry_s`: how long a call may fail before its error is told.
     """
 
     project: str
@@ -59,7 +59,7 @@ class BigQuerySettings:
     max_bytes_billed: int = 1 << 40
     kms_key: str = ""
     require_partition_filter: bool = False
-    retry_s: tuple[float, float] = (300.0, 0.5)
+    retry_s: float = 300.0
 
     @property
     def is_loopback(self) -> bool:
@@ -71,12 +71,17 @@ class BigQuerySettings:
             return False
 
     @property
+    def pause_s(self) -> float:
+        """The first pause before something is asked again; a server on this machine is not spared."""
+        return 0.005 if self.is_loopback else 0.5
+
+    @property
     def staging(self) -> str:
         """The dataset of rows that are on their way; its tables expire by themselves."""
         return f"{self.prefix}cbi_staging"
 
     def name(self, table_id: str) -> str:
-        """`dataset.table` as the service knows it."""
+        """A table, or `*` for all, as the service knows it."""
         return f"{self.project}.{self.prefix}{table_id}"
 
 
@@ -127,8 +132,8 @@ class Service:
         return result
 
     def _retry(self, passes: Callable[[BaseException], bool]) -> Retry:
-        timeout, pause = self.settings.retry_s
-        return Retry(predicate=passes, initial=pause, maximum=20 * pause, multiplier=1.6, timeout=timeout)
+        pause = self.settings.pause_s
+        return Retry(predicate=passes, initial=pause, maximum=20 * pause, multiplier=1.6, timeout=self.settings.retry_s)
 
 
 def is_transient(error: BaseException) -> bool:

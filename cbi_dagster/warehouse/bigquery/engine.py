@@ -21,6 +21,7 @@ from google.cloud import bigquery
 from cbi_dagster.catalog.model import INGESTION_TS, Column, Table
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.registry import TABLES
+from cbi_dagster.catalog.tables.ops import PARTITION_LEDGER
 from cbi_dagster.warehouse.bigquery.client import BigQuerySettings, Service
 from cbi_dagster.warehouse.bigquery.jobs import Jobs
 from cbi_dagster.warehouse.bigquery.schema import (
@@ -91,6 +92,18 @@ class BigQueryWarehouse(Warehouse):
         return Overlay(self)
 
     # -- tables -------------------------------------------------------------------------------------------------------
+
+    @property
+    def takes_simulated(self) -> bool:
+        return self.settings.is_loopback
+
+    def exists(self) -> bool:
+        with self.shared_connection():
+            try:
+                self._service.client.get_table(self.settings.name(PARTITION_LEDGER.id), retry=self._service.retry)
+            except exceptions.NotFound:
+                return False
+            return True
 
     def _stored(self) -> dict[str, dict[str, str]]:
         with self.shared_connection():

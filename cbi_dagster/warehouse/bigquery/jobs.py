@@ -21,7 +21,7 @@ from google.cloud import bigquery
 from cbi_dagster.warehouse.bigquery.client import ONCE, TRANSIENT_REASONS, Service
 from cbi_dagster.warehouse.bigquery.schema import Resource
 from cbi_dagster.warehouse.bigquery.script import OVERTAKEN
-from cbi_dagster.warehouse.contract import OvertakenError
+from cbi_dagster.warehouse.contract import EngineError, OvertakenError
 
 #: How often a job of ours may fail for a reason that passes.
 ATTEMPTS = 5
@@ -30,7 +30,7 @@ _MET = "concurrent update"
 _LABEL = "cbi_commit"
 
 
-class JobFailedError(RuntimeError):
+class JobFailedError(EngineError):
     """A job of the service ended in an error: nothing of it was done."""
 
     def __init__(self, job_id: str, reason: str, message: str) -> None:
@@ -119,7 +119,7 @@ class Jobs:
             failures += 1
             if failures == ATTEMPTS or not (reason in TRANSIENT_REASONS or _MET in message):
                 raise JobFailedError(job_id, reason, message)
-            time.sleep(self._service.settings.retry_s[1] * 2**failures)
+            time.sleep(self._service.settings.pause_s * 2**failures)
         raise AssertionError("numbers do not end")
 
     def _found(self, job_id: str) -> Any:
@@ -128,7 +128,7 @@ class Jobs:
         return self._service.again(lambda: client.get_job(job_id, location=location, retry=ONCE), found_late=True)
 
     def _ended(self, job: Any) -> Any:
-        pause = self._service.settings.retry_s[1] / 5
+        pause = self._service.settings.pause_s / 5
         while job.state != "DONE":
             time.sleep(pause)
             pause = min(pause * 1.5, 5.0)

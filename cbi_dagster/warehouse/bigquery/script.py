@@ -74,9 +74,7 @@ def restriction(table: Table, intervals: Sequence[Interval] | None, chosen: dict
     if column := table.partitioning.column:
         spans = [(np.datetime64("0001-01-01"), np.datetime64("9999-12-31"))] if intervals is None else intervals
         conditions.append(_within(column, [(first, last) for first, last in spans]))
-    for name, values in chosen.items():
-        # No value is none of a row's.
-        conditions.append(f"`{name}` IN ({', '.join(_text(value) for value in values)})" if values else "FALSE")
+    conditions += [_among(name, values) for name, values in chosen.items()]
     return " AND ".join(conditions)
 
 
@@ -116,6 +114,8 @@ def _parts(gone: Gone | None) -> Iterator[str | None]:
         yield None
         return
     about = [] if gone.table_name is None else [_equal("table_name", gone.table_name)]
+    if gone.partition_keys is not None:
+        about.append(_among("partition_key", gone.partition_keys))
     if not gone.column:
         yield " AND ".join(about) or "TRUE"
         return
@@ -150,6 +150,11 @@ def _within(column: str, spans: Sequence[Interval] | Iterator[Interval]) -> str:
         for first, last in joined
     ]
     return f"({' OR '.join(terms)})" if terms else "FALSE"
+
+
+def _among(column: str, values: Sequence[str]) -> str:
+    """No value is none of a row's."""
+    return f"`{column}` IN ({', '.join(_text(value) for value in values)})" if values else "FALSE"
 
 
 def _equal(column: str, value: str) -> str:

@@ -9,7 +9,6 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import duckdb
 import grpc
 import pyarrow as pa
 from google.cloud.bigquery_storage_v1 import types
@@ -61,15 +60,10 @@ class _Reads:
 
     def _restricted(self, rows: pa.Table, restriction: str, names: list[str], context) -> pa.Table:
         if restriction:
-            with self._served.project.evaluator() as connection:
-                connection.register("rows", rows)
-                try:
-                    kept = connection.sql(
-                        f"SELECT coalesce({restriction.replace('`', chr(34))}, false) AS kept FROM rows"
-                    )
-                    rows = rows.filter(kept.to_arrow_table()["kept"])
-                except duckdb.Error as error:
-                    context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Request contains an invalid argument: {error}")
+            try:
+                rows = rows.filter(pa.array(self._served.project.holding(restriction, rows)))
+            except ServiceError as error:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Request contains an invalid argument: {error}")
         return rows.select(names) if names else rows
 
     def _meet_fault(self, name: str, context) -> None:

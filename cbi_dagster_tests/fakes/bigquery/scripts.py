@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -79,9 +78,8 @@ class Query:
         elif found := _DELETE.match(part):
             name = self._named(found["table"])
             self._require_filter(self._project.table(name), found["condition"])
-            select = f"SELECT coalesce({found['condition']}, false) AS gone FROM {found['table']}"
-            gone = self._evaluated(select, transaction)["gone"].to_numpy()
-            self.changed += transaction.delete(name, np.asarray(gone, bool))
+            gone = self._project.holding(found["condition"], transaction.rows(name))
+            self.changed += transaction.delete(name, gone)
         elif found := _INSERT.match(part):
             name = self._named(found["table"])
             names = [word.strip().strip("`") for word in found["names"].split(",")]

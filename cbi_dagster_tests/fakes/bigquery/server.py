@@ -48,6 +48,7 @@ class LoopbackBigQuery:
         self._server.server_close()
         self._reads.stop(None).wait()
         self.project.database.close()
+        del self.project.database  # DuckDB complains of what is left when the interpreter ends
 
     # -- the API ------------------------------------------------------------------------------------------------------
 

@@ -152,6 +152,20 @@ class Project:
             self._last = max(int(self.now() * 1e6), self._last + 1)
             return self._last
 
+    def holding(self, condition: str, rows: pa.Table) -> np.ndarray:
+        """For which rows a condition holds; for those where it is NULL it does not. Raises ServiceError."""
+        holds = np.zeros(len(rows), bool)
+        numbered = rows.append_column("row number", pa.array(np.arange(len(rows))))
+        with self.evaluator() as connection:
+            connection.register("numbered", numbered)
+            try:
+                # Rows need not come in their order: a long list of values is joined.
+                found = connection.sql(f'SELECT "row number" FROM numbered WHERE {condition.replace("`", chr(34))}')
+                holds[found.to_arrow_table()["row number"].to_numpy()] = True
+            except duckdb.Error as error:
+                raise ServiceError("invalidQuery", f"{error} in {condition[:2000]}") from error
+        return holds
+
     # -- tables -------------------------------------------------------------------------------------------------------
 
     def table(self, name: str) -> StoredTable:

@@ -1,0 +1,108 @@
+"""The same commands, another engine: what is built in BigQuery is what is built in a file, also when requests fail."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from cbi_dagster.catalog import ASSET_TABLES
+from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.tables.market_data import OHLCV_1H
+from cbi_dagster.catalog.tables.ops import LANDED_FILES
+from cbi_dagster.reports.plans import exact_plan
+from cbi_dagster.vendors.landing import DatasetMismatchError
+from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
+from cbi_dagster.warehouse.bigquery import BigQueryWarehouse
+from cbi_dagster_tests.fakes.bigquery import Faults, LoopbackBigQuery
+from cbi_dagster_tests.properties.worlds import World
+from cbi_dagster_tests.vendors.small_files import restating_file
+
+START, END = dt.date(2023, 6, 5), dt.date(2023, 6, 17)
+RESTATED = pd.Timestamp("2023-06-13 15:00", tz="UTC")
+
+
+@pytest.fixture(scope="module")
+def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two weeks of all markets, minutes in the last days."""
+    directory = tmp_path_factory.mktemp("delivery")
+    simulate_delivery(directory, seed=3, start=START, end=END, minute_start=dt.date(2023, 6, 15))
+    simulate_macro(directory, seed=3, start=START, end=END)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def in_a_file(delivery: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
+    return lived(World(tmp_path_factory.mktemp("file")), delivery)
+
+
+@pytest.fixture
+def server() -> Iterator[LoopbackBigQuery]:
+    with LoopbackBigQuery() as served:
+        yield served
+
+
+def beside(server: LoopbackBigQuery, path: Path, **settings: str) -> World:
+    """A state directory whose settings name a server."""
+    named = {"TARGET": "bigquery", "BIGQUERY_PROJECT": "loopback", "BIGQUERY_ENDPOINT": server.endpoint} | settings
+    path.mkdir()
+    text = yaml.safe_dump({f"CBI_{name}": value for name, value in named.items()})
+    (path / "settings.yaml").write_text(text, encoding="utf-8")
+    return World(path)
+
+
+def lived(world: World, delivery: Path) -> World:
+    """Landed, built, corrected and refreshed."""
+    world.land(delivery)
+    world.refresh()
+    bars = to_frame(OHLCV_1H, world.warehouse.read(OHLCV_1H))
+    bar = bars[(bars["root"] == "ZL") & (bars["ts_event"] == RESTATED)]
+    file = world.path.with_name(f"{world.path.name}.ohlcv-1h.dbn.zst")
+    world.land(restating_file(file, bar, volume=float(bar["volume"].iloc[0]) + 100.0))
+    planned = exact_plan(world.platform, ASSET_TABLES)
+    assert world.refresh() == planned
+    assert not world.builder.plan().tables
+    return world
+
+
+def books(world: World) -> pd.DataFrame:
+    """What the ledger says of every partition but when and by which run."""
+    names = ["table_name", "partition_key", "content_hash", "row_count", "code_version", "input_fingerprint"]
+    return world.warehouse.ledger_rows()[names]
+
+
+def require_equal(world: World, other: World) -> None:
+    pd.testing.assert_frame_equal(books(world), books(other))
+    for table in ASSET_TABLES:
+        ledger = world.warehouse.ledger_by_table({table.id}).get(table.id)
+        if ledger is not None:
+            assert world.warehouse.stored_hashes(table, ledger.keys).tolist() == ledger.hashes.tolist()
+
+
+def test_what_is_built_and_corrected_in_bigquery_is_what_is_built_in_a_file(server, delivery, in_a_file, tmp_path):
+    url = f"memory://{tmp_path.name}/landing"
+    world = lived(beside(server, tmp_path / "home", BIGQUERY_PREFIX="mine_", ARCHIVE=url), delivery)
+    require_equal(world, in_a_file)
+    assert {path.name for path in world.path.iterdir()} == {"settings.yaml"}
+    assert {name.partition(".")[0].partition("_")[0] for name in server.project.tables} == {"mine"}
+
+
+def test_every_tenth_request_may_fail(server, delivery, in_a_file, tmp_path):
+    server.faults = Faults.every(10)
+    world = lived(beside(server, tmp_path / "home"), delivery)
+    assert len(server.faults.met) > 100
+    server.faults = Faults()
+    require_equal(world, in_a_file)
+
+
+def test_simulated_data_is_refused_by_a_warehouse_for_real_data(server, delivery, tmp_path, monkeypatch):
+    world = beside(server, tmp_path / "home")
+    monkeypatch.setattr(BigQueryWarehouse, "takes_simulated", False)
+    with pytest.raises(DatasetMismatchError, match=r"SIM\.DEMO is simulated"):
+        world.land(delivery)
+    assert len(world.warehouse.read(LANDED_FILES)) == 0
+    assert not any(path.is_file() for path in (world.path / "landing").rglob("*"))
