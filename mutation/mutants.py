@@ -67,7 +67,7 @@ _SAME = ("_Eq_Is", "_Is_Eq", "_NotEq_IsNot", "_IsNot_NotEq")
 _GUARDING = {"abstractmethod", "cache", "lru_cache"}
 #: One invented market is as good as another: its numbers and its arithmetic are no statements.
 _INVENTED = PACKAGE / "vendors/simulated_markets.py"
-_ARITHMETIC = ("NumberReplacer", "ReplaceBinaryOperator")
+_ARITHMETIC = ("NumberReplacer", "ReplaceBinaryOperator", "ReplaceUnaryOperator")
 _WITHOUT_RESULT = {"strict", "copy", "dtype", "frozen"}
 _Span = tuple[tuple[int, int], tuple[int, int]]
 

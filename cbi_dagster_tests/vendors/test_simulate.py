@@ -70,6 +70,12 @@ def test_the_files_are_monthly_and_cover_the_period_without_a_gap(files: dict[st
         own = [file for file in files.values() if file.schema == schema]
         assert [file.start for file in own] == [pd.Timestamp(first, tz="UTC"), *(file.end for file in own[:-1])]
         assert own[-1].end == pd.Timestamp(TO, tz="UTC")
+        for file in own:
+            stated = file.mapping.groupby("symbol", observed=True).agg(
+                first=("start_date", "min"), end=("end_date", "max")
+            )
+            assert set(stated["first"]) == {file.start.tz_convert(None)}
+            assert set(stated["end"]) == {file.end.tz_convert(None)}
     assert {file.dataset for file in files.values()} == {SIMULATED_DATASET}
     assert set(next(iter(files.values())).symbols) == {product.continuous_symbol for product in UNIVERSE.products}
 

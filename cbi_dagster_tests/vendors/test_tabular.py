@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
 
@@ -195,6 +196,10 @@ def test_hostile_parquet_columns_are_refused_before_they_fill_the_memory() -> No
     long = pa.array(["x" * 2000] * 3).dictionary_encode()
     with pytest.raises(LayoutError, match="holds text of 2000 bytes"):
         parquet({"a": long}).texts("a")
+    for length, kept in ((1000, True), (1001, False)):
+        text = pa.array(["x" * length]).dictionary_encode()
+        with nullcontext() if kept else pytest.raises(LayoutError, match="holds text of 1001 bytes"):
+            assert parquet({"a": text}).texts("a").tolist() == ["x" * length]
     with pytest.raises(LayoutError, match="a is nested"):
         parquet({"a": [[1], [2]]})
     with pytest.raises(LayoutError, match="NUL"):

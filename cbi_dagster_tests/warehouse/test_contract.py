@@ -11,6 +11,7 @@ import pytest
 from cbi_dagster.catalog import TABLES, Column, Monthly, Type, Unpartitioned
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables import ops
+from cbi_dagster.warehouse import contract
 from cbi_dagster.warehouse.changes import LeftOutRows, Provenance, RunSums
 from cbi_dagster.warehouse.contract import Coverage, LandingFacts, RegistryMovedError, SchemaDriftError, now_utc
 from cbi_dagster.warehouse.slices import NullInRequiredError
@@ -144,6 +145,18 @@ def test_a_write_that_was_overtaken_is_worked_out_again(warehouse, store, proven
         result = warehouse.replace(SAMPLE, DAYS, rows(*LABELS), provenance(DAYS))
     assert (result.written, result.unchanged) == ((), LABELS)
     assert len(warehouse.read(SAMPLE)) == 4
+
+
+def test_a_write_is_newer_than_the_last_one_also_by_a_clock_that_is_slow(warehouse, provenance, rows, monkeypatch):
+    warehouse.replace(SAMPLE, DAYS, rows(*LABELS), provenance(DAYS))
+    before = warehouse.ledger_rows({SAMPLE.id}).set_index("partition_key")["verified_at"]
+    monkeypatch.setattr(contract, "now_utc", lambda: before.max() - pd.Timedelta(hours=1))
+    changed = rows(*LABELS)
+    changed["price"] += 1.0
+    assert warehouse.replace(SAMPLE, DAYS, changed, provenance(DAYS, run="run-2")).written == LABELS
+    after = warehouse.ledger_rows({SAMPLE.id}).set_index("partition_key")
+    assert (after["verified_at"] > before.max()).all()
+    assert (after["written_run"] == "run-2").all()
 
 
 def test_a_slice_without_a_fingerprint_for_every_partition_is_not_written(warehouse, provenance, rows):

@@ -13,7 +13,7 @@ from cbi_dagster.catalog import TABLES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables import ops
 from cbi_dagster.warehouse.changes import Provenance
-from cbi_dagster.warehouse.contract import now_utc
+from cbi_dagster.warehouse.contract import DamagedWarehouseError, now_utc
 from cbi_dagster.warehouse.duckdb import DuckDBWarehouse
 
 from .conftest import SAMPLE
@@ -102,6 +102,13 @@ def _write_many(path, rows, symbol, count):
         frame = rows[rows["symbol"] == symbol].assign(price=float(number))
         day = frame["date"].to_numpy().astype("datetime64[D]")
         store.replace(SAMPLE, day, frame, made_by(f"{symbol}-{number}", day))
+
+
+def test_what_the_engine_says_of_a_damaged_file_is_told(tmp_path):
+    file = tmp_path / "warehouse.duckdb"
+    file.write_bytes(b"no warehouse" * 1000)
+    with pytest.raises(DamagedWarehouseError, match=r"damaged, or no warehouse at all \(.*not a valid DuckDB"):
+        DuckDBWarehouse(file).ensure([SAMPLE])
 
 
 def test_two_processes_work_on_one_file_without_an_error(warehouse, rows):

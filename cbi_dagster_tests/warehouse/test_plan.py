@@ -28,6 +28,7 @@ from cbi_dagster.warehouse.plan import (
     newest_trade_date,
     read_intervals,
     stale_partitions,
+    stale_sources,
 )
 
 LANDED = "landing.ohlcv_1h"
@@ -185,6 +186,14 @@ def test_code_of_which_no_account_was_kept_is_said_to_have_changed():
     ledgers = built()
     reasons = set(stale_partitions(WEEK, ledgers[WEEK.id].keys, ledgers, "2", lambda table_id, earlier: None).values())
     assert reasons == {"code changed: an earlier version of cbi, which kept no account of its code, built it"}
+
+
+def test_a_source_that_other_code_read_is_named_with_what_has_changed():
+    ledgers = built()
+    versions = {**dict.fromkeys(LANDING_SOURCES, "1"), **VERSIONS}
+    assert stale_sources(ledgers, versions, CODE[1]) == {}
+    ((source, said),) = stale_sources(ledgers, versions | {LANDED: "2"}, CODE[1]).items()
+    assert (source, said.partition(";")[0]) == (LANDED, "setting changed: horizons.splits.train_to")
 
 
 def test_landed_dates_without_content_are_missing():

@@ -254,7 +254,7 @@ def arrivals(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 def _one_sided(bars: pd.DataFrame, there: str, absent: str) -> pd.DataFrame:
-    found = bars[["symbol", "ts_event", "date"]].astype({"symbol": object}).reset_index(drop=True)
+    found = bars[["symbol", "ts_event", "date"]].astype({"symbol": object})
     for name in CORRECTED:
         found[f"{there}_{name}"] = bars[name].to_numpy()
         found[f"{absent}_{name}"] = np.nan if name in PRICES else pd.Series(pd.NA, found.index, "Int64")
