@@ -45,7 +45,7 @@ class Archive:
         with locked(self._lock):
             yield
 
-    def put(self, path: Path, sha256: str, name: str, symbology: Path | None = None) -> None:
+    def put(self, path: Path, sha256: str, name: str, symbology: DeliveredFile | None = None) -> None:
         """Take a copy of the file at `path`, whose content has this hash, and of the symbology that it needs.
 
         A copy that was damaged since it was kept is replaced: landing the file again is what the error about it asks
@@ -56,7 +56,7 @@ class Archive:
             return
         self._write(target, content_of(DeliveredFile(path, name, sha256)).data)
         if symbology is not None:
-            self._write(self._place(sha256, f".{_SYMBOLOGY}"), symbology.read_bytes())
+            self._write(self._place(sha256, f".{_SYMBOLOGY}"), content_of(symbology).data)
 
     def settle(self, landed: Collection[str]) -> None:
         """Keep for good what was put of files with these hashes, and remove what was put of others."""
@@ -80,7 +80,7 @@ class Archive:
         if place is None:
             raise UnreadableFileError(Path(wanted), f"the landed file {name} is missing from the archive", AGAIN)
         beside = self._found(self._place(sha256, f".{_SYMBOLOGY}"))
-        symbology = None if beside is None else self._here(beside)
+        symbology = None if beside is None else DeliveredFile(self._here(beside), _SYMBOLOGY)
         here = self._here(place)
         try:
             return content_of(DeliveredFile(here, name, sha256, symbology=symbology))

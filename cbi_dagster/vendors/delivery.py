@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import stat
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -34,12 +34,13 @@ _VENDOR_NOTES = {_MANIFEST, "metadata.json", _SYMBOLOGY, CONDITION}
 class Delivery:
     """Data files in order of their path, and the names of the files that were left alone.
 
-    `conditions` are the files in which the vendor says how good its days are.
+    `conditions` are the files in which the vendor says how good its days are. Whatever a manifest has a hash for, its
+    file promises.
     """
 
     files: tuple[DeliveredFile, ...]
     ignored: tuple[str, ...] = ()
-    conditions: tuple[Path, ...] = ()
+    conditions: tuple[DeliveredFile, ...] = ()
 
 
 @contextmanager
@@ -58,8 +59,8 @@ def open_delivery(path: Path, kinds: Sequence[Kind]) -> Iterator[Delivery]:
         elif path.suffix == ".zip":
             yield _directory(_unpack(path, stack), kinds, stack, 1)
         elif _is_data(path.name, kinds):
-            listed = _manifest(path.parent / _MANIFEST, kinds)
-            yield Delivery((_with_symbology(listed.get(path.name, DeliveredFile(path, path.name))),))
+            listed = _manifest(path.parent / _MANIFEST)
+            yield Delivery((_with_symbology(listed.get(path, DeliveredFile(path, path.name)), listed),))
         else:
             raise UnreadableFileError(
                 path,
@@ -72,23 +73,24 @@ def _is_data(name: str, kinds: Sequence[Kind]) -> bool:
     return any(kind.recognises(name) for kind in kinds)
 
 
-def _with_symbology(file: DeliveredFile) -> DeliveredFile:
+def _with_symbology(file: DeliveredFile, listed: Mapping[Path, DeliveredFile]) -> DeliveredFile:
     place = file.path.with_name(_SYMBOLOGY)
-    return replace(file, symbology=place) if place.is_file() else file
+    return replace(file, symbology=listed.get(place, DeliveredFile(place, place.name))) if place.is_file() else file
 
 
 def _directory(root: Path, kinds: Sequence[Kind], stack: ExitStack, depth: int = 0) -> Delivery:
-    files: dict[Path, DeliveredFile] = {}
+    listed: dict[Path, DeliveredFile] = {}
     ignored: list[str] = []
-    conditions: list[Path] = []
+    conditions: list[DeliveredFile] = []
     # Links to nothing, pipes and devices are listed too: as data they are refused, in silence nothing is left.
     present = sorted(path for path in root.rglob("*") if path.is_symlink() or not path.is_dir())
     for path in present:
         if path.name == _MANIFEST:
-            files.update((file.path, file) for file in _manifest(path, kinds).values())
+            listed |= _manifest(path)
+    files = {path: _with_symbology(file, listed) for path, file in listed.items() if _is_data(file.name, kinds)}
     for path in present:
         if _is_data(path.name, kinds):
-            files.setdefault(path, DeliveredFile(path, path.name))
+            files.setdefault(path, _with_symbology(DeliveredFile(path, path.name), listed))
         elif path.suffix == ".zip" and path.is_file():
             if depth == MAX_ZIP_DEPTH:
                 raise UnreadableFileError(
@@ -99,15 +101,15 @@ def _directory(root: Path, kinds: Sequence[Kind], stack: ExitStack, depth: int =
             ignored += inner.ignored
             conditions += inner.conditions
         elif path.name == CONDITION and path.is_file():
-            conditions.append(path)
+            conditions.append(listed.get(path, DeliveredFile(path, path.name)))
         elif path.name not in _VENDOR_NOTES:
             ignored.append(shown(path.relative_to(root).as_posix()))
     found = sorted(files.values(), key=lambda file: (file.name, file.path))
-    return Delivery(tuple(_with_symbology(file) for file in found), tuple(ignored), tuple(conditions))
+    return Delivery(tuple(found), tuple(ignored), tuple(conditions))
 
 
-def _manifest(path: Path, kinds: Sequence[Kind]) -> dict[str, DeliveredFile]:
-    """The files of `kinds` that a Databento manifest lists, by name; none if there is no manifest."""
+def _manifest(path: Path) -> dict[Path, DeliveredFile]:
+    """The files that a Databento manifest lists, by path; none if there is no manifest."""
     if not path.is_file():
         return {}
     try:
@@ -117,8 +119,8 @@ def _manifest(path: Path, kinds: Sequence[Kind]) -> dict[str, DeliveredFile]:
             algorithm, _, digest = str(entry["hash"]).partition(":")
             if algorithm != "sha256" or PurePosixPath(name).name != name or "\\" in name:
                 raise ValueError(f"unexpected entry {name!r}")
-            if _is_data(name, kinds):
-                listed[name] = DeliveredFile(path.parent / name, name, digest.lower(), int(entry["size"]))
+            place = path.parent / name
+            listed[place] = DeliveredFile(place, name, digest.lower(), int(entry["size"]))
         return listed
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnreadableFileError(

@@ -99,25 +99,25 @@ class LayoutError(DeliveryError):
 class DeliveredFile:
     """A data file: its name, which says its format, and what is promised of its content, if anything.
 
-    `symbology` is the vendor's symbology.json of its delivery, for files that state no mappings of their own.
+    `symbology` is the vendor's symbology.json of its delivery, for files that do not say whose bars they hold.
     """
 
     path: Path
     name: str
     sha256: str | None = None
     size: int | None = None
-    symbology: Path | None = None
+    symbology: DeliveredFile | None = None
 
 
 @dataclass(frozen=True)
 class Content:
-    """The bytes of a delivered file and their hash, and where the symbology of its delivery lies."""
+    """The bytes of a delivered file and their hash, and the symbology.json of its delivery, not read yet."""
 
     path: Path
     name: str
     data: bytes
     sha256: str
-    symbology: Path | None = None
+    symbology: DeliveredFile | None = None
 
 
 def content_of(file: DeliveredFile) -> Content:

@@ -148,7 +148,7 @@ class Landing(ReadingAnew):
         ledger = list(self._ledger_rows(new, landed, landed_at, progress))
         facts = LandingFacts(len(register.log), rows, rows_of(ops.PARTITION_LEDGER, ledger))
         return Gathered(
-            arrivals, landed, facts, (*left, *(f"{shown(place.name)}: no data lies beside it" for place in alone))
+            arrivals, landed, facts, (*left, *(f"{shown(file.name)}: no data lies beside it" for file in alone))
         )
 
     def _overruled(
@@ -197,7 +197,7 @@ class Landing(ReadingAnew):
         arrivals: Sequence[Arrival],
         files: Sequence[LandedFile],
         landed_at: pd.Timestamp,
-    ) -> tuple[list[pd.DataFrame], list[Path]]:
+    ) -> tuple[list[pd.DataFrame], list[DeliveredFile]]:
         """What the vendor says of its days beside the bars of a delivery."""
         places = [place for delivery in deliveries for place in delivery.conditions]
         if not places:

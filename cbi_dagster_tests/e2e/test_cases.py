@@ -6,6 +6,8 @@ The folders of ../shared/cases where they are present, and the same situations m
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
 import json
 import zipfile
 from collections.abc import Callable
@@ -21,8 +23,10 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.vendors.files import (
     ConcatenatedFileError,
+    HashMismatchError,
     ImplausibleValuesError,
     LaterFeatureError,
+    LayoutError,
     LiveRecordingError,
     UnresolvedSymbolsError,
 )
@@ -181,6 +185,59 @@ def test_a_header_without_mappings_takes_those_of_the_symbology_beside_it(world:
     world.land(path)
     (tmp_path / "symbology.json").unlink()  # it is kept with the file
     require_the_week(world)
+
+
+def promised(directory: Path, *names: str) -> None:
+    """A manifest with the hashes of these files."""
+    entries = []
+    for name in names:
+        data = (directory / name).read_bytes()
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        entries.append({"filename": name, "size": len(data), "hash": digest})
+    (directory / "manifest.json").write_text(json.dumps({"files": entries}))
+
+
+@pytest.mark.parametrize("name", ["symbology.json", "condition.json"])
+def test_what_is_used_of_the_vendors_notes_is_what_the_manifest_promises(
+    world: World, tmp_path: Path, name: str
+) -> None:
+    path = es_file(tmp_path / "glbx-mdp3-20240107-20240112.ohlcv-1h.dbn.zst", mappings=ESH4.iloc[:0], symbols=[])
+    stated = {"result": {"ESH4": [{"d0": "2024-01-07", "d1": "2024-01-13", "s": "5602"}]}, "stype_in": "raw_symbol"}
+    (tmp_path / "symbology.json").write_text(json.dumps(stated))
+    (tmp_path / "condition.json").write_text(
+        json.dumps([{"date": "2024-01-08", "condition": "available", "last_modified_date": None}])
+    )
+    promised(tmp_path, path.name, "symbology.json", "condition.json")
+    data = (tmp_path / name).read_text()
+    (tmp_path / name).write_text(data.replace("2024-01-08", "2024-01-09").replace("ESH4", "ESH5"))
+    with pytest.raises(HashMismatchError, match=name):
+        world.land(tmp_path)
+    (tmp_path / name).write_text(data)
+    assert world.land(tmp_path).files["promised"].tolist() == [True]
+    require_the_week(world)
+
+
+def without_symbol(path: Path) -> Path:
+    pd.read_csv(io.StringIO(vendor_csv(es_week()))).drop(columns="symbol").to_csv(path, index=False)
+    return path
+
+
+def test_a_csv_without_symbols_lands_where_something_says_whose_bars_they_are(world: World, tmp_path: Path) -> None:
+    path = without_symbol(tmp_path / "glbx-mdp3-20240107-20240112.ohlcv-1h.csv")
+    with pytest.raises(LayoutError, match=r"ask for map_symbols, or put the symbology\.json"):
+        world.land(path)
+    named = World(tmp_path / "named")
+    named.land(without_symbol(tmp_path / "glbx-mdp3-20240107-20240112.ohlcv-1h.ESH4.csv"))
+    stated = {"result": {"ESH4": [{"d0": "2024-01-07", "d1": "2024-01-13", "s": "5602"}]}, "stype_in": "raw_symbol"}
+    (tmp_path / "symbology.json").write_text(json.dumps(stated))
+    world.land(path)
+    assert named.hashes().equals(world.hashes())
+    (tmp_path / "symbology.json").unlink()  # it is kept with the file
+    require_the_week(world)
+    path.write_text(path.read_text().replace(",5602,", ",5603,", 1))
+    (tmp_path / "symbology.json").write_text(json.dumps(stated))
+    with pytest.raises(LayoutError, match="instrument_id of data row 0 is no symbol on that day"):
+        world.land(path)
 
 
 def test_the_vendors_word_on_its_days_is_kept_and_its_later_words_too(world: World, tmp_path: Path) -> None:

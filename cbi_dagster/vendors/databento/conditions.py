@@ -34,20 +34,20 @@ def decode_conditions(content: Content) -> pd.DataFrame:
 
 
 def landed_conditions(
-    places: Sequence[Path], dataset_of: dict[Path, str], known: set[str], landed_at: pd.Timestamp
-) -> tuple[list[pd.DataFrame], list[Path]]:
+    files: Sequence[DeliveredFile], dataset_of: dict[Path, str], known: set[str], landed_at: pd.Timestamp
+) -> tuple[list[pd.DataFrame], list[DeliveredFile]]:
     """Rows of `ops.vendor_conditions` of new files, and those files beside which no data says of which dataset.
 
     `dataset_of`: the dataset of the bars in each directory. `known`: hashes of the files that have landed.
     """
     frames, alone = [], []
-    for place in places:
-        content = content_of(DeliveredFile(place, place.name))
+    for file in files:
+        content = content_of(file)
         if content.sha256 in known:
             continue
-        dataset = dataset_of.get(place.parent)
+        dataset = dataset_of.get(file.path.parent)
         if dataset is None:
-            alone.append(place)
+            alone.append(file)
             continue
         known.add(content.sha256)
         rows = decode_conditions(content)

@@ -19,7 +19,7 @@ import pandas as pd
 from cbi_dagster.market.sessions import BAR_NS, DAY_NS
 from cbi_dagster.vendors.compression import plain
 from cbi_dagster.vendors.databento.bar_files import PRICES, RTYPES, BarFile
-from cbi_dagster.vendors.databento.symbology import EARLIEST, LATEST, mapping_frame, symbology_mapping
+from cbi_dagster.vendors.databento.symbology import EARLIEST, LATEST, mapping_frame, symbology_mapping, symbols_of
 from cbi_dagster.vendors.files import (
     AGAIN,
     ConcatenatedFileError,
@@ -163,7 +163,7 @@ def _stated_mapping(path: Path, header: databento_dbn.Metadata) -> pd.DataFrame:
 
 
 def _bars(path: Path, records: np.ndarray, stamps: np.ndarray, mapping: pd.DataFrame) -> pd.DataFrame:
-    rows, codes, symbols = _symbols_of(records["instrument_id"].astype(np.int64), stamps // DAY_NS, mapping)
+    rows, codes, symbols = symbols_of(records["instrument_id"].astype(np.int64), stamps // DAY_NS, mapping)
     unmapped = np.ones(len(records), bool)
     unmapped[rows] = False
     if unmapped.any():
@@ -201,45 +201,3 @@ def _price(fixed: np.ndarray) -> np.ndarray:
     price = fixed / 1e9
     price[fixed == databento_dbn.UNDEF_PRICE] = np.nan
     return price
-
-
-def _symbols_of(
-    instruments: np.ndarray, days: np.ndarray, mapping: pd.DataFrame
-) -> tuple[np.ndarray, np.ndarray, pd.Index]:
-    """The symbols that each record stands for: record positions (ascending), symbol codes, the symbols.
-
-    A record carries only its contract. Where several symbols stood for it on the record's UTC day, the record belongs
-    to each: the intervals are dealt into layers in which no two of one contract overlap, each looked up once.
-    """
-    codes, symbols = pd.factorize(mapping["symbol"], sort=True)
-    contract = mapping["instrument_id"].to_numpy()
-    first = mapping["start_date"].to_numpy().astype("datetime64[D]").astype(np.int64)
-    end = mapping["end_date"].to_numpy().astype("datetime64[D]").astype(np.int64)
-    order = np.lexsort((codes, first, contract))
-    layer_ends: dict[int, list[int]] = {}
-    layer = np.zeros(len(order), np.int64)
-    for at, number, since, until in zip(
-        order.tolist(), contract[order].tolist(), first[order].tolist(), end[order].tolist(), strict=True
-    ):
-        ends = layer_ends.setdefault(number, [])
-        free = next((index for index, busy_until in enumerate(ends) if busy_until <= since), len(ends))
-        ends[free:] = [until, *ends[free + 1 :]]
-        layer[at] = free
-    # One sortable number per (contract, day); a day fits 20 bits and a contract 32.
-    wanted = (instruments << 20) + days
-    found_rows, found_codes = [], []
-    for index in range(int(layer.max(initial=-1)) + 1):
-        chosen = order[layer[order] == index]
-        starts = (contract[chosen] << 20) + first[chosen]
-        position = np.searchsorted(starts, wanted, side="right") - 1
-        at = chosen[position]
-        hit = (position >= 0) & (contract[at] == instruments) & (days < end[at])
-        found_rows.append(np.flatnonzero(hit))
-        found_codes.append(codes[at[hit]])
-    if not found_rows:
-        return np.empty(0, np.int64), np.empty(0, np.int64), symbols
-    rows, found = np.concatenate(found_rows), np.concatenate(found_codes)
-    if len(found_rows) > 1:
-        order = np.lexsort((found, rows))
-        rows, found = rows[order], found[order]
-    return rows, found, symbols

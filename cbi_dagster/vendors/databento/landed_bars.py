@@ -242,9 +242,37 @@ class Bars:
         dates = sessions["date"].to_numpy().astype("datetime64[D]")
         opens, closes = self._session_spans(sessions["root"].to_numpy(), dates, schema)
         sessions["session_instrument_id"] = session_instruments(mapping, sessions["symbol"].to_numpy(), dates)
+        listed = self._listed_within(sessions, opens, mapping, stated, landed)
+        opens = np.where(listed, dates.astype("datetime64[ns]"), opens)
         sessions["session_covered"] = covered(spans, sessions["symbol"].to_numpy(), opens, closes)
         sessions["symbol"] = pd.Categorical(sessions["symbol"], categories=bars["symbol"].cat.categories)
         return bars.merge(sessions.drop(columns="root"), on=["symbol", "date"], how="left", validate="many_to_one")
+
+    @staticmethod
+    def _listed_within(
+        sessions: pd.DataFrame, opens: np.ndarray, mapping: pd.DataFrame, stated: Sequence[LandedFile], landed: Landed
+    ) -> np.ndarray:
+        """Which sessions are the first of a contract that is listed while they are open: nothing of it came before.
+
+        The vendor's mappings begin at 00:00 UTC, when the session of that trade date may be open since the evening.
+        Whether a contract really was not there before, files tell that were asked for it, or for all of its root, and
+        that cover the hours from the session's open (`opens`) to 00:00 UTC.
+        """
+        before = mapping["end_date"].where(mapping["symbol"] == mapping["symbol"].shift(-1)).shift()
+        begins = mapping.loc[mapping["start_date"] != before, ["symbol", "start_date"]]
+        keys = pd.MultiIndex.from_arrays([sessions["symbol"], pd.DatetimeIndex(sessions["date"])])
+        midnights = sessions["date"].to_numpy().astype("datetime64[ns]")
+        first = keys.isin(pd.MultiIndex.from_frame(begins)) & (opens < midnights)
+        if not first.any():
+            return first
+        columns = ["file_hash", "stype_in", "span_start", "span_end"]
+        asked = landed.symbols.merge(pd.DataFrame(stated, columns=LandedFile._fields)[columns], on="file_hash")
+        asked = asked.rename(columns={"span_start": "start", "span_end": "end"})
+        parents = asked[asked["stype_in"] == "parent"].drop(columns="symbol").rename(columns={"root": "symbol"})
+        known = np.zeros(len(sessions), bool)
+        for of, spans in (("symbol", asked), ("root", parents.drop_duplicates(["file_hash", "symbol"]))):
+            known[first] |= covered(spans, sessions[of].to_numpy()[first], opens[first], midnights[first])
+        return first & known
 
     def _observed_periods(self, files: Sequence[LandedFile], landed: Landed) -> pd.DataFrame:
         """What files without a header cover: the trading hours around their rows, for each symbol that they have."""

@@ -188,6 +188,45 @@ def test_a_session_is_covered_from_its_open_to_its_close(tmp_path: Path, start: 
     assert BARS.read("ohlcv-1h", EVER, landed)["session_covered"].unique().tolist() == [complete]
 
 
+def evening_and_day(directory: Path, *files: tuple[str, str], stype_in: str = "raw_symbol") -> list[tuple[str, bool]]:
+    """Trade dates of ESU4, listed on 9 July, and of ESM4 beside it, and whether their sessions are covered.
+
+    Each of the `files` has the bars of its period: both contracts trade from 22:00 to 21:00 UTC, ESU4 from its first
+    midnight on.
+    """
+    mapping = mapping_of(("ESM4", "2024-07-01", "2024-07-13", 5), ("ESU4", "2024-07-09", "2024-07-13", 6))
+    hours = hourly("2024-07-01", 12 * 24, level=5000.0)
+    hours = hours[hours["ts_event"].dt.hour != 21]
+    bars = pd.concat([hours.assign(instrument_id=5), hours[hours["ts_event"] >= "2024-07-09"].assign(instrument_id=6)])
+    landed_files, symbols, found = [], [], {}
+    for number, (start, end) in enumerate(files):
+        own = bars[(bars["ts_event"] >= start) & (bars["ts_event"] < end)]
+        stated = mapping[mapping["start_date"] < end]
+        path = zl_file(directory / "es.dbn", own, stated, start=utc(start), end=utc(end), stype_in=stype_in,
+                       symbols=["ES.FUT"] if stype_in == "parent" else ["ESM4", "ESU4"])  # fmt: skip
+        landed_files.append(file_of(start, end, number)._replace(stype_in=stype_in))
+        found[landed_files[-1].file_hash] = examined = BARS.examine(content(path), utc("2024-08-01"))
+        symbols.append(examined.symbols.assign(file_hash=landed_files[-1].file_hash))
+    landed = Landed(landed_files, pd.concat(symbols, ignore_index=True), lambda file: found[file.file_hash])
+    read = BARS.read("ohlcv-1h", EVER, landed)
+    own = read[read["symbol"] == "ESU4"].drop_duplicates("date")
+    return [(f"{date:%m-%d}", known) for date, known in zip(own["date"], own["session_covered"], strict=True)]
+
+
+@pytest.mark.parametrize("stype_in", ["raw_symbol", "parent"])
+def test_the_first_session_of_a_contract_is_complete_if_nothing_of_it_can_have_come_before(
+    tmp_path: Path, stype_in: str
+) -> None:
+    """Its mapping begins at 00:00 UTC, when the session of the trade date is two hours old."""
+    week = [("07-09", True), ("07-10", True), ("07-11", True), ("07-12", True)]
+    assert evening_and_day(tmp_path, ("2024-07-01", "2024-07-13"), stype_in=stype_in) == week
+    both = (("2024-07-01", "2024-07-09"), ("2024-07-09", "2024-07-13"))
+    assert evening_and_day(tmp_path, *both, stype_in=stype_in) == week
+    late = [("07-09", False), *week[1:]]
+    assert evening_and_day(tmp_path, ("2024-07-09", "2024-07-13"), stype_in=stype_in) == late, "it may be older"
+    assert evening_and_day(tmp_path, ("2024-07-08 23:00", "2024-07-13"), stype_in=stype_in) == late
+
+
 @pytest.mark.parametrize(
     ("start", "end", "covered"),
     [
