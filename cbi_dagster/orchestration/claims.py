@@ -9,24 +9,42 @@ from pathlib import Path
 
 import dagster as dg
 
+#: Claims that this process holds until it ends, by their lock file.
+_held: dict[Path, sqlite3.Connection] = {}
+
 
 @contextmanager
 def claimed(claims: Path, run_id: str) -> Iterator[None]:
-    """Hold the lock file of a run in the directory `claims` while this process executes it.
-
-    The lock is SQLite's own: it ends with its process, however that ends.
-    """
-    claims.mkdir(parents=True, exist_ok=True)
-    path, fresh = claims / f"{run_id}.lock", claims / f"{run_id}.new"
-    with closing(sqlite3.connect(fresh, isolation_level=None)) as lock:
-        lock.execute("PRAGMA journal_mode=OFF")  # nothing is written, so no other file need be there
-        lock.execute("BEGIN EXCLUSIVE")
-        # Under its name it is locked from the first moment: one that nobody holds is a dead process's.
-        fresh.rename(path)
+    """Hold the lock file of a run in the directory `claims` while this process executes it."""
+    path, lock = _locked(claims, run_id)
+    with closing(lock):
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def claim(claims: Path, run_id: str) -> None:
+    """Hold the lock file of a run from now on until this process ends, which is when nothing more can come of the run.
+
+    For code inside the run, whose last events come when that code has ended. The file that is left is cleared away by
+    whoever looks for orphans next.
+    """
+    if claims / f"{run_id}.lock" not in _held:
+        path, lock = _locked(claims, run_id)
+        _held[path] = lock
+
+
+def _locked(claims: Path, run_id: str) -> tuple[Path, sqlite3.Connection]:
+    """The lock file of a run, and what locks it: a lock of SQLite's own, which ends with its process in any case."""
+    claims.mkdir(parents=True, exist_ok=True)
+    path, fresh = claims / f"{run_id}.lock", claims / f"{run_id}.new"
+    lock = sqlite3.connect(fresh, isolation_level=None, check_same_thread=False)
+    lock.execute("PRAGMA journal_mode=OFF")  # nothing is written, so no other file need be there
+    lock.execute("BEGIN EXCLUSIVE")
+    # Under its name it is locked from the first moment: one that nobody holds is a dead process's.
+    fresh.rename(path)
+    return path, lock
 
 
 def end_orphans(claims: Path, instance: dg.DagsterInstance) -> list[str]:
@@ -34,6 +52,10 @@ def end_orphans(claims: Path, instance: dg.DagsterInstance) -> list[str]:
 
     Returns the ids of these runs.
     """
+    for path in [path for path in _held if path.parent == claims]:
+        run = instance.get_run_by_id(path.stem)
+        if run is None or run.is_finished:
+            _held.pop(path).close()
     ended = []
     for path in claims.glob("*.lock"):
         there = f"{path.resolve().as_uri()}?mode=rw"

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from cbi_dagster.catalog import TABLES, Table
-from cbi_dagster.orchestration.claims import claimed
+from cbi_dagster.orchestration.claims import claim
 from cbi_dagster.orchestration.partitions import partitions_of
 from cbi_dagster.recipes import TableOutput
 from cbi_dagster.warehouse.builder import Builder, PreparedBuild, WriteOutcome
@@ -102,12 +102,12 @@ class WarehouseIOManager(dg.IOManager):
 
 
 def claiming(manager: WarehouseIOManager, claims: Path) -> dg.IOManagerDefinition:
-    """The IO manager of runs that a daemon starts: the process of a run claims it as long as it has the manager."""
+    """The IO manager of runs that a daemon starts: the process of a run claims it from the first moment that it can."""
 
-    def held(context: dg.InitResourceContext) -> Any:  # a generator, which Dagster takes and does not annotate
+    def held(context: dg.InitResourceContext) -> WarehouseIOManager:
         assert context.run is not None
-        with claimed(claims, context.run.run_id):
-            yield manager
+        claim(claims, context.run.run_id)
+        return manager
 
     return dg.IOManagerDefinition(held)
 

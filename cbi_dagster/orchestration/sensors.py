@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -30,6 +30,12 @@ SETTLE_S = 30.0
 
 #: Names the request that a run of the landing job answers; repetitions of the run carry it too.
 LANDING_TAG = "cbi/landing"
+
+#: Names what a run of the landing job was asked to read anew.
+ANEW_TAG = "cbi/read_anew"
+
+#: Names the runs whose process was killed and that were ended before this one was asked for.
+ORPHANS_TAG = "cbi/orphans_ended"
 
 #: Names the plan that a run refreshes by.
 PLAN_TAG = "cbi/plan"
@@ -110,6 +116,32 @@ def _refresh_is_under_way(instance: dg.DagsterInstance) -> bool:
     return instance.get_runs_count(dg.RunsFilter(tags={ONLY_STALE_TAG: "true"}, statuses=_UNDER_WAY)) > 0
 
 
+@dataclass(frozen=True)
+class _Failed:
+    """Runs with a tag's value that ended without success: how often, and until when (seconds since 1970) to wait."""
+
+    times: int
+    last_run: str
+    wait_s: float
+    until: float
+
+
+def _failed(instance: dg.DagsterInstance, tag: str, value: str, settle_s: float) -> _Failed:
+    records = instance.get_run_records(dg.RunsFilter(tags={tag: value}, statuses=_FAILED))
+    wait_s = settle_s * min(2 ** len(records), _LONGEST_WAIT)
+    last = max((record.end_time or 0 for record in records), default=-wait_s)
+    return _Failed(len(records), records[0].dagster_run.run_id if records else "", wait_s, last + wait_s)
+
+
+def _told(orphans: Sequence[str]) -> str:
+    """What a tick that asks for nothing adds about runs that it ended."""
+    return "".join(f"; an orphan was ended: the process of run {run_id} was killed" for run_id in orphans)
+
+
+def _tagged(orphans: Sequence[str]) -> dict[str, str]:
+    return {ORPHANS_TAG: ", ".join(orphans)} if orphans else {}
+
+
 def build_sensors(
     home: Home, builder: Builder, watched: str | None, settle_s: float = SETTLE_S
 ) -> list[dg.SensorDefinition]:
@@ -120,28 +152,38 @@ def build_sensors(
     status = dg.DefaultSensorStatus.RUNNING if watched else dg.DefaultSensorStatus.STOPPED
     options: dict[str, Any] = {"minimum_interval_seconds": 30, "default_status": status}
 
-    def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        end_orphans(home.claims, context.instance)
-        if builder.stale_sources() and not _landing_is_under_way(context.instance):
+    def landing_sensor(
+        context: dg.SensorEvaluationContext,
+    ) -> dg.SensorResult | dg.RunRequest | dg.SkipReason:
+        ended = end_orphans(home.claims, context.instance)
+        if _landing_is_under_way(context.instance):
+            return dg.SkipReason(f"files are being landed{_told(ended)}")
+        stale = builder.stale_sources()
+        if stale:
+            digest = builder.plan().digest
+            failed = _failed(context.instance, ANEW_TAG, digest, settle_s)
+            if failed.times and not ended and time.time() < failed.until:
+                return dg.SkipReason(
+                    f"reading {', '.join(stale)} anew has failed {failed.times} times, last in run {failed.last_run}: "
+                    f"it is asked for again {failed.wait_s:.0f} s after that"
+                )
             # Not in a refresh: what it rebuilds is known only when this has ended.
-            return dg.SensorResult(
-                run_requests=[
-                    dg.RunRequest(
-                        run_key=builder.plan().digest,
-                        run_config=landing_config(watched or "", []),
-                        tags={"dagster/max_retries": "0"},
-                    )
-                ]
+            return dg.RunRequest(
+                run_key=f"{digest} {failed.times}",
+                run_config=landing_config(watched or "", []),
+                tags={ANEW_TAG: digest, "dagster/max_retries": "0", **_tagged(ended)},
             )
         if watched is None:
-            return dg.SkipReason("no directory is watched: start with `cbi ui --watch DIRECTORY` or set CBI_WATCH")
+            return dg.SkipReason(
+                "no directory is watched: start with `cbi ui --watch DIRECTORY` or set CBI_WATCH" + _told(ended)
+            )
         now = time.time()
         cursor = json.loads(context.cursor or "{}")
         # Cursors of earlier versions hold lists: their files are asked for again, which lands nothing twice.
         seen = {path: Seen(**fields) for path, fields in cursor.items() if isinstance(fields, dict)}
         settled = after_landing(seen, context.instance, now)
-        if settled is None or _landing_is_under_way(context.instance):
-            return dg.SkipReason("files are being landed")
+        if settled is None:
+            return dg.SkipReason(f"files are being landed{_told(ended)}")
         known, ready = look(Watched(watched).listing(), settled, now, settle_s)
         request = _request(known, ready)
         known |= {path: replace(known[path], asked=request) for path in ready}
@@ -152,41 +194,41 @@ def build_sensors(
                     run_key=request,
                     run_config=landing_config(watched, ready),
                     # The sensor asks again by itself, for what is there by then.
-                    tags={LANDING_TAG: request, "dagster/max_retries": "0"},
+                    tags={LANDING_TAG: request, "dagster/max_retries": "0", **_tagged(ended)},
                 )
             ]
             if ready
             else [],
             cursor=json.dumps({path: asdict(item) for path, item in known.items()}),
-            skip_reason=None if ready else f"0 files ready, {waiting} still settling in {watched}",
+            skip_reason=None if ready else f"0 files ready, {waiting} still settling in {watched}{_told(ended)}",
         )
 
     def refresh_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         ended = end_orphans(home.claims, context.instance)
-        orphans = "".join(f"; an orphan was ended: the process of run {run_id} was killed" for run_id in ended)
         if _landing_is_under_way(context.instance):
-            return dg.SkipReason(f"files are being landed{orphans}")
+            return dg.SkipReason(f"files are being landed{_told(ended)}")
         if _refresh_is_under_way(context.instance):
-            return dg.SkipReason(f"a refresh is under way: what is stale then is known when it has ended{orphans}")
+            return dg.SkipReason(f"a refresh is under way: what is stale then is known when it has ended{_told(ended)}")
         plan = builder.plan()
         if plan.landed:
-            return dg.SkipReason(f"{', '.join(plan.landed)} must be read anew first: landing_sensor asks for that")
+            return dg.SkipReason(
+                f"{', '.join(plan.landed)} must be read anew first: landing_sensor asks for that{_told(ended)}"
+            )
         if not plan.tables:
             blocked = "".join(f"; {name} cannot be built: {why}" for name, why in plan.blocked.items())
-            return dg.SkipReason(f"nothing is stale{blocked}{orphans}")
-        failures = context.instance.get_run_records(dg.RunsFilter(tags={PLAN_TAG: plan.digest}, statuses=_FAILED))
-        wait = settle_s * min(2 ** len(failures), _LONGEST_WAIT)
-        if failures and not ended and time.time() - max(record.end_time or 0 for record in failures) < wait:
+            return dg.SkipReason(f"nothing is stale{blocked}{_told(ended)}")
+        failed = _failed(context.instance, PLAN_TAG, plan.digest, settle_s)
+        if failed.times and not ended and time.time() < failed.until:
             return dg.SkipReason(
-                f"a refresh of what is stale has failed {len(failures)} times, last in run "
-                f"{failures[0].dagster_run.run_id}: it is asked for again {wait:.0f} s after that"
+                f"a refresh of what is stale has failed {failed.times} times, last in run {failed.last_run}: "
+                f"it is asked for again {failed.wait_s:.0f} s after that"
             )
         run = next_run(plan)
         return dg.RunRequest(
             # What failed is asked for again, by another name: the disk may have room by now.
-            run_key=f"{plan.digest} {len(failures)}",
+            run_key=f"{plan.digest} {failed.times}",
             asset_selection=[asset_key(table.id) for table in run.tables],
-            tags={**run.tags, PLAN_TAG: plan.digest, "dagster/max_retries": "0"},
+            tags={**run.tags, PLAN_TAG: plan.digest, "dagster/max_retries": "0", **_tagged(ended)},
             run_config=QUIET,
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from cbi_dagster.orchestration.claims import claimed, end_orphans
+from cbi_dagster.orchestration.claims import claim, claimed, end_orphans
 
 STARTED, SUCCESS, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 
@@ -98,6 +98,32 @@ def test_a_claim_ends_with_its_block_and_leaves_the_run_alone(instance: dg.Dagst
         raise ZeroDivisionError
     assert list(claims.iterdir()) == []
     assert status(instance, run.run_id) is STARTED
+
+
+def test_a_claim_from_inside_a_run_outlives_that_code_and_ends_with_the_run(
+    instance: dg.DagsterInstance, claims: Path
+) -> None:
+    run = instance.create_run_for_job(empty_job, status=STARTED)
+    claim(claims, run.run_id)
+    claim(claims, run.run_id)
+    assert end_orphans(claims, instance) == []
+    assert [path.name for path in claims.iterdir()] == [f"{run.run_id}.lock"]
+    instance.report_run_canceled(run)
+    assert end_orphans(claims, instance) == []
+    assert list(claims.iterdir()) == []
+
+
+def test_a_run_whose_process_ends_without_its_last_event_has_failed(instance: dg.DagsterInstance, claims: Path) -> None:
+    run = instance.create_run_for_job(empty_job, status=STARTED)
+    code = (
+        "import os, pathlib, sys\n"
+        "from cbi_dagster.orchestration.claims import claim\n"
+        "claim(pathlib.Path(sys.argv[1]), sys.argv[2])\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(claims), run.run_id], check=True)
+    assert end_orphans(claims, instance) == [run.run_id]
+    assert status(instance, run.run_id) is FAILURE
 
 
 def test_a_claim_that_ends_while_others_look_is_no_dead_process(instance: dg.DagsterInstance, claims: Path) -> None:
