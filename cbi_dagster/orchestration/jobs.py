@@ -29,6 +29,9 @@ RANGE_END_TAG = "dagster/asset_partition_range_end"
 #: Run config that keeps the console quiet: at its default level it writes megabytes a run.
 QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 
+#: For commands, which say themselves what failed: a failure's frames are on the run's page.
+SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
 
 @dataclass(frozen=True)
 class RunNeeded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import sqlite3
 import time
 import uuid
@@ -11,6 +12,7 @@ from contextlib import closing, contextmanager
 
 import dagster as dg
 import numpy as np
+from sqlalchemy.exc import DBAPIError
 
 from cbi_dagster.catalog import LANDING_SOURCES, Table
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR
@@ -18,7 +20,7 @@ from cbi_dagster.home import Home
 from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED, asset_key
 from cbi_dagster.orchestration.claims import claimed, end_orphans
 from cbi_dagster.orchestration.io_manager import WarehouseIOManager
-from cbi_dagster.orchestration.jobs import QUIET, next_run, record_failures, run_tags, was_interrupted
+from cbi_dagster.orchestration.jobs import SILENT, next_run, record_failures, run_tags, was_interrupted
 from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, partitions_of
 from cbi_dagster.warehouse.builder import Builder, PreparedBuild, WriteOutcome
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
@@ -116,15 +118,20 @@ def opened_instance(home: Home) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of a state directory, created on first use, without runs whose process was killed.
 
     Dagster creates its databases in steps that two processes must not mix: the lock is SQLite's own, so that it works
-    everywhere and dies with its holder.
+    everywhere and dies with its holder. Raises OSError where these databases cannot be written, be it in the block.
     """
     home.prepare()
-    with closing(sqlite3.connect(home.dagster / "creation.lock", timeout=60, isolation_level=None)) as lock:
-        lock.execute("BEGIN EXCLUSIVE")
-        instance = dg.DagsterInstance.from_config(str(home.dagster))
-    with instance:
-        end_orphans(home.claims, instance)
-        yield instance
+    try:
+        with closing(sqlite3.connect(home.dagster / "creation.lock", timeout=60, isolation_level=None)) as lock:
+            lock.execute("BEGIN EXCLUSIVE")
+            instance = dg.DagsterInstance.from_config(str(home.dagster))
+        with instance:
+            end_orphans(home.claims, instance)
+            yield instance
+    except (sqlite3.Error, DBAPIError) as error:
+        said = error.orig if isinstance(error, DBAPIError) else error
+        told = f"Dagster's records of runs cannot be written ({said}); make room there or make it writable"
+        raise OSError(errno.EIO, f"{told}, and the same command goes on", str(home.dagster)) from error
 
 
 def _run(
@@ -156,7 +163,7 @@ def _run(
             run_id=run_id,
             asset_selection=[asset_key(item.id) for item in tables],
             tags=tags,
-            run_config=QUIET,
+            run_config=SILENT,
             raise_on_error=False,
         )
     if was_interrupted(instance, run_id):

@@ -11,14 +11,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from cbi_dagster.catalog import ASSET_TABLES, Table
-from cbi_dagster.catalog.partitioning import Interval
+from cbi_dagster.catalog.partitioning import BEGINNING, END, Interval
 from cbi_dagster.warehouse.contract import Warehouse
 from cbi_dagster.warehouse.hashing import content_hashes
+from cbi_dagster.warehouse.ledger import NOTHING, Ledger
 from cbi_dagster.warehouse.slices import ContractError, check_slice
 
 _EXAMPLES = 5
+
+#: Rows of a table that are looked at together.
+ROWS_AT_ONCE = 250_000
 
 
 @dataclass(frozen=True)
@@ -52,29 +57,55 @@ def stored_as_written(warehouse: Warehouse, table: Table, span: Interval | None 
     drift = warehouse.drifted.get(table.id)
     if drift:
         return CheckResult(table, 0, 0, {"drifted": "; ".join(drift)})
-    ledger = warehouse.ledger_rows({table.id})
-    partitions = np.array([table.partitioning.parse(label) for label in ledger["partition_key"]], "datetime64[D]")
+    ledger = warehouse.ledger_by_table({table.id}).get(table.id, NOTHING)
+    partitions = rows = 0
+    problems: dict[str, list[str]] = {}
+    for interval in _slices(table, ledger, span):
+        with warehouse.snapshot():  # rows and ledger of one moment: a write in between is no fault
+            known = warehouse.ledger_by_table({table.id}).get(table.id, NOTHING)
+            stored = warehouse.read(table, [interval], [column.name for column in table.columns])
+        starts, stops = table.partitioning.spans(known.keys)
+        known = known.only((starts <= interval[1]) & (stops >= interval[0]))
+        partitions, rows = partitions + len(known.keys), rows + len(stored)
+        for problem, words in _problems(table, known, stored):
+            problems.setdefault(problem, []).append(words)
+    return CheckResult(table, partitions, rows, {problem: _some(words) for problem, words in problems.items()})
+
+
+def _slices(table: Table, ledger: Ledger, span: Interval | None) -> Iterator[Interval]:
+    """Neighbouring spans of dates that together are `span`, each of partitions of at most about ROWS_AT_ONCE rows."""
+    starts, stops = table.partitioning.spans(ledger.keys)
     if span is not None:
-        starts, stops = table.partitioning.spans(partitions)
-        partitions = partitions[(starts <= span[1]) & (stops >= span[0])]
-    intervals = table.partitioning.covering(partitions)
-    names = [column.name for column in table.columns]
-    rows = warehouse.read(table, None if span is None else intervals, names)
-    every = table.partitioning.keys_between(*intervals[0]) if intervals else partitions
+        inside = (starts <= span[1]) & (stops >= span[0])
+        if not inside.any():
+            return
+        ledger, starts, stops = ledger.only(inside), starts[inside], stops[inside]
+    first, last = (BEGINNING, END) if span is None else (starts[0], stops[-1])
+    before = np.append(0, np.cumsum(ledger.row_counts)[:-1]) // ROWS_AT_ONCE
+    cuts = starts[1:][before[1:] != before[:-1]] if len(starts) else starts
+    yield from zip([first, *cuts], [*(cuts - 1), last], strict=True)
+
+
+def _problems(table: Table, known: Ledger, stored: pa.Table) -> Iterator[tuple[str, str]]:
+    """What is wrong with the stored rows of some dates of which the ledger knows `known`: problem and partition."""
+    every = np.union1d(known.keys, table.partitioning.keys_in(stored))
+    if len(every):
+        every = table.partitioning.keys_between(table.partitioning.span(every[0])[0], every[-1])
     try:
-        checked = check_slice(table, every, rows)
+        checked = check_slice(table, every, stored)
     except ContractError as error:
-        return CheckResult(
-            table, len(partitions), len(rows), {"broken": str(error).removesuffix("; nothing was written")}
-        )
-    recorded = dict(zip(ledger["partition_key"], ledger["content_hash"], strict=True))
-    labels = table.partitioning.labels(checked.partitions)
-    found = dict(zip(labels, content_hashes(checked), strict=True))
-    differing = [label for label in table.partitioning.labels(partitions) if recorded[label] != found[label]]
-    unknown = [label for label, count in zip(found, checked.row_counts, strict=True) if count and label not in recorded]
-    listed = {"stored_differs_from_ledger": differing, "stored_without_ledger": unknown}
-    problems = {name: _some(labels) for name, labels in listed.items() if labels}
-    return CheckResult(table, len(partitions), len(rows), problems)
+        yield "broken", str(error).removesuffix("; nothing was written")
+        return
+    hashes = np.array(content_hashes(checked), dtype=object)
+    at = known.at(checked.partitions)
+    wrong = at >= 0
+    wrong[wrong] = known.hashes[at[wrong]] != hashes[wrong]
+    for problem, those in (
+        ("stored_differs_from_ledger", wrong),
+        ("stored_without_ledger", (at < 0) & (checked.row_counts > 0)),
+    ):
+        for label in table.partitioning.labels(checked.partitions[those]):
+            yield problem, label
 
 
 def _some(labels: Sequence[str]) -> str:

@@ -91,9 +91,11 @@ class DuckDBWarehouse(Warehouse):
 
     def _told(self, error: duckdb.Error) -> Exception:
         """The engine's trouble with the file as what it means, with the way out; other errors as they are."""
+        said = str(error).strip().partition("\n")[0]
+        if "attached in read-only mode" in said:
+            return OSError(errno.EROFS, "the file cannot be written, and nothing was changed", str(self.path))
         if type(error) is not duckdb.Error and not isinstance(error, _TROUBLE):
             return error
-        said = str(error).strip().partition("\n")[0]
         if "No space left" in said:
             return OSError(errno.ENOSPC, "the disk is full; make room, and the same command goes on", str(self.path))
         return DamagedWarehouseError(

@@ -20,6 +20,7 @@ from cbi_dagster.home import Home
 from cbi_dagster.orchestration.assets import asset_key
 from cbi_dagster.orchestration.checks import CHECKS, matrix_quality, stored_as_written
 from cbi_dagster.orchestration.jobs import QUIET, RANGE_END_TAG, RANGE_START_TAG
+from cbi_dagster.reports import checks
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 from cbi_dagster_tests.properties.worlds import World
 
@@ -130,6 +131,27 @@ def test_rows_that_the_contract_forbids_are_found(world: World, change: str, bro
         result = stored(world, FUTURES_CONTINUOUS_1D)
     assert not result.passed
     assert broken in said(result, "broken")
+
+
+@pytest.mark.parametrize("item", [FUTURES_CONTINUOUS_1D, ONE_WEEK, REGIME_WEIGHTS], ids=lambda item: item.name)
+def test_however_few_rows_are_looked_at_together_the_same_is_found(
+    world: World, item: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "ROWS_AT_ONCE", 1)
+    whole = stored(world, item)
+    assert whole.passed, whole.metadata
+    assert said(whole, "rows") == str(len(world.warehouse.read(item)))
+    assert said(whole, "partitions") == str(len(world.warehouse.ledger_rows({item.id})))
+    if item is FUTURES_CONTINUOUS_1D:
+        copies = [
+            f"INSERT INTO {item.id} SELECT * REPLACE (DATE '{day}' AS date) FROM {item.id} WHERE date = '2023-06-14'"
+            for day in ("2024-01-03", "2020-01-03")
+        ]
+        changes = [*copies, f"UPDATE {item.id} SET close = close + 1 WHERE date IN ('2023-06-07', '2023-06-14')"]
+        with other_hands(world, *changes):
+            result = stored(world, item)
+        assert said(result, "stored_differs_from_ledger") == "2023-06-07, 2023-06-14"
+        assert said(result, "stored_without_ledger") == "2020-01-03, 2024-01-03"
 
 
 def test_when_a_row_was_written_and_by_whom_is_no_content(world: World) -> None:
