@@ -45,14 +45,15 @@ def consolidate(
 def flatten(continuous: pd.DataFrame, families: Mapping[str, pd.DataFrame], table: Table) -> pd.DataFrame:
     """One flat row per session with `<struct>_<field>` columns, sorted by symbol and date.
 
-    `timestamp`, the row's decision time, is the session's close. Raises ValueError for a family that the table has no
-    STRUCT for, InvalidFrameError for one that lacks a declared field (`enrich` adds those it derives itself) or that
-    repeats a symbol and date.
+    `timestamp`, the row's decision time, is when the session is known. Raises ValueError for a family that the table
+    has no STRUCT for, InvalidFrameError for one that lacks a declared field (`enrich` adds those it derives itself) or
+    that repeats a symbol and date.
     """
     if strangers := sorted(set(families) - set(names(table.columns))):
         raise ValueError(f"{table.id} declares no STRUCT for the families {', '.join(strangers)}")
     sessions = continuous.sort_values(["symbol", "date"], ignore_index=True)
-    flat = sessions[["symbol", "date", "session_close_ts"]].set_axis(["symbol", "data_date", "timestamp"], axis=1)
+    flat = sessions[["symbol", "date", "session_close_ts", "session_quality"]]
+    flat = flat.set_axis(["symbol", "data_date", "timestamp", "session_quality"], axis=1)
     sources = {"market_data": sessions, **families}
     keys = pd.MultiIndex.from_frame(sessions[["symbol", "date"]])
     parts = [flat]

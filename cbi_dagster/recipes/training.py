@@ -57,9 +57,14 @@ def _mes_asset(table: Table, horizon: Horizon) -> Recipe:
 
 def _mes_bar_asset(table: Table, horizon: IntradayHorizon) -> Recipe:
     @recipe(table, bars=f"mes_{horizon.name}")
-    def training_table(bars: pd.DataFrame, regime_calendar: pd.DataFrame, regime_weights: pd.DataFrame) -> TableOutput:
+    def training_table(
+        bars: pd.DataFrame,
+        futures_continuous_1d: pd.DataFrame,
+        regime_calendar: pd.DataFrame,
+        regime_weights: pd.DataFrame,
+    ) -> TableOutput:
         cache = regimes.RegimeCache(regime_calendar, regime_weights)
-        return _built(table, split_by_label(bars, cache, horizon, load_horizons().splits))
+        return _built(table, split_by_label(bars, futures_continuous_1d, cache, horizon, load_horizons().splits))
 
     return training_table
 

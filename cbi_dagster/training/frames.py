@@ -17,10 +17,6 @@ class UnmatchedRowsError(ValueError):
     """Matrix rows have no counterpart in a table that has one row per session: labels or features would be lost."""
 
 
-NOT_MATURED = "not_matured"
-"""Why a row of a daily table has no label: its target session has not come, or the return is undefined (`labels`)."""
-
-
 _MATRIX = "rows of features.daily_ml_matrix"
 #: What the matrix calls otherwise.
 _RENAMED = {
@@ -61,16 +57,17 @@ def split_by_maturity(
     order = np.argsort(dates, kind="stable")
     own, dates = own[order], dates[order]
     label = labels(continuous[continuous["symbol"] == horizon.symbol], horizon)
-    label = _of_dates(label, dates, horizon.symbol, "market_data.futures_continuous_1d")
-    matured = label["target_date"].notna().to_numpy()
+    label = of_dates(label, dates, f"{horizon.symbol} {_MATRIX}", "market_data.futures_continuous_1d")
+    unlabelled = label.pop("unlabelled")
+    known = unlabelled.isna().to_numpy()
     # Wide rows are copied once.
-    rows = matrix.take(own[matured]).rename(columns=_RENAMED)
-    rows = pd.concat([rows.reset_index(drop=True), label[matured].reset_index(drop=True)], axis="columns")
+    rows = matrix.take(own[known]).rename(columns=_RENAMED)
+    rows = pd.concat([rows.reset_index(drop=True), label[known].reset_index(drop=True)], axis="columns")
     rows["symbol"] = rows["symbol"].astype(object)
     rows["horizon_sessions"] = horizon.sessions
     rows["split"] = split_of(rows["data_date"], rows["target_date"], splits)
-    unlabelled = pd.DataFrame({"symbol": horizon.symbol, "data_date": dates[~matured], "reason": NOT_MATURED})
-    return TrainingFrame(rows, unlabelled)
+    left_out = pd.DataFrame({"symbol": horizon.symbol, "data_date": dates[~known], "reason": unlabelled[~known]})
+    return TrainingFrame(rows, left_out)
 
 
 def with_resampled_bars(matrix: pd.DataFrame, bars: pd.DataFrame, symbol: str) -> pd.DataFrame:
@@ -82,20 +79,20 @@ def with_resampled_bars(matrix: pd.DataFrame, bars: pd.DataFrame, symbol: str) -
     require(matrix, ("symbol", "data_date"), _MATRIX, key=("symbol", "data_date"))
     require(bars, ("symbol", "date"), "rows of features.mes_horizons_daily", key=("symbol", "date"))
     rows = matrix[matrix["symbol"] == symbol].reset_index(drop=True)
-    beside = _of_dates(
-        bars[bars["symbol"] == symbol], rows["data_date"].to_numpy(), symbol, "features.mes_horizons_daily"
-    )
+    own = bars[bars["symbol"] == symbol]
+    beside = of_dates(own, rows["data_date"].to_numpy(), f"{symbol} {_MATRIX}", "features.mes_horizons_daily")
     return pd.concat([rows, beside], axis="columns")
 
 
-def _of_dates(others: pd.DataFrame, dates: np.ndarray, symbol: str, source: str) -> pd.DataFrame:
-    """The rows of `others`, without symbol and date, for the matrix rows of one symbol: each has exactly one."""
+def of_dates(others: pd.DataFrame, dates: np.ndarray, rows: str, source: str) -> pd.DataFrame:
+    """The rows of `others`, without symbol and date, for the dates of one symbol's `rows`: each has exactly one."""
     index = pd.DatetimeIndex(dates)
     at = pd.DatetimeIndex(others["date"]).get_indexer(index)
     if (strange := at < 0).any():
         first = ", ".join(f"{date:%Y-%m-%d}" for date in index[strange][:3])
+        table = rows.rpartition(" ")[2]
         raise UnmatchedRowsError(
-            f"{int(strange.sum())} {symbol} rows of features.daily_ml_matrix have no row in {source} "
-            f"(first: {first}): materialize features.daily_ml_matrix and {source} for these dates first"
+            f"{int(strange.sum())} {rows} have no row in {source} "
+            f"(first: {first}): materialize {table} and {source} for these dates first"
         )
     return others.drop(columns=["symbol", "date"]).take(at).reset_index(drop=True)

@@ -16,7 +16,8 @@ from cbi_dagster.catalog.frames import require_order
 from cbi_dagster.config.horizons import CommonSplits, IntradayHorizon
 from cbi_dagster.market.sessions import utc_instants
 from cbi_dagster.matrix.regimes import RegimeCache
-from cbi_dagster.training.frames import TrainingFrame
+from cbi_dagster.training.frames import TrainingFrame, of_dates
+from cbi_dagster.training.labels import IN_PART_REASONS
 from cbi_dagster.training.splits import split_of
 
 SESSION_END, GAP, NO_PRICE = "session_end", "gap", "no_price"
@@ -66,15 +67,17 @@ def next_bar_labels(bars: pd.DataFrame, horizon: IntradayHorizon) -> pd.DataFram
 
 
 def split_by_label(
-    bars: pd.DataFrame, regimes: RegimeCache, horizon: IntradayHorizon, splits: CommonSplits
+    bars: pd.DataFrame, sessions: pd.DataFrame, regimes: RegimeCache, horizon: IntradayHorizon, splits: CommonSplits
 ) -> TrainingFrame:
     """The horizon's bars in order of time with label, regime, weight and split, apart from those without a label.
 
-    `bars`: rows of `features.mes_{name}`, whole sessions in any order. `as_of` is the bar's close: all its features are
-    known then. The training weight is that of the regime of the bar's trade date and is no feature. A bar belongs to
-    the split of its trade date; labels end in the same session, so none has to be purged for its label, and the bars of
-    the last `splits.intraday_embargo_trade_dates` weekdays before a boundary are: they are `purged` too.
-    Raises RegimeNotCoveredError for a date without a regime.
+    `bars`: rows of `features.mes_{name}`, whole sessions in any order; `sessions`: rows of `futures_continuous_1d` of
+    their dates. Bars of a session that is there in part have no label, whatever their own would be. `as_of` is the
+    bar's close: all its features are known then. The training weight is that of the regime of the bar's trade date and
+    is no feature. A bar belongs to the split of its trade date; labels end in the same session, so none has to be
+    purged for its label, and the bars of the last `splits.intraday_embargo_trade_dates` weekdays before a boundary are:
+    they are `purged` too.
+    Raises RegimeNotCoveredError for a date without a regime, UnmatchedRowsError for one without a session.
     """
     # Labels are made on the few columns that they need: minutes are gigabytes, and are copied once.
     own = np.flatnonzero((bars["symbol"] == horizon.symbol).to_numpy(bool))
@@ -82,11 +85,20 @@ def split_by_label(
     keys = bars[["symbol", "date", "bar_close_ts", "close"]].take(order).reset_index(drop=True)
     label = next_bar_labels(keys, horizon)
     unlabelled = label.pop("unlabelled")
+    quality = of_dates(
+        sessions.loc[sessions["symbol"] == horizon.symbol, ["symbol", "date", "session_quality"]],
+        keys["date"].to_numpy(),
+        f"{horizon.symbol} rows of features.mes_{horizon.name}",
+        "market_data.futures_continuous_1d",
+    )["session_quality"]
+    in_part = quality.map(IN_PART_REASONS)
+    unlabelled = in_part.where(in_part.notna(), unlabelled)
     known = unlabelled.isna().to_numpy()
     left_out = keys.loc[~known, ["symbol", "date", "bar_close_ts"]].assign(reason=unlabelled[~known])
     rows = bars.take(order[known]).reset_index(drop=True)
     rows["data_date"], rows["source_run_id"] = rows.pop("date"), rows.pop("run_id")
     rows[label.columns] = label[known].reset_index(drop=True)
+    rows["session_quality"] = quality[known].reset_index(drop=True)
     days = rows["data_date"].to_numpy("datetime64[D]")
     regime = regimes.lookup(days)
     rows["regime"] = regime["regime"].to_numpy()

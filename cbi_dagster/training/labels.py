@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from cbi_dagster.catalog.columns.sessions import IN_PART
 from cbi_dagster.catalog.columns.training import LABEL_INPUTS
 from cbi_dagster.catalog.frames import require
 from cbi_dagster.config.horizons import Horizon
+
+NOT_MATURED = "not_matured"
+"""Why a session has no label: its target session has not come, or the return is undefined (`labels`)."""
+IN_PART_REASONS = {quality: f"session_{quality}" for quality in IN_PART}
+TARGET_IN_PART_REASONS = {quality: f"target_session_{quality}" for quality in IN_PART}
+"""Why a session has no label: it, or its target session, is there in part; by `session_quality`."""
 
 
 def labels(continuous: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
@@ -19,10 +26,11 @@ def labels(continuous: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
         target_price_{name} = adj_close[t+h] / adj_factor[t]: the later close quoted in the contract of t, so that
             target_price / close - 1 = target;
         target_direction_{name} = the sign of the target; target_date = the trade date of t+h.
-    All four are NULL while t+h has not come, where a close is not positive or has no factor, and where t+h lies more
-    than `horizon.forward_trade_dates` weekdays ahead: across such a hole h sessions are not the horizon they are named
-    for, and a label must not depend on more of the future than its table declares. Raises InvalidFrameError for a
-    symbol with two rows of one date: sessions could not be counted.
+    All four are NULL while t+h has not come, where a close is not positive or has no factor, where t or t+h is a
+    session that is there in part, and where t+h lies more than `horizon.forward_trade_dates` weekdays ahead: across
+    such a hole h sessions are not the horizon they are named for, and a label must not depend on more of the future
+    than its table declares. `unlabelled` says why a row has no label, None where it has one. Raises InvalidFrameError
+    for a symbol with two rows of one date: sessions could not be counted.
     """
     require(continuous, LABEL_INPUTS, "rows of futures_continuous_1d", key=("symbol", "date"))
     rows = continuous.sort_values(["symbol", "date"], ignore_index=True)
@@ -34,6 +42,14 @@ def labels(continuous: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
     matured = (np.arange(count) + h < count) & (symbol[ahead] == symbol)
     matured &= np.busday_count(dates, dates[ahead]) <= horizon.forward_trade_dates
     matured &= ~np.isnan(factor) & ~np.isnan(factor[ahead]) & (close > 0) & (close[ahead] > 0)
+    unlabelled = np.full(count, None, dtype=object)
+    unlabelled[~matured] = NOT_MATURED
+    quality = rows["session_quality"].to_numpy(object)
+    for part in IN_PART:
+        unlabelled[matured & (quality[ahead] == part)] = TARGET_IN_PART_REASONS[part]
+    for part in IN_PART:
+        unlabelled[quality == part] = IN_PART_REASONS[part]
+    matured = pd.isna(unlabelled)
     # The factors are compared first: of one contract they are equal, and nothing is rounded.
     price = np.where(matured, close[ahead] * (factor[ahead] / factor), np.nan)
     target = np.where(matured, price / np.where(matured, close, 1.0) - 1.0, np.nan)
@@ -47,5 +63,6 @@ def labels(continuous: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
             f"target_price_{horizon.name}": price,
             f"target_direction_{horizon.name}": direction,
             "target_date": np.where(matured, dates[ahead], np.datetime64("NaT", "D")).astype("datetime64[ns]"),
+            "unlabelled": unlabelled,
         }
     )

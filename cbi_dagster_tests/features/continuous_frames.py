@@ -28,6 +28,7 @@ def continuous_frame(
     close = np.asarray(close, dtype=float)
     prices = {"open": close, "high": close if high is None else high, "low": close if low is None else low}
     frame = pd.DataFrame({"date": dates, "symbol": symbol, **prices, "close": close, "realized_vol_1h": 0.01})
+    frame["session_quality"] = "complete"
     frame["adj_factor"] = factor
     for name in ("open", "high", "low", "close"):
         frame[f"adj_{name}"] = frame[name] * frame["adj_factor"]

@@ -17,8 +17,8 @@ from cbi_dagster.config.horizons import Horizon, Splits, load_horizons
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.features.mes_horizons import mes_daily
 from cbi_dagster.matrix.structs import consolidate
-from cbi_dagster.training.frames import NOT_MATURED, UnmatchedRowsError, split_by_maturity, with_resampled_bars
-from cbi_dagster.training.labels import labels
+from cbi_dagster.training.frames import UnmatchedRowsError, split_by_maturity, with_resampled_bars
+from cbi_dagster.training.labels import NOT_MATURED, labels
 from cbi_dagster_tests.features.continuous_frames import random_sessions
 from cbi_dagster_tests.matrix.matrix_frames import families, regimes, sessions
 
@@ -74,12 +74,22 @@ def test_a_frame_has_its_symbols_features_and_required_columns(
     others = tuple(f"{name}_" for name, symbol in ONE_SYMBOL_STRUCTS.items() if symbol != horizon.symbol)
     assert len(others) in (1, 2)
     features = {name for name in matrix.columns if "_" in name and not name.startswith(others)}
-    features -= {"data_date", "regime_name", "regime_weight", "feature_version", "run_id"}
+    features -= {"data_date", "session_quality", "regime_name", "regime_weight", "feature_version", "run_id"}
     if horizon.symbol == "MES":
         features |= {f"bar_{part}_{h}" for part in BAR_PARTS for h in ("1d", "7d", "30d", "3m", "6m", "12m")}
     labels_ = {f"target_{horizon.name}", f"target_price_{horizon.name}", f"target_direction_{horizon.name}"}
-    rest = {"symbol", "data_date", "regime", "training_weight", "target_date", "horizon_sessions", "split", "as_of"}
-    assert set(frame.columns) == features | labels_ | rest | {"source_run_id"}
+    rest = {
+        "symbol",
+        "data_date",
+        "session_quality",
+        "regime",
+        "training_weight",
+        "target_date",
+        "horizon_sessions",
+        "split",
+        "as_of",
+    }
+    assert set(frame.columns) == features | labels_ | rest | {"horizon_sessions", "source_run_id"}
 
 
 def test_a_row_carries_features_of_its_date_and_the_later_close(matrix: pd.DataFrame, continuous: pd.DataFrame) -> None:

@@ -19,6 +19,7 @@ from cbi_dagster.config.horizons import IntradayHorizon, load_horizons
 from cbi_dagster.features.mes_horizons import mes_intraday
 from cbi_dagster.market.resample import HORIZON_MINUTES, resampled_bars
 from cbi_dagster.matrix.regimes import RegimeCache, RegimeNotCoveredError
+from cbi_dagster.training.frames import UnmatchedRowsError
 from cbi_dagster.training.intraday import GAP, NO_PRICE, SESSION_END, next_bar_labels, split_by_label
 from cbi_dagster_tests.market.intraday_frames import intraday_market
 from cbi_dagster_tests.matrix.matrix_frames import regimes
@@ -59,7 +60,12 @@ def market(name: str) -> pd.DataFrame:
 
 def intraday_frame(bars: pd.DataFrame, cache: RegimeCache, horizon: IntradayHorizon) -> pd.DataFrame:
     """The content of the horizon's table."""
-    return split_by_label(bars, cache, horizon, SPLITS).rows
+    return split_by_label(bars, sessions_of(bars), cache, horizon, SPLITS).rows
+
+
+def sessions_of(bars: pd.DataFrame) -> pd.DataFrame:
+    """The continuous rows of the bars' dates."""
+    return bars[["symbol", "date"]].astype({"symbol": object}).drop_duplicates().assign(session_quality="complete")
 
 
 def reference(bars: pd.DataFrame, horizon: IntradayHorizon) -> list[tuple[float, pd.Timestamp] | None]:
@@ -185,7 +191,9 @@ def test_no_label_compares_two_contracts(name: str) -> None:
 @pytest.mark.parametrize("name", MES)
 def test_rows_in_are_rows_out_and_bars_without_a_label(name: str) -> None:
     bars = market(name)
-    result = split_by_label(bars.sample(frac=1, random_state=3), regimes(bars["date"]), MES[name], SPLITS)
+    result = split_by_label(
+        bars.sample(frac=1, random_state=3), sessions_of(bars), regimes(bars["date"]), MES[name], SPLITS
+    )
     both = pd.concat([result.rows["bar_close_ts"], result.unlabelled["bar_close_ts"]]).sort_values()
     assert both.tolist() == bars["bar_close_ts"].tolist()
     reasons = result.unlabelled["reason"].value_counts()
@@ -203,7 +211,16 @@ def test_a_row_carries_its_bars_features_and_its_dates_regime() -> None:
     frame = intraday_frame(bars, cache, MES["1hr"])
     features = set(bars.columns) - {"date", "run_id"}
     labels = {"target_1hr", "target_price_1hr", "target_direction_1hr", "target_ts"}
-    derived = {"data_date", "regime", "training_weight", "horizon_minutes", "split", "as_of", "source_run_id"}
+    derived = {
+        "data_date",
+        "session_quality",
+        "regime",
+        "training_weight",
+        "horizon_minutes",
+        "split",
+        "as_of",
+        "source_run_id",
+    }
     assert set(frame.columns) == features | labels | derived
     assert not frame[sorted(labels | derived)].isna().any(axis=None)
     assert (frame["as_of"] == frame["bar_close_ts"]).all()
@@ -310,3 +327,28 @@ def planted_next_row_label(bars: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize("planted", [planted_next_high, planted_session_close, planted_next_row_label])
 def test_a_planted_look_ahead_is_found(planted: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
     assert all(look_ahead_survives(planted, cut) for cut in CUTS)
+
+
+@pytest.mark.parametrize("quality", ["cut", "holed", "thin"])
+def test_bars_of_a_session_that_is_there_in_part_have_no_label(quality: str) -> None:
+    bars = market("1hr")
+    day = bars["date"].unique()[3]
+    sessions = sessions_of(bars)
+    sessions.loc[sessions["date"] == day, "session_quality"] = quality
+    result = split_by_label(bars, sessions, regimes(bars["date"]), MES["1hr"], SPLITS)
+    whole = split_by_label(bars, sessions_of(bars), regimes(bars["date"]), MES["1hr"], SPLITS)
+    if quality == "thin":
+        assert len(result.rows) == len(whole.rows)
+        assert set(result.rows.loc[result.rows["data_date"] == day, "session_quality"]) == {"thin"}
+        return
+    kept = whole.rows[whole.rows["data_date"] != day].reset_index(drop=True)
+    pd.testing.assert_frame_equal(result.rows, kept)
+    left_out = result.unlabelled[result.unlabelled["data_date"] == day]
+    assert set(left_out["reason"]) == {f"session_{quality}"}
+    assert len(left_out) == (bars["date"] == day).sum()
+
+
+def test_a_bar_without_a_session_is_an_error() -> None:
+    bars = market("4hr")
+    with pytest.raises(UnmatchedRowsError, match=r"features\.mes_4hr have no row in .*futures_continuous_1d"):
+        split_by_label(bars, sessions_of(bars).iloc[1:], regimes(bars["date"]), MES["4hr"], SPLITS)

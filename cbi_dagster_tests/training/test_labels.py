@@ -98,6 +98,7 @@ def test_columns_have_the_declared_types() -> None:
             "target_price_1w": "float64",
             "target_direction_1w": "Int64",
             "target_date": "datetime64[ns]",
+            "unlabelled": "object",
         }
 
 
@@ -109,6 +110,21 @@ def test_a_target_beyond_the_declared_window_is_unknown() -> None:
         found = labels(continuous_frame("ZL", dates, np.array([50.0, 51.0])), one)
         assert found["target_h"].notna().tolist() == [known, False]
         assert found["target_date"].notna().tolist() == [known, False]
+
+
+def test_no_label_starts_or_ends_in_a_session_that_is_there_in_part() -> None:
+    whole = random_sessions("ZL", 1, 12)
+    continuous = whole.assign(session_quality=whole["session_quality"].replace("complete", "thin"))
+    continuous.loc[[4, 7], "session_quality"] = ["cut", "holed"]
+    continuous.loc[5, "session_quality"] = None
+    continuous.loc[6, "session_quality"] = "early_close"
+    found = labels(continuous, horizon(2))
+    reasons = {2: "target_session_cut", 4: "session_cut", 5: "target_session_holed", 7: "session_holed"}
+    assert found["unlabelled"].dropna().to_dict() == reasons | {10: "not_matured", 11: "not_matured"}
+    left = found["unlabelled"].notna()
+    assert found.loc[left, ["target_h", "target_price_h", "target_direction_h", "target_date"]].isna().all(axis=None)
+    kept = labels(whole, horizon(2))[~left].drop(columns="unlabelled")
+    pd.testing.assert_frame_equal(found[~left].drop(columns="unlabelled"), kept)
 
 
 @pytest.mark.parametrize(("column", "value"), [("adj_factor", np.nan), ("close", 0.0), ("close", -37.63)])

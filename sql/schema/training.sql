@@ -26,6 +26,7 @@ OPTIONS(description='The declared regimes with their training weights.');
 CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_1w` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -175,11 +176,12 @@ CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_1w` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='ZL matrix rows with the simple return over the next 5 sessions as target. Rows whose target session has not come yet are left out.');
+OPTIONS(description='ZL matrix rows with the simple return over the next 5 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_1m` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -329,11 +331,12 @@ CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_1m` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='ZL matrix rows with the simple return over the next 21 sessions as target. Rows whose target session has not come yet are left out.');
+OPTIONS(description='ZL matrix rows with the simple return over the next 21 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_3m` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -483,11 +486,12 @@ CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_3m` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='ZL matrix rows with the simple return over the next 63 sessions as target. Rows whose target session has not come yet are left out.');
+OPTIONS(description='ZL matrix rows with the simple return over the next 63 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_6m` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -637,11 +641,12 @@ CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_6m` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='ZL matrix rows with the simple return over the next 126 sessions as target. Rows whose target session has not come yet are left out.');
+OPTIONS(description='ZL matrix rows with the simple return over the next 126 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_12m` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -791,11 +796,12 @@ CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_12m` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='ZL matrix rows with the simple return over the next 252 sessions as target. Rows whose target session has not come yet are left out.');
+OPTIONS(description='ZL matrix rows with the simple return over the next 252 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_1d` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -964,11 +970,12 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_1d` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES matrix rows with the simple return over the next 1 session as target. Rows whose target session has not come yet are left out.');
+OPTIONS(description='MES matrix rows with the simple return over the next 1 session as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_7d` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -1137,11 +1144,12 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_7d` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES matrix rows with the simple return over the next 5 sessions as target. Rows whose target session has not come yet are left out.');
+OPTIONS(description='MES matrix rows with the simple return over the next 5 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_30d` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -1310,11 +1318,12 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_30d` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES matrix rows with the simple return over the next 21 sessions as target. Rows whose target session has not come yet are left out.');
+OPTIONS(description='MES matrix rows with the simple return over the next 21 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_3m` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -1483,11 +1492,12 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_3m` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES matrix rows with the simple return over the next 63 sessions as target. Rows whose target session has not come yet are left out.');
+OPTIONS(description='MES matrix rows with the simple return over the next 63 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_6m` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -1656,11 +1666,12 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_6m` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES matrix rows with the simple return over the next 126 sessions as target. Rows whose target session has not come yet are left out.');
+OPTIONS(description='MES matrix rows with the simple return over the next 126 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_12m` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -1829,12 +1840,13 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_12m` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES matrix rows with the simple return over the next 252 sessions as target. Rows whose target session has not come yet are left out.');
+OPTIONS(description='MES matrix rows with the simple return over the next 252 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_1min` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -1892,12 +1904,13 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_1min` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES bars of 1min with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) are left out.');
+OPTIONS(description='MES bars of 1min with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are there in part are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_5min` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -1955,12 +1968,13 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_5min` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES bars of 5min with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) are left out.');
+OPTIONS(description='MES bars of 5min with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are there in part are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_15min` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -2018,12 +2032,13 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_15min` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES bars of 15min with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) are left out.');
+OPTIONS(description='MES bars of 15min with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are there in part are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_30min` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -2081,12 +2096,13 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_30min` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES bars of 30min with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) are left out.');
+OPTIONS(description='MES bars of 30min with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are there in part are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_1hr` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -2144,12 +2160,13 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_1hr` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES bars of 1hr with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) are left out.');
+OPTIONS(description='MES bars of 1hr with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are there in part are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_4hr` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -2207,4 +2224,4 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_4hr` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES bars of 4hr with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) are left out.');
+OPTIONS(description='MES bars of 4hr with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are there in part are left out.');

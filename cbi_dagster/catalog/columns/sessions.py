@@ -15,6 +15,8 @@ WINDOW_TRADE_DATES = 30
 """How many trade dates before a session its habits are taken from."""
 
 QUALITIES = ("complete", "early_close", "thin", "holed", "cut")
+IN_PART = ("holed", "cut")
+"""Qualities of sessions that are there in part: no label starts or ends in one."""
 
 COLUMNS = (
     Column(

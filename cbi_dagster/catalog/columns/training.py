@@ -53,5 +53,7 @@ COLUMNS = (
     Column("source_run_id", _S, "Run that wrote the row of features; not part of the row's content."),
 )
 
-LABEL_INPUTS = ("date", "symbol", "close", "adj_factor")
+LABEL_INPUTS = ("date", "symbol", "session_quality", "close", "adj_factor")
 """What labels of sessions need of the continuous series."""
+QUALITY_INPUTS = ("date", "symbol", "session_quality")
+"""What labels of bars need of it."""

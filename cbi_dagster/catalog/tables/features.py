@@ -185,7 +185,11 @@ DAILY_ML_MATRIX = Table(
     dataset="features",
     name="daily_ml_matrix",
     description="Everything known of a symbol at its decision time, one row per symbol and trade date.",
-    columns=(*pick("symbol data_date timestamp"), *MATRIX_STRUCTS, *pick("regime_name feature_version")),
+    columns=(
+        *pick("symbol data_date timestamp session_quality"),
+        *MATRIX_STRUCTS,
+        *pick("regime_name feature_version"),
+    ),
     key=("symbol", "data_date"),
     partitioning=Daily("data_date"),
     layer="features",

@@ -24,7 +24,7 @@ def _structs(symbol: str) -> Iterator[Column]:
 
 def _matrix_inputs(symbol: str) -> tuple[str, ...]:
     """What rows of a symbol need of the matrix."""
-    return ("symbol", "data_date", "timestamp", *names(_structs(symbol)), "regime_name", "run_id")
+    return ("symbol", "data_date", "timestamp", "session_quality", *names(_structs(symbol)), "regime_name", "run_id")
 
 
 def _flattened(symbol: str) -> tuple[Column, ...]:
@@ -50,9 +50,10 @@ def _daily_table(horizon: Horizon, resampled: Table | None = None) -> Table:
         dataset="training",
         name=f"{horizon.symbol.lower()}_training_prod_allhistory_{label}",
         description=f"{horizon.symbol} matrix rows with the simple return over the next {horizon.sessions} session"
-        f"{'s' if horizon.sessions > 1 else ''} as target. Rows whose target session has not come yet are left out.",
+        f"{'s' if horizon.sessions > 1 else ''} as target. Rows whose target session has not come yet and rows that "
+        "start or end in a session that is there in part are left out.",
         columns=(
-            *pick("symbol data_date"),
+            *pick("symbol data_date session_quality"),
             *_flattened(horizon.symbol),
             *_features(resampled),
             *pick(f"regime training_weight target_{label} target_price_{label} target_direction_{label} target_date"),
@@ -83,9 +84,10 @@ def _intraday_table(horizon: IntradayHorizon, bars: Table) -> Table:
         dataset="training",
         name=f"{horizon.symbol.lower()}_training_prod_allhistory_{label}",
         description=f"{horizon.symbol} bars of {label} with the simple return to the close of the bar right after, in "
-        "the same session and contract, as target. Bars without one (the last of a session, a gap) are left out.",
+        "the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of "
+        "sessions that are there in part are left out.",
         columns=(
-            *pick("symbol data_date bar_close_ts"),
+            *pick("symbol data_date bar_close_ts session_quality"),
             *_features(bars),
             *pick(f"regime training_weight target_{label} target_price_{label} target_direction_{label} target_ts"),
             *pick("horizon_minutes split as_of source_run_id"),
@@ -97,6 +99,7 @@ def _intraday_table(horizon: IntradayHorizon, bars: Table) -> Table:
         cluster=("regime",),
         reads=(
             Read(bars.id, columns=("date", "symbol", "bar_close_ts", *names(_features(bars)), "run_id")),
+            Read(FUTURES_CONTINUOUS_1D.id, columns=training.QUALITY_INPUTS, symbols=(horizon.symbol,), looked_up=True),
             Read(REGIME_CALENDAR.id, columns=regimes.CALENDAR_INPUTS),
             Read(REGIME_WEIGHTS.id, columns=regimes.WEIGHT_INPUTS),
         ),
