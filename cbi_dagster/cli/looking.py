@@ -101,6 +101,33 @@ def check(start: dt.datetime | None, stop: dt.datetime | None, tables: list[Tabl
     console.print(f"{done} checks passed.")
 
 
+@cbi.command(epilog=examples("cbi sessions", "cbi sessions --from 2014-01-01 --to 2014-12-31 --symbol ZL"))
+@click.option("--from", "start", type=DATE, help="First trade date, inclusive (default: the first session).")
+@click.option("--to", "stop", type=DATE, help="Last trade date, inclusive (default: the last session).")
+@click.option("--symbol", help="Only this symbol.")
+def sessions(start: dt.datetime | None, stop: dt.datetime | None, symbol: str | None) -> None:
+    """List the sessions that are not what the exchange held: missing, cut, holed, thin, and those nobody expected.
+
+    `session_quality` in the data dictionary says what the words mean; bars are those seen of those usual.
+    """
+    from cbi_dagster.config.universe import load_universe
+    from cbi_dagster.reports import sessions as reports
+
+    warehouse = looked_at(Home.from_environment()).warehouse
+    span = (start.date() if start else None, stop.date() if stop else None)
+    found = reports.sessions(warehouse, load_universe(), *span, symbol)
+    if not found.counts:
+        raise Failure("there are no sessions in the range asked for; `cbi refresh` builds them from what has landed")
+    total = sum(found.counts.values())
+    console.print(f"{total:,} sessions: " + ", ".join(f"{count:,} {name}" for name, count in found.counts.items()))
+    grid = Grid("trade date", "is", "sessions", "bars of usual")
+    for (date, verdict), cases in found.irregular.groupby(["date", "is"], sort=True):
+        bars = [str(case.bars) for case in cases.itertuples() if case.bars]
+        grid.add_row(f"{date:%Y-%m-%d}", str(verdict), " ".join(cases["symbol"]), " ".join(bars))
+    if len(found.irregular):
+        console.print(grid)
+
+
 @cbi.command(epilog=examples("cbi features", "cbi features --table biofuel_daily"))
 @click.option(
     "--table",

@@ -28,6 +28,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cbi_dagster.catalog.columns.sessions import QUALITIES, WINDOW_TRADE_DATES
+from cbi_dagster.config.calendars import ExchangeCalendar
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.sessions import (
     HOUR_NS,
@@ -44,6 +45,8 @@ _USUAL_SHARE = (9, 10)
 _FEW_BARS = 10  # an hour with a tenth of its usual bars or less is as good as missing
 _BUSY_SHARE = 0.7
 _MISSING_SHARE, _MISSING_HOURS = 0.1, 2
+BUSY_VOLUME = 10_000
+"""Contracts a day of a market that has no day without a trade."""
 _THIN_SHARE, _DYING_SHARE = 0.05, 0.25
 
 Counts = npt.NDArray[np.int64]
@@ -166,3 +169,26 @@ def _runs(missing: _Mask, counted: _Mask, usual: Counts) -> tuple[_Mask, _Mask]:
         run = np.where(ended, 0, run + (counted & missing)[:, hour])
     limit = np.maximum(_MISSING_SHARE * usual, _MISSING_HOURS - 0.5)
     return run > limit, longest > limit
+
+
+def missing_sessions(
+    dates: np.ndarray, volumes: Counts, first: np.datetime64, last: np.datetime64, calendar: ExchangeCalendar
+) -> tuple[np.ndarray, np.ndarray]:
+    """Business days from `first` to `last` without a session of a product, and its sessions on other days.
+
+    `dates` (datetime64[D], ascending) and `volumes` are those of all its sessions. A business day without one is
+    missing if there was one on nine in ten of the business days in the `WINDOW_TRADE_DATES` trade dates before, with
+    `BUSY_VOLUME` contracts a day on average: a market that hardly trades may have days without a trade, and nothing is
+    missing before the first session.
+    """
+    due = business_days(np.busday_offset(first, -WINDOW_TRADE_DATES, roll="backward"), last, calendar)
+    at = np.minimum(np.searchsorted(dates, due), max(len(dates) - 1, 0))
+    seen = dates[at] == due if len(dates) else np.zeros(len(due), bool)
+    past = _Past(due, np.ones(len(due), bool))
+    days = past.count(np.ones(len(due), bool))
+    share, whole = _USUAL_SHARE
+    usual = past.total(seen) * whole >= share * days
+    if len(dates):
+        usual &= past.total(np.where(seen, volumes[at], 0)) >= BUSY_VOLUME * days
+    asked = dates[(dates >= first) & (dates <= last)]
+    return due[(due >= first) & usual & ~seen], asked[~np.isin(asked, due)]
