@@ -32,6 +32,8 @@ LANDING_SOURCES: dict[str, LandingSource] = {
     "landing.ohlcv_1h": LandingSource("Vendor files of schema ohlcv-1h", "databento"),
     "landing.ohlcv_1d": LandingSource("Vendor files of schema ohlcv-1d", "databento"),
     "landing.macro": LandingSource("Macro files (`*.macro.csv`, `*.macro.parquet`)", ""),
+    "landing.posts": LandingSource("Posts (`*.posts.jsonl`, `*.posts.csv`, `*.posts.parquet`)", ""),
+    "landing.posts_coverage": LandingSource("What is known of sources of posts (`*.posts-coverage.csv`)", ""),
 }
 
 OPS_TABLES: tuple[Table, ...] = tuple(_declared(ops))

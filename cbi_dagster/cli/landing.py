@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @click.option("--again", is_flag=True, help="Let files win that were landed before and overruled by later ones.")
 def land(paths: tuple[Path, ...], again: bool) -> None:
     """Take vendor deliveries: directories, batch zips, DBN files (with or without zstd), Parquet or CSV bars,
-    macro series (`*.macro.csv`, `*.macro.parquet`).
+    macro series (`*.macro.csv`, `*.macro.parquet`), posts of policy (`*.posts.jsonl`, `.csv`, `.parquet`) and what is
+    known of them (`*.posts-coverage.csv`).
 
     Every file is verified before it is believed. Landing a file twice changes nothing; on the same bar the later
     delivery wins and the change is recorded as a correction. Exit code 1 says that nothing was taken and nothing was
@@ -31,7 +32,7 @@ def land(paths: tuple[Path, ...], again: bool) -> None:
     report = take(opened(Home.from_environment()).landing, paths, again=again)
     print_landing(report)
     if report.files.empty and report.conditions.empty:
-        raise Failure("nothing was landed: no file of this delivery says by its name that it holds bars or series")
+        raise Failure("nothing was landed: no file of this delivery says by its name that it holds data")
 
 
 @cbi.command(epilog=examples("cbi unland zl-fix.ohlcv-1h.csv", "cbi unland 3f9a0c41d2"))
@@ -50,7 +51,7 @@ def unland(which: str) -> None:
         raise Failure(str(error)) from error
     console.print(
         f"{done.file.source_file} is withdrawn with its {done.file.kept_rows:,} rows; "
-        f"{len(done.returned):,} bars are what they were before it (see ops.corrections)."
+        f"{len(done.returned):,} {_kind(done.file.vendor_schema)} are what they were before it (see ops.corrections)."
     )
 
 
@@ -75,6 +76,11 @@ def take(landing: Landing, paths: Sequence[Path], again: bool = False) -> Landin
 def _names(symbols: Iterable[str], limit: int = 200) -> str:
     listed = sorted(symbols)
     return ", ".join(listed[:limit]) + (f" and {len(listed) - limit} others" if len(listed) > limit else "")
+
+
+def _kind(schema: str) -> str:
+    """What the rows of a schema are that can be corrected."""
+    return "posts" if schema == "posts" else "bars"
 
 
 def print_landing(report: LandingReport) -> None:
@@ -121,4 +127,5 @@ def print_landing(report: LandingReport) -> None:
     if report.outside:
         console.print(f"{len(report.outside)} symbols outside universe.yaml left out: {_names(report.outside)}")
     if len(report.corrections):
-        console.print(f"{len(report.corrections)} bars corrected (see ops.corrections).")
+        for kind, rows in report.corrections.groupby(report.corrections["vendor_schema"].map(_kind)):
+            console.print(f"{len(rows)} {kind} corrected (see ops.corrections).")

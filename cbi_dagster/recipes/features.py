@@ -15,6 +15,7 @@ from cbi_dagster.catalog.tables.features import (
     FX_DAILY,
     MATRIX_FAMILIES,
     PIVOT_MATH_DAILY,
+    POLICY_DAILY,
     TECHNICALS_DAILY,
     VOLATILITY_DAILY,
 )
@@ -24,6 +25,7 @@ from cbi_dagster.features import biofuel, fibs, fx, pivots, technicals, volatili
 from cbi_dagster.market.decision import series_at_decision
 from cbi_dagster.matrix.regimes import RegimeCache
 from cbi_dagster.matrix.structs import consolidate
+from cbi_dagster.policy import daily
 from cbi_dagster.recipes.recipe import recipe
 
 
@@ -67,6 +69,13 @@ def biofuel_daily(futures_continuous_1d: pd.DataFrame, macro_series: pd.DataFram
     return biofuel.biofuel_daily(futures_continuous_1d, known, parameters)
 
 
+@recipe(POLICY_DAILY)
+def policy_daily(
+    futures_continuous_1d: pd.DataFrame, policy_events: pd.DataFrame, policy_coverage: pd.DataFrame
+) -> pd.DataFrame:
+    return daily.policy_daily(futures_continuous_1d, policy_events, policy_coverage, load_universe())
+
+
 @recipe(DAILY_ML_MATRIX)
 def daily_ml_matrix(
     futures_continuous_1d: pd.DataFrame,
@@ -77,13 +86,14 @@ def daily_ml_matrix(
     fx_cross_daily: pd.DataFrame,
     biofuel_daily: pd.DataFrame,
     golden_zone_daily: pd.DataFrame,
+    policy_daily: pd.DataFrame,
     regime_calendar: pd.DataFrame,
     regime_weights: pd.DataFrame,
 ) -> pa.Table:
     currencies = fx_cross_daily.rename(columns=MATRIX_FIELDS)
     filled = (
         volatility_daily, pivot_math_daily, fib_levels_daily, technicals_daily, currencies, biofuel_daily,
-        golden_zone_daily,
+        golden_zone_daily, policy_daily,
     )  # fmt: skip
     families = dict(zip(MATRIX_FAMILIES, filled, strict=True))
     regimes = RegimeCache(regime_calendar, regime_weights)

@@ -25,6 +25,7 @@ from cbi_dagster.vendors.files import (
 )
 from cbi_dagster.vendors.kinds import Examined, Kind, Landed, LandedFile
 from cbi_dagster.vendors.macro import Macro
+from cbi_dagster.vendors.posts.landed_posts import Posts
 from cbi_dagster.vendors.register import ROWS_AT_ONCE, Register, Remembered
 from cbi_dagster.warehouse.code import CodeAccount
 from cbi_dagster.warehouse.contract import Warehouse
@@ -34,7 +35,7 @@ from cbi_dagster.warehouse.plan import read_intervals
 from cbi_dagster.warehouse.slices import check_slice
 
 #: Every kind of file that can be landed.
-KINDS = (Bars, Macro)
+KINDS = (Bars, Macro, Posts)
 
 Progress = Callable[[str, int, int], None]
 
@@ -126,7 +127,7 @@ class LandedFiles:
             landed, files=[other for other in landed.files if other.landing_sequence < file.landing_sequence]
         )
         found = self._kind_of[file.vendor_schema].corrections(file, before)
-        return found.assign(file_hash=file.file_hash, vendor_schema=file.vendor_schema, landed_at=file.landed_at)
+        return correction_rows(found, file, file.landed_at)
 
     def _ledger_rows(
         self, new: Sequence[LandedFile], landed: Landed, moment: pd.Timestamp, progress: Progress
@@ -170,6 +171,14 @@ def rows_of(table: Table, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     names = [column.name for column in table.columns]
     filled = [frame for frame in frames if len(frame)]
     return pd.concat(filled, ignore_index=True)[names] if filled else pd.DataFrame(columns=names)
+
+
+def correction_rows(found: pd.DataFrame, file: LandedFile, moment: pd.Timestamp) -> pd.DataFrame:
+    """What a kind says of its corrections as rows of `ops.corrections`; what it has no values of is NULL."""
+    stamped = found.assign(file_hash=file.file_hash, vendor_schema=file.vendor_schema, landed_at=moment)
+    empty = to_frame(ops.CORRECTIONS, ops.CORRECTIONS.arrow_schema().empty_table())
+    rows = stamped.reindex(columns=empty.columns)
+    return rows.astype({name: empty[name].dtype for name in empty.columns if name not in stamped})
 
 
 def _entries(

@@ -29,7 +29,7 @@ from cbi_dagster.vendors.files import (
     unforeseen,
 )
 from cbi_dagster.vendors.kinds import Examined, Landed, LandedFile
-from cbi_dagster.vendors.landed import KINDS, Progress, landed_file, quietly, rows_of
+from cbi_dagster.vendors.landed import KINDS, Progress, correction_rows, landed_file, quietly, rows_of
 from cbi_dagster.vendors.reading_anew import ReadingAnew
 from cbi_dagster.vendors.register import Register, Remembered, the_one
 from cbi_dagster.warehouse.contract import LandingFacts, RegistryMovedError, now_utc
@@ -82,10 +82,9 @@ class Landing(ReadingAnew):
             returned = kind.returns(file, before) if held else pd.DataFrame()
             after = replace(before, files=[other for other in before.files if other.file_hash != file.file_hash])
             record = file._replace(landing_sequence=len(register.log), withdrawn_at=moment)
-            stamped = returned.assign(file_hash=file.file_hash, vendor_schema=file.vendor_schema, landed_at=moment)
             rows = {
                 ops.LANDED_FILES: rows_of(ops.LANDED_FILES, [pd.DataFrame([record], columns=LandedFile._fields)]),
-                ops.CORRECTIONS: rows_of(ops.CORRECTIONS, [stamped]),
+                ops.CORRECTIONS: rows_of(ops.CORRECTIONS, [correction_rows(returned, file, moment)]),
             }
             dates = kind.trade_dates([file] if held else [], before)
             every = kind.trade_dates(after.of(file.vendor_schema), after)

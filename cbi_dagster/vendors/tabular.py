@@ -1,4 +1,4 @@
-"""CSV and Parquet files as columns of text, numbers and instants, each checked to its last row.
+"""CSV, Parquet and JSON Lines files as columns of text, numbers and instants, each checked to its last row.
 
 Only the named columns of a file are read. An empty field of a CSV file is NULL.
 """
@@ -6,8 +6,10 @@ Only the named columns of a file are read. An empty field of a CSV file is NULL.
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,7 @@ from cbi_dagster.vendors.compression import plain
 from cbi_dagster.vendors.files import AGAIN, Content, CorruptFileError, LayoutError, TruncatedFileError
 
 _ISO_8601 = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|[+-]\d{2}(:?\d{2})?))?)?$"
+_NO_ZONE = r"[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?$"
 _TEXT_LIMIT = 1000  # letters of a text
 _MAX_ROWS = 20_000_000
 _WHOLE_LIMIT = 2**53  # beyond it a double does not tell neighbouring whole numbers apart
@@ -32,11 +35,18 @@ class TabularFile:
     asked for. An optional column that is absent is NULL throughout.
     """
 
-    def __init__(self, content: Content, required: Sequence[str], optional: Sequence[str] = ()) -> None:
-        """Reads the columns; raises TruncatedFileError, CorruptFileError or LayoutError."""
+    def __init__(
+        self, content: Content, required: Sequence[str], optional: Sequence[str] = (), *, prose: Sequence[str] = ()
+    ) -> None:
+        """Reads the columns; raises TruncatedFileError, CorruptFileError or LayoutError.
+
+        `prose`: further optional columns, whose text may hold anything, line ends and NUL characters included.
+        """
         self._path = content.path
-        read = _parquet if content.name.endswith(".parquet") else _csv
-        self._columns = read(content, (*required, *optional))
+        self._prose = frozenset(prose)
+        name = content.name.removesuffix(".zst").removesuffix(".gz")
+        read = _parquet if name.endswith(".parquet") else _json_lines if name.endswith(".jsonl") else _csv
+        self._columns = read(content, (*required, *optional, *prose), self._prose)
         if missing := [name for name in required if name not in self._columns.column_names]:
             raise LayoutError(
                 content.path,
@@ -105,6 +115,25 @@ class TabularFile:
             said = str(error).partition("\n")[0].rstrip(".: ")
             raise LayoutError(self._path, f"{name}: {said}", "Write ISO 8601, e.g. 2024-07-01T14:00:00Z") from error
 
+    def flags(self, name: str) -> pd.Series:
+        """bool, False for NULL: truth values, or `true` and `false`."""
+        column = self._column(name)
+        if pa.types.is_string(column.type):
+            column = pc.utf8_lower(column)
+            self.refuse(name, pc.invert(pc.is_in(column, pa.array(["true", "false", None]))), "is not true or false")
+            column = pc.equal(column, "true")
+        elif not pa.types.is_boolean(column.type):
+            self.refuse(name, column.is_valid(), "is not true or false")
+        return _series(column.cast(pa.bool_()), object).eq(True)
+
+    def without_zone(self, name: str) -> pd.Series:
+        """Which instants of a column name a time of day and no zone."""
+        column = self._column(name)
+        if pa.types.is_string(column.type):
+            return _series(pc.match_substring_regex(column, _NO_ZONE), object).eq(True)
+        naive = pa.types.is_timestamp(column.type) and column.type.tz is None
+        return pd.Series(naive, range(len(self)), dtype=bool)
+
     def bare_dates(self, name: str) -> pd.Series:
         """Which instants of a column are stated as a date alone."""
         column = self._column(name)
@@ -131,8 +160,9 @@ class TabularFile:
         if pa.types.is_large_string(column.type):
             column = column.cast(pa.string())
         if pa.types.is_string(column.type):
-            self.refuse(name, pc.match_substring(column, "\0"), "holds a NUL character")
-            self.refuse(name, pc.equal(column, name), "is the name of its column: it is two files in one")
+            if name not in self._prose:
+                self.refuse(name, pc.match_substring(column, "\0"), "holds a NUL character")
+                self.refuse(name, pc.equal(column, name), "is the name of its column: it is two files in one")
             column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
         return column
 
@@ -149,30 +179,77 @@ def _is_number(text: str | None) -> bool:
     return True
 
 
-def _csv(content: Content, names: Sequence[str]) -> pa.Table:
+def _csv(content: Content, names: Sequence[str], prose: frozenset[str]) -> pa.Table:
     data = plain(content.path, content.data)
-    if b"\0" in data:
+    if b"\0" in (data.partition(b"\n")[0] if prose else data):
         raise LayoutError(content.path, "it holds NUL bytes", "Write it as comma-separated UTF-8 text")
     if not data.endswith((b"\n", b"\r")):
         raise TruncatedFileError(
             content.path, "its last line has no line end", f"If it is whole, add one. {AGAIN} otherwise"
         )
     try:
-        with pa.csv.open_csv(io.BytesIO(data)) as reader:
+        # What holds line ends is read in one piece, since no block may end inside a row.
+        reading = pa.csv.ReadOptions(block_size=len(data) if prose else None)
+        parsing = pa.csv.ParseOptions(newlines_in_values=bool(prose))
+        with pa.csv.open_csv(io.BytesIO(data), reading, parsing) as reader:
             wanted = _once(content.path, reader.schema.names, names)
         options = pa.csv.ConvertOptions(include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string()))
-        return pa.csv.read_csv(io.BytesIO(data), convert_options=options)
+        return pa.csv.read_csv(io.BytesIO(data), reading, parsing, options)
     except (pa.ArrowException, ValueError) as error:
         raise LayoutError(
             content.path, f"it cannot be read as CSV ({error})", "Write it as comma-separated UTF-8"
         ) from error
 
 
-def _parquet(content: Content, names: Sequence[str]) -> pa.Table:
+def _json_lines(content: Content, names: Sequence[str], prose: frozenset[str]) -> pa.Table:
+    """One object per line; a name that an object lacks is NULL in it."""
+    data = plain(content.path, content.data)
+    if not data.endswith(b"\n"):
+        raise TruncatedFileError(
+            content.path, "its last line has no line end", f"If it is whole, add one. {AGAIN} otherwise"
+        )
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
+        try:
+            row = json.loads(line, object_pairs_hook=_object)
+        except (ValueError, RecursionError) as error:
+            raise LayoutError(
+                content.path, f"line {number} is no JSON ({error})", "Write one object per line"
+            ) from error
+        if not isinstance(row, dict):
+            raise LayoutError(content.path, f"line {number} is no JSON object", "Write one object per line")
+        rows.append(row)
+    present = [name for name in names if any(name in row for row in rows)]
+    try:
+        return pa.table({name: _json_column([row.get(name) for row in rows]) for name in present})
+    except (pa.ArrowException, TypeError) as error:
+        raise LayoutError(content.path, f"a column has values of several kinds ({error})", "Correct it") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("it has a name twice")
+    return found
+
+
+def _json_column(values: list[Any]) -> pa.Array:
+    """Text, numbers or truth values; halves of surrogate pairs, which are no characters, are replaced."""
+    if any(isinstance(value, list | dict) for value in values):
+        raise TypeError("one of them is nested")
+    whole = [_characters(value) if isinstance(value, str) else value for value in values]
+    return pa.array(whole, pa.string()) if all(value is None for value in whole) else pa.array(whole)
+
+
+def _characters(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _parquet(content: Content, names: Sequence[str], prose: frozenset[str]) -> pa.Table:
     try:
         schema = pa.parquet.read_schema(io.BytesIO(content.data))
         wanted = _once(content.path, schema.names, names)
-        texts = [name for name in wanted if _is_text(schema.field(name).type)]
+        texts = [name for name in wanted if name not in prose and _is_text(schema.field(name).type)]
         file = pa.parquet.ParquetFile(io.BytesIO(content.data), read_dictionary=texts)
         nested = [name for name in wanted if pa.types.is_nested(schema.field(name).type)]
         if nested:

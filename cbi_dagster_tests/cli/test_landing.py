@@ -94,7 +94,7 @@ def test_a_landing_that_takes_nothing_fails_and_says_why(home: Path, tmp_path: P
     assert result.exit_code == 1
     assert "ignored notes.txt" in words(result)
     assert "ignored zl.csv" in words(result)
-    assert "nothing was landed: no file of this delivery says by its name that it holds bars or series" in words(result)
+    assert "nothing was landed: no file of this delivery says by its name that it holds data" in words(result)
     assert cbi(home, "status").exit_code == 0
 
 

@@ -14,7 +14,7 @@ from cbi_dagster.catalog.columns import pick
 from cbi_dagster.catalog.tables.features import BIOFUEL_DAILY, DAILY_ML_MATRIX
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.catalog.tables.mes import MES_1HR, MES_5MIN, MES_INTRADAY
-from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES
+from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES, POLICY_COVERAGE, POLICY_EVENTS, POLICY_POSTS
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR, REGIME_WEIGHTS
 from cbi_dagster.catalog.tables.training import MES_BAR_TRAINING, ZL_TRAINING
 from cbi_dagster.warehouse.ledger import Ledger
@@ -227,7 +227,14 @@ def test_what_reads_everything_for_any_partition_is_built_at_once():
 
 # -- which partitions there should be ----------------------------------------------------------------------------------
 
-MINUTES, HOURS, DAY_BARS, MACRO = LANDING_SOURCES
+MINUTES, HOURS, DAY_BARS, MACRO, POSTS, COVERAGE = LANDING_SOURCES
+#: What says by itself which trade dates it has.
+OTHER_SOURCES = {
+    MACRO_SERIES: {MACRO},
+    POLICY_POSTS: {POSTS},
+    POLICY_EVENTS: {POSTS},
+    POLICY_COVERAGE: {COVERAGE},
+}
 
 
 def landed_on(**days: str) -> dict[str, Ledger]:
@@ -258,13 +265,14 @@ def test_macro_values_beyond_the_bars_make_no_row_of_another_table_expected():
     assert expected(ZL_TRAINING[0], landed_on(ohlcv_1h="01 02", macro="02")) == ["07-01"], "a month"
 
 
-def test_every_table_is_made_of_bars_or_of_macro_series_but_the_regimes():
+def test_every_table_is_made_of_bars_or_of_one_other_source_but_the_regimes():
     made_of = {table.id: landing_sources(table) for table in ASSET_TABLES}
-    assert made_of[MACRO_SERIES.id] == {MACRO}
+    for table, sources in OTHER_SOURCES.items():
+        assert made_of[table.id] == sources
     for table in (OHLCV_1M, *MES_INTRADAY[:4], *MES_BAR_TRAINING[:4]):
         assert made_of[table.id] == {MINUTES}
     for name, sources in made_of.items():
-        if name not in (MACRO_SERIES.id, REGIME_CALENDAR.id, REGIME_WEIGHTS.id):
+        if TABLES[name] not in (*OTHER_SOURCES, REGIME_CALENDAR, REGIME_WEIGHTS):
             assert set() < sources <= {MINUTES, HOURS, DAY_BARS}, name
 
 

@@ -779,6 +779,34 @@ PARTITION BY `date`
 CLUSTER BY `symbol`
 OPTIONS(description='Biofuel economics of soybean oil on unadjusted prices as they stood at ZL\'s decision time (13:20 Chicago): spreads, margins and RIN proxies, with their means and volatilities. Proxies are no market prices.');
 
+CREATE TABLE IF NOT EXISTS `features.policy_daily` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `trump_action_prob` FLOAT64 OPTIONS(description='Highest probability of any policy action. [fraction]'),
+  `trump_expected_zl_move` FLOAT64 OPTIONS(description='Expected move of soybean oil over all actions. [fraction]'),
+  `trump_score` FLOAT64 OPTIONS(description='1 - product of (1 - event_score x decay) over the events of the last 72 h; 0 when nothing was said. [fraction]'),
+  `trump_score_signed` FLOAT64 OPTIONS(description='Sum of event_score_signed x decay over the events of the last 72 h, clamped. [fraction]'),
+  `trump_confidence` FLOAT64 OPTIONS(description='Mean source confidence over the events of the last 72 h, weighted with their decayed scores; NULL without a scored event. [fraction]'),
+  `trump_sentiment_7d` FLOAT64 OPTIONS(description='Mean sentiment_score of the events of the last 7 calendar days; NULL without any. [-1..1]'),
+  `trump_tariff_intensity` FLOAT64 OPTIONS(description='Highest tariff_intensity of the day; 0 when nothing was said of tariffs. [0..100]'),
+  `trump_procurement_alert` BOOL OPTIONS(description='Whether an action with probability above 0.30 is of high urgency.'),
+  `trump_mentions` INT64 OPTIONS(description='Events of the day that name Trump or are his own. [events]'),
+  `trumpxi_china_mentions` INT64 OPTIONS(description='Events of the day that name China, and Trump or Xi. [events]'),
+  `trumpxi_sentiment_volatility` FLOAT64 OPTIONS(description='Sample standard deviation of the sentiment_score of such events over 7 calendar days; NULL with fewer than 3.'),
+  `trumpxi_policy_impact` FLOAT64 OPTIONS(description='Mean of event_score_signed x decay of such events of the day; 0 without any. [fraction]'),
+  `trumpxi_volatility_30d_ma` FLOAT64 OPTIONS(description='Mean of trumpxi_sentiment_volatility, as far as known, over the sessions of the last 30 calendar days.'),
+  `trump_soybean_sentiment_7d` FLOAT64 OPTIONS(description='Mean sentiment_score of the events of the last 7 calendar days that name soy, and Trump or are his own; NULL without any. [-1..1]'),
+  `policy_trump_topic_multiplier` FLOAT64 OPTIONS(description='Topic multiplier of the event of the last 72 h with the highest decayed score, of equal ones the latest; NULL without a scored event. [fraction]'),
+  `policy_trump_recency_decay` FLOAT64 OPTIONS(description='exp(-hours since the latest scored event / 24); 0 without one in the last 7 calendar days. [fraction]'),
+  `policy_coverage` BOOL NOT NULL OPTIONS(description='Whether the text of any source is known for any part of the day.'),
+  `policy_coverage_share` FLOAT64 NOT NULL OPTIONS(description='Share of the day for which the text of any source is known. [fraction]'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+CLUSTER BY `symbol`
+OPTIONS(description='What was said of policy up to the decision time (13:20 Chicago) of every session of ZL and MES. NULL where no source\'s text covers the day, 0 where it does and nothing was said.');
+
 CREATE TABLE IF NOT EXISTS `features.daily_ml_matrix` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
@@ -821,7 +849,7 @@ CREATE TABLE IF NOT EXISTS `features.daily_ml_matrix` (
     `trump_soybean_sentiment_7d` FLOAT64 OPTIONS(description='Mean sentiment_score of the events of the last 7 calendar days that name soy, and Trump or are his own; NULL without any. [-1..1]'),
     `policy_trump_topic_multiplier` FLOAT64 OPTIONS(description='Topic multiplier of the event of the last 72 h with the highest decayed score, of equal ones the latest; NULL without a scored event. [fraction]'),
     `policy_trump_recency_decay` FLOAT64 OPTIONS(description='exp(-hours since the latest scored event / 24); 0 without one in the last 7 calendar days. [fraction]')
-  > OPTIONS(description='Policy events known at the row\'s decision time; NULL where no source covers the date.'),
+  > OPTIONS(description='Policy events known at the row\'s decision time; NULL where no source covers the date, and for other symbols than ZL and MES.'),
   `golden_zone` STRUCT<
     `state` INT64 OPTIONS(description='0 outside the golden zone, 1 inside, 2 deep.'),
     `swing_high` FLOAT64 OPTIONS(description='High of the active swing, in the price of the row\'s contract. [quote unit]'),

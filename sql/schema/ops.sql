@@ -45,7 +45,7 @@ CREATE TABLE IF NOT EXISTS `ops.held_back` (
   `table_name` STRING NOT NULL OPTIONS(description='Table a record is about, `dataset.name`.'),
   `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
-  `vendor_schema` STRING NOT NULL OPTIONS(description='Vendor schema of a file or bar; `macro` for a file of macro series, empty for rows of a table.'),
+  `vendor_schema` STRING NOT NULL OPTIONS(description='Vendor schema of a file or bar; `macro` for a file of macro series, `posts` and `posts-coverage` for files of posts and of what is known of them, empty for rows of a table.'),
   `reason` STRING NOT NULL OPTIONS(description='Why a row was rejected or held back.'),
   `bar_rows` INT64 OPTIONS(description='Number of bars or rows. [rows]'),
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
@@ -59,12 +59,12 @@ CREATE TABLE IF NOT EXISTS `ops.landed_files` (
   `source_file` STRING NOT NULL OPTIONS(description='Name of the landed file the bar came from; not part of the row\'s content.'),
   `file_bytes` INT64 OPTIONS(description='Size of the file. [bytes]'),
   `dataset` STRING NOT NULL OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
-  `vendor_schema` STRING NOT NULL OPTIONS(description='Vendor schema of a file or bar; `macro` for a file of macro series, empty for rows of a table.'),
+  `vendor_schema` STRING NOT NULL OPTIONS(description='Vendor schema of a file or bar; `macro` for a file of macro series, `posts` and `posts-coverage` for files of posts and of what is known of them, empty for rows of a table.'),
   `stype_in` STRING OPTIONS(description='How the request named its symbols.'),
   `span_start` TIMESTAMP NOT NULL OPTIONS(description='Start of what the file covers (UTC, inclusive).'),
   `span_end` TIMESTAMP NOT NULL OPTIONS(description='End of what the file covers (UTC, exclusive).'),
   `file_rows` INT64 OPTIONS(description='Rows of the file. [rows]'),
-  `kept_rows` INT64 OPTIONS(description='Rows taken as bars of the universe or as vintages of a series. [rows]'),
+  `kept_rows` INT64 OPTIONS(description='Rows taken: bars of the universe, vintages of a series, posts. [rows]'),
   `rejected_rows` INT64 OPTIONS(description='Rows rejected with a reason, those of symbols outside the universe not counted. [rows]'),
   `outside_rows` INT64 OPTIONS(description='Rows of symbols outside the universe, left out. [rows]'),
   `landed_at` TIMESTAMP OPTIONS(description='When the file was landed (UTC).'),
@@ -89,7 +89,7 @@ OPTIONS(description='The vendor\'s symbology of each landed file for the univers
 
 CREATE TABLE IF NOT EXISTS `ops.corrections` (
   `file_hash` STRING NOT NULL OPTIONS(description='SHA-256 of a landed file.'),
-  `vendor_schema` STRING OPTIONS(description='Vendor schema of a file or bar; `macro` for a file of macro series, empty for rows of a table.'),
+  `vendor_schema` STRING OPTIONS(description='Vendor schema of a file or bar; `macro` for a file of macro series, `posts` and `posts-coverage` for files of posts and of what is known of them, empty for rows of a table.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `ts_event` TIMESTAMP NOT NULL OPTIONS(description='Start of the bar (UTC, inclusive).'),
   `date` DATE OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
@@ -105,11 +105,15 @@ CREATE TABLE IF NOT EXISTS `ops.corrections` (
   `new_close` FLOAT64 OPTIONS(description='Corrected close of a corrected bar. [quote unit]'),
   `new_volume` INT64 OPTIONS(description='Corrected volume of a corrected bar. [contracts]'),
   `new_instrument_id` INT64 OPTIONS(description='Corrected contract of a corrected bar.'),
+  `old_text` STRING OPTIONS(description='Earlier text of a corrected post.'),
+  `new_text` STRING OPTIONS(description='Corrected text of a corrected post; NULL for one that was taken back.'),
+  `old_published_at` TIMESTAMP OPTIONS(description='Earlier time of publication of a corrected post (UTC).'),
+  `new_published_at` TIMESTAMP OPTIONS(description='Corrected time of publication; NULL for a post that was taken back (UTC).'),
   `landed_at` TIMESTAMP NOT NULL OPTIONS(description='When the file was landed (UTC).'),
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
 )
-OPTIONS(description='Bars that a later delivery changed, with the values before and after: a bar that it states no longer has no new values. A withdrawn file changes back what it had changed.');
+OPTIONS(description='Bars and posts that a later delivery changed, with the values before and after: a bar that it states no longer, or a post that it takes back, has no new values. Of a post, `symbol` is its identity and `ts_event` when it was published. A withdrawn file changes back what it had changed.');
 
 CREATE TABLE IF NOT EXISTS `ops.vendor_conditions` (
   `file_hash` STRING NOT NULL OPTIONS(description='SHA-256 of a landed file.'),

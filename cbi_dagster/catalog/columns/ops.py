@@ -25,8 +25,9 @@ COLUMNS = (
     Column(
         "vendor_schema",
         _S,
-        "Vendor schema of a file or bar; `macro` for a file of macro series, empty for rows of a table.",
-        isin=("ohlcv-1m", "ohlcv-1h", "ohlcv-1d", "macro", ""),
+        "Vendor schema of a file or bar; `macro` for a file of macro series, `posts` and `posts-coverage` for files of "
+        "posts and of what is known of them, empty for rows of a table.",
+        isin=("ohlcv-1m", "ohlcv-1h", "ohlcv-1d", "macro", "posts", "posts-coverage", ""),
     ),
     Column("bar_rows", _I, "Number of bars or rows.", "rows", ge=0),
     Column("file_hash", _S, "SHA-256 of a landed file."),
@@ -36,7 +37,7 @@ COLUMNS = (
     Column("span_start", _T, "Start of what the file covers (UTC, inclusive)."),
     Column("span_end", _T, "End of what the file covers (UTC, exclusive)."),
     Column("file_rows", _I, "Rows of the file.", "rows", ge=0),
-    Column("kept_rows", _I, "Rows taken as bars of the universe or as vintages of a series.", "rows", ge=0),
+    Column("kept_rows", _I, "Rows taken: bars of the universe, vintages of a series, posts.", "rows", ge=0),
     Column(
         "rejected_rows",
         _I,
@@ -66,6 +67,10 @@ COLUMNS = (
     Column("new_volume", _I, "Corrected volume of a corrected bar.", "contracts", ge=0),
     Column("old_instrument_id", _I, "Earlier contract of a corrected bar."),
     Column("new_instrument_id", _I, "Corrected contract of a corrected bar."),
+    Column("old_text", _S, "Earlier text of a corrected post."),
+    Column("new_text", _S, "Corrected text of a corrected post; NULL for one that was taken back."),
+    Column("old_published_at", _T, "Earlier time of publication of a corrected post (UTC)."),
+    Column("new_published_at", _T, "Corrected time of publication; NULL for a post that was taken back (UTC)."),
     Column("event_id", _S, "Identity of a landing or of one table's write within a run."),
     Column("source", _S, "What ran: a vendor file name or a table."),
     Column("run_status", _S, "How it ended.", isin=("running", "success", "failed")),

@@ -200,15 +200,17 @@ _DAILY = (
 
 COLUMNS = (*_POSTS, *_SCORES, *_COVERAGE, *FEATURES, *_DAILY)
 
-POSTS = ("trade_date_available", *names(_POSTS))
+POSTS = ("trade_date_available", *names(_POSTS), "source_file", "source_row")
 """`raw_intelligence.policy_posts`, as landed."""
-EVENTS = (*POSTS, *names(_SCORES))
+EVENTS = ("trade_date_available", *names(_POSTS), *names(_SCORES))
 """`raw_intelligence.policy_events`: posts without duplicates, scored."""
 COVERAGE = ("trade_date_available", "post_source", "covers_text", "covered_from", "covered_to")
 """`raw_intelligence.policy_coverage`."""
 DAILY = ("date", "symbol", *names(FEATURES), *names(_DAILY))
 """`features.policy_daily`."""
 
+SYMBOLS = ("ZL", "MES")
+"""The markets that have policy features."""
 SESSION_INPUTS = ("date", "symbol")
 DAILY_EVENT_INPUTS = (
     "published_at", "post_kind", "source_confidence", "topic_multiplier", "mentions_trump", "mentions_xi",

@@ -21,7 +21,7 @@ from cbi_dagster.catalog.partitioning import INCEPTION, Daily, Inception
 from cbi_dagster.catalog.spans import MOST_TRADE_DATES, span_limit, trade_dates_within
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.catalog.tables.mes import GOLDEN_ZONE_DAILY
-from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES
+from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES, POLICY_COVERAGE, POLICY_EVENTS
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR, REGIME_WEIGHTS
 from cbi_dagster.config.biofuel import load_biofuel
 
@@ -116,6 +116,32 @@ BIOFUEL_DAILY = _family(
     ),
 )
 
+#: The first session of the mean, and the week of events behind it.
+_POLICY_BACK = trade_dates_within(policy.MEAN_DAYS - 1 + policy.SENTIMENT_DAYS)
+POLICY_DAILY = Table(
+    dataset="features",
+    name="policy_daily",
+    description="What was said of policy up to the decision time (13:20 Chicago) of every session of ZL and MES. NULL "
+    "where no source's text covers the day, 0 where it does and nothing was said.",
+    columns=pick(*policy.DAILY),
+    key=("symbol", "date"),
+    partitioning=Daily("date"),
+    layer="features",
+    required=frozenset({"policy_coverage", "policy_coverage_share"}),
+    cluster=("symbol",),
+    reads=(
+        Read(
+            FUTURES_CONTINUOUS_1D.id,
+            # The sessions of the mean, and the one before the first of them.
+            trade_dates_within(policy.MEAN_DAYS - 1) + sessions.STALE_TRADE_DATES,
+            columns=policy.SESSION_INPUTS,
+            symbols=policy.SYMBOLS,
+        ),
+        Read(POLICY_EVENTS.id, _POLICY_BACK, columns=policy.DAILY_EVENT_INPUTS, looked_up=True),
+        Read(POLICY_COVERAGE.id, _POLICY_BACK, columns=policy.COVERAGE_INPUTS, looked_up=True),
+    ),
+)
+
 MATRIX_STRUCTS = (
     struct("market_data", "The session of the row's contract.", pick(*matrix.SESSION)),
     struct(
@@ -125,7 +151,8 @@ MATRIX_STRUCTS = (
     ),
     struct(
         "policy",
-        "Policy events known at the row's decision time; NULL where no source covers the date.",
+        "Policy events known at the row's decision time; NULL where no source covers the date, and for other symbols "
+        "than ZL and MES.",
         policy.FEATURES,
     ),
     struct(
@@ -161,7 +188,7 @@ MATRIX_STRUCTS = (
     ),
 )
 
-#: The tables that fill the STRUCTs. What `policy` is made of is not landed yet.
+#: The tables that fill the STRUCTs.
 MATRIX_FAMILIES = {
     "regime": VOLATILITY_DAILY,
     "pivots": PIVOT_MATH_DAILY,
@@ -170,6 +197,7 @@ MATRIX_FAMILIES = {
     "fx": FX_CROSS_DAILY,
     "biofuel": BIOFUEL_DAILY,
     "golden_zone": GOLDEN_ZONE_DAILY,
+    "policy": POLICY_DAILY,
 }
 
 

@@ -1,0 +1,1 @@
+"""Policy: from posts to events with scores, and what the days before a decision time say."""

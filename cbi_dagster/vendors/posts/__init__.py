@@ -1,0 +1,1 @@
+"""Posts of policy: files of them, what is covered of their sources, and where they come from."""
