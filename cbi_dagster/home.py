@@ -92,6 +92,8 @@ class Home:
     """Paths below one state directory (`CBI_HOME`, default `./.cbi`)."""
 
     path: Path
+    #: What settings are taken from before the file; None for the variables of this process.
+    environment: Mapping[str, str] | None = None
 
     @staticmethod
     def from_environment() -> Home:
@@ -109,8 +111,10 @@ class Home:
         if not isinstance(stated, dict):
             raise SettingsError(f"{place} is no list of `NAME: value`")
         named = {str(name): str(value) for name, value in (stated or {}).items()}
-        named |= {name: value for name, value in os.environ.items() if name.startswith("CBI_BIGQUERY_") and value}
-        named |= {name: os.environ[name] for name in SETTINGS if os.environ.get(name)}
+        environment = os.environ if self.environment is None else self.environment
+        for name, value in environment.items():
+            if value and (name in SETTINGS or name.startswith("CBI_BIGQUERY_")):
+                named[name] = value
         for name in named:
             if name not in SETTINGS:
                 near = difflib.get_close_matches(name, SETTINGS, n=1)

@@ -58,6 +58,17 @@ class Archive:
         if symbology is not None:
             self._write(self._place(sha256, f".{_SYMBOLOGY}"), content_of(symbology).data)
 
+    def take_over(self, other: Archive, sha256: str, name: str) -> bool:
+        """Take a copy of a file that another archive keeps; whether it was not here. Raises what `get` raises."""
+        target = self._place(sha256, name)
+        if self._found(target) is not None:
+            return False
+        content = other.get(sha256, name)
+        self._write(target, content.data)
+        if content.symbology is not None:
+            self._write(self._place(sha256, f".{_SYMBOLOGY}"), content_of(content.symbology).data)
+        return True
+
     def settle(self, landed: Collection[str]) -> None:
         """Keep for good what was put of files with these hashes, and remove what was put of others."""
         self._files.invalidate_cache()

@@ -80,6 +80,17 @@ class LandedFiles:
         other._warehouse = warehouse
         return other
 
+    def hand_over(self, other: LandedFiles, progress: Progress) -> int:
+        """Copy every file that was ever landed into the archive of another landing; how many were not there."""
+        files = {(file.file_hash, file.source_file) for file in self._log()}
+        copied = 0
+        with other._archive.landing():
+            for number, (sha256, name) in enumerate(sorted(files)):
+                progress("copying landed files", number, len(files))
+                copied += other._archive.take_over(self._archive, sha256, name)
+            other._archive.settle({sha256 for sha256, _ in files})
+        return copied
+
     def read(self, source: str, intervals: Sequence[Interval]) -> pd.DataFrame:
         """Merged landed rows of a landing source, as rows of its table, of the trade dates in `intervals`."""
         (schema,) = (schema for schema, own in self._source_of.items() if own == source)

@@ -32,10 +32,7 @@ from cbi_dagster.vendors.kinds import Examined, Landed, LandedFile
 from cbi_dagster.vendors.landed import KINDS, Progress, correction_rows, landed_file, quietly, rows_of
 from cbi_dagster.vendors.reading_anew import ReadingAnew
 from cbi_dagster.vendors.register import Register, Remembered, the_one
-from cbi_dagster.warehouse.contract import LandingFacts, RegistryMovedError, now_utc
-
-#: What the datasets of simulated data begin with.
-_SIMULATED = "SIM."
+from cbi_dagster.warehouse.contract import SIMULATED, LandingFacts, RegistryMovedError, now_utc
 
 
 class DatasetMismatchError(ValueError):
@@ -278,7 +275,7 @@ class Landing(ReadingAnew):
 
     def _require_one_dataset(self, files: Sequence[LandedFile]) -> None:
         datasets = {file.dataset for file in files if self._kind_of[file.vendor_schema].one_dataset}
-        simulated = sorted(name for name in datasets if name.startswith(_SIMULATED))
+        simulated = sorted(name for name in datasets if name.startswith(SIMULATED))
         if simulated and not self._warehouse.takes_simulated:
             raise DatasetMismatchError(
                 f"{', '.join(simulated)} is simulated, and this warehouse takes real data alone: "

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import abc
 import datetime as dt
-import itertools
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,9 +23,13 @@ from cbi_dagster.catalog.model import Column, Table
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables.ops import PARTITION_LEDGER
 from cbi_dagster.warehouse.changes import Change, Gone, LeftOutRows, Provenance, RunSums, Swap, replacement
+from cbi_dagster.warehouse.coverage import Coverage
 from cbi_dagster.warehouse.hashing import content_hashes
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
 from cbi_dagster.warehouse.slices import ContractError, check_slice
+
+#: What the vendor datasets of simulated data begin with.
+SIMULATED = "SIM."
 
 
 class SchemaDriftError(RuntimeError):
@@ -113,41 +115,6 @@ class Lacking:
 
     tables: tuple[Table, ...]
     columns: tuple[tuple[Table, Column], ...]
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """How much of a column is known.
-
-    `path` as in `Table.leaves`. `symbols` are those that have a value, `rows` the rows of these symbols, `known` how
-    many of them have one, and `first` is the date of the first.
-    """
-
-    path: str
-    symbols: tuple[str, ...]
-    rows: int
-    known: int
-    first: dt.date | None
-
-
-def coverages(table: Table, counted: Sequence[tuple[Any, ...]]) -> list[Coverage]:
-    """`Warehouse.coverage`, from one tuple for each symbol, in order.
-
-    It holds the symbol, its rows, and for each of `table.leaves()` how many have a value and the date of the first.
-    """
-    found = []
-    for (path, _), at in zip(table.leaves(), itertools.count(2, 2), strict=False):
-        having = [row for row in counted if row[at]]
-        found.append(
-            Coverage(
-                path=path,
-                symbols=tuple(row[0] for row in having),
-                rows=sum(row[1] for row in having),
-                known=sum(row[at] for row in having),
-                first=min((row[at + 1] for row in having), default=None),
-            )
-        )
-    return found
 
 
 @dataclass

@@ -22,7 +22,8 @@ from cbi_dagster.catalog.model import Column, Table, Type
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables.ops import LANDED_FILES, PARTITION_LEDGER
 from cbi_dagster.warehouse.changes import Change, Swap
-from cbi_dagster.warehouse.contract import Coverage, DamagedWarehouseError, OvertakenError, Warehouse, coverages
+from cbi_dagster.warehouse.contract import DamagedWarehouseError, OvertakenError, Warehouse
+from cbi_dagster.warehouse.coverage import Coverage, coverages
 from cbi_dagster.warehouse.overlay import Overlay
 
 _LOCK_WAIT_S = 120.0

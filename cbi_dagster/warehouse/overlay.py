@@ -21,7 +21,8 @@ from cbi_dagster.catalog.model import Column, Table
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables.ops import LANDED_FILES, PARTITION_LEDGER
 from cbi_dagster.warehouse.changes import Change, Gone, Swap
-from cbi_dagster.warehouse.contract import Coverage, OvertakenError, Warehouse
+from cbi_dagster.warehouse.contract import OvertakenError, Warehouse
+from cbi_dagster.warehouse.coverage import Coverage
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
 from cbi_dagster.warehouse.slices import leaf_values
 

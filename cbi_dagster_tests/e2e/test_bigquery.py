@@ -13,14 +13,16 @@ import yaml
 from cbi_dagster.catalog import ASSET_TABLES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H
-from cbi_dagster.catalog.tables.ops import LANDED_FILES
+from cbi_dagster.catalog.tables.ops import CODE_VERSIONS, CORRECTIONS, HELD_BACK, LANDED_FILES
 from cbi_dagster.reports.plans import exact_plan
 from cbi_dagster.vendors.landing import DatasetMismatchError
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 from cbi_dagster.warehouse.bigquery import BigQueryWarehouse
+from cbi_dagster_tests.cli.commands import cbi
 from cbi_dagster_tests.fakes.bigquery import Faults, LoopbackBigQuery
+from cbi_dagster_tests.fakes.bigquery.storage import ServiceError
 from cbi_dagster_tests.properties.worlds import World
-from cbi_dagster_tests.vendors.small_files import restating_file
+from cbi_dagster_tests.vendors.small_files import restating_file, zl_file
 
 START, END = dt.date(2023, 6, 5), dt.date(2023, 6, 17)
 RESTATED = pd.Timestamp("2023-06-13 15:00", tz="UTC")
@@ -106,3 +108,41 @@ def test_simulated_data_is_refused_by_a_warehouse_for_real_data(server, delivery
         world.land(delivery)
     assert len(world.warehouse.read(LANDED_FILES)) == 0
     assert not any(path.is_file() for path in (world.path / "landing").rglob("*"))
+
+
+def test_a_warehouse_moves_into_bigquery_and_back(server, in_a_file, tmp_path):
+    there = beside(server, tmp_path / "there", ARCHIVE=f"memory://{tmp_path.name}/landing")
+
+    def failing(number: int, method: str, path: str) -> None:
+        if number == 250:
+            server.jobs.failing["query"].append(ServiceError("accessDenied", "no permission"))
+
+    server.faults = Faults(failing)
+    cut_short = cbi(in_a_file.path, "copy", "--to", there.path)
+    assert (cut_short.exit_code, "no permission; nothing of it was done" in cut_short.output) == (1, True)
+    copied = cbi(in_a_file.path, "copy", "--to", there.path)
+    assert copied.exit_code == 0
+    assert "0 landed files copied" in copied.output
+    require_equal(there, in_a_file)
+    for book in (LANDED_FILES, CORRECTIONS, HELD_BACK, CODE_VERSIONS):
+        names = [column.name for column in book.columns]
+        assert there.warehouse.read(book, columns=names).equals(in_a_file.warehouse.read(book, columns=names))
+    assert not there.builder.plan().tables
+    assert "partitions copied" not in cbi(in_a_file.path, "copy", "--to", there.path).output
+
+    back = World(tmp_path / "back")
+    assert cbi(there.path, "copy", "--to", back.path).exit_code == 0
+    require_equal(back, in_a_file)
+    assert not back.builder.plan().tables
+
+
+def test_only_an_empty_warehouse_or_an_earlier_copy_is_copied_into(server, delivery, in_a_file, tmp_path):
+    other = World(tmp_path / "other")
+    other.land(zl_file(tmp_path / "zl.ohlcv-1h.dbn.zst"))
+    refused = cbi(in_a_file.path, "copy", "--to", other.path)
+    assert (refused.exit_code, "1 files have been landed where the copy would go" in refused.output) == (1, True)
+    beside(server, tmp_path / "real")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BigQueryWarehouse, "takes_simulated", False)
+        refused = cbi(in_a_file.path, "copy", "--to", tmp_path / "real")
+    assert (refused.exit_code, "only real data belongs" in refused.output) == (1, True)

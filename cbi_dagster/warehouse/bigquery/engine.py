@@ -34,7 +34,8 @@ from cbi_dagster.warehouse.bigquery.schema import (
 )
 from cbi_dagster.warehouse.bigquery.script import coverage_query, forget_script, is_book, newest, restriction, script_of
 from cbi_dagster.warehouse.changes import Change, Swap
-from cbi_dagster.warehouse.contract import Coverage, UnreachableWarehouseError, Warehouse, coverages
+from cbi_dagster.warehouse.contract import UnreachableWarehouseError, Warehouse
+from cbi_dagster.warehouse.coverage import Coverage, coverages
 from cbi_dagster.warehouse.overlay import Overlay
 
 #: Requests at the same time.
