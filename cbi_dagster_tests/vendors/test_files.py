@@ -124,12 +124,12 @@ def test_an_archive_in_a_store_keeps_the_same_and_leaves_what_others_may_be_putt
     symbology = path.with_name("symbology.json")
     symbology.write_text("{}", encoding="utf-8")
     with archive.landing():
-        archive.put(path, HASH, "zl.ohlcv-1h.csv", symbology)
+        archive.put(path, HASH, "zl.ohlcv-1h.csv", DeliveredFile(symbology, symbology.name))
         assert archive.get(HASH, "zl.ohlcv-1h.csv").data == DATA
         archive.settle({HASH})
     other = Archive(url, path.parent / "lock")
     content = other.get(HASH, "zl.ohlcv-1h.csv")
-    assert (content.data, content.symbology.read_text("utf-8")) == (DATA, "{}")
+    assert (content.data, content_of(content.symbology).data) == (DATA, b"{}")
     coming = f"{url}/ab/{'ab' * 32}.csv.coming"
     store.pipe_file(coming, DATA)
     archive.settle({HASH})
