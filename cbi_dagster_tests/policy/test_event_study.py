@@ -148,8 +148,9 @@ def test_a_study_is_made_at_the_first_session_of_each_month_of_moves_that_had_en
     assert set(row_dates) == set(months.iloc[1:].to_numpy())
     eve = int(np.searchsorted(DATES, np.datetime64("2017-03-01"))) - 4
     rows = studied(np.array([5, eve]))
-    march = rows[rows["date"] == "2017-03-01"].set_index("horizon")["event_days"]
-    assert march.to_dict() == {1: 2, 2: 2, 5: 1}, "five sessions after the event March had already begun"
+    march = rows[rows["date"] == "2017-03-01"].set_index("horizon")
+    for column in ("event_days", "independent_windows"):
+        assert march[column].to_dict() == {1: 2, 2: 2, 5: 1}, "five sessions after the event March had already begun"
 
 
 def test_what_comes_later_changes_no_earlier_study() -> None:
