@@ -40,7 +40,7 @@ STAGES = (
 #: Frames in, frames out: all that these parts may import besides the package itself.
 PURE = {
     "__future__", "abc", "bisect", "calendar", "collections", "dataclasses", "datetime", "enum", "functools",
-    "itertools", "math", "numpy", "operator", "pandas", "pyarrow", "re", "talib", "types", "typing",
+    "itertools", "math", "numpy", "operator", "pandas", "pyarrow", "re", "scipy", "sklearn", "talib", "types", "typing",
 }  # fmt: skip
 #: Declarations are read from files and made into schemas; nothing else.
 DECLARED = PURE | {
@@ -73,6 +73,8 @@ HOMES = {
     "databento_dbn": {"vendors"},
     "click": {"cli"},
     "rich": {"cli"},
+    "scipy": {"policy"},
+    "sklearn": {"policy"},
 }
 
 

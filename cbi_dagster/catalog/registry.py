@@ -8,7 +8,16 @@ from typing import NamedTuple
 
 from cbi_dagster.catalog.model import Table
 from cbi_dagster.catalog.partitioning import Daily, Partitioning
-from cbi_dagster.catalog.tables import features, market_data, mes, ops, raw_intelligence, regimes, training
+from cbi_dagster.catalog.tables import (
+    features,
+    market_data,
+    mes,
+    ops,
+    predictions,
+    raw_intelligence,
+    regimes,
+    training,
+)
 
 
 def _declared(module: ModuleType) -> Iterator[Table]:
@@ -41,7 +50,7 @@ OPS_TABLES: tuple[Table, ...] = tuple(_declared(ops))
 ASSET_TABLES: tuple[Table, ...] = tuple(
     dict.fromkeys(
         item
-        for module in (market_data, raw_intelligence, regimes, mes, features, training)
+        for module in (market_data, raw_intelligence, regimes, mes, predictions, features, training)
         for item in _declared(module)
     )
 )

@@ -21,6 +21,7 @@ from cbi_dagster.catalog.columns.policy import (
     DAY_HOURS,
     MEAN_DAYS,
     MIN_SPREAD_EVENTS,
+    PREDICTED,
     SCORE_HOURS,
     SENTIMENT_DAYS,
     SESSION_INPUTS,
@@ -92,7 +93,7 @@ class _Events:
 
 
 def policy_daily(
-    sessions: pd.DataFrame, events: pd.DataFrame, coverage: pd.DataFrame, universe: Universe
+    sessions: pd.DataFrame, events: pd.DataFrame, coverage: pd.DataFrame, predicted: pd.DataFrame, universe: Universe
 ) -> pd.DataFrame:
     """The policy features of every session, sorted by symbol and date; columns DAILY of the dictionary.
 
@@ -100,17 +101,19 @@ def policy_daily(
         sessions: `date` and `symbol` of sessions, one row each.
         events: scored events (DAILY_EVENT_INPUTS), in any order.
         coverage: of which times the posts of which sources are known (COVERAGE_INPUTS), in any order.
+        predicted: PREDICTED of each trade date (`impact.expected_over_actions`); NULL on dates without a row.
         universe: says when the decision time is.
 
     A row reads the events and the coverage of the 36 calendar days before its date, and the sessions of 30 days. All of
-    the sixteen are NULL where no source's text covers any part of the day. `trump_action_prob`,
-    `trump_expected_zl_move` and `trump_procurement_alert` are predictions and NULL here.
+    the sixteen are NULL where no source's text covers any part of the day.
 
-    Raises InvalidFrameError for a frame that lacks a column, and for sessions that repeat a symbol and date.
+    Raises InvalidFrameError for a frame that lacks a column, for sessions that repeat a symbol and date, and for
+    predictions that repeat a date.
     """
     require(sessions, SESSION_INPUTS, "sessions", key=("symbol", "date"))
     require(events, DAILY_EVENT_INPUTS, "policy events")
     require(coverage, COVERAGE_INPUTS, "coverage of posts")
+    require(predicted, ("date", *PREDICTED), "predictions", key=("date",))
     rows = sessions.sort_values(["symbol", "date"], ignore_index=True)
     decided = decision_instants(rows["date"].to_numpy().astype("datetime64[D]"), universe)
     day = _day_starts(rows, decided)
@@ -125,8 +128,9 @@ def policy_daily(
     for name in ("trump_mentions", "trumpxi_china_mentions"):
         frame[name] = frame[name].astype("Int64")
     frame["date"], frame["symbol"] = rows["date"], rows["symbol"]
-    frame["trump_action_prob"] = frame["trump_expected_zl_move"] = np.nan
-    frame["trump_procurement_alert"] = pd.array([pd.NA] * len(rows), "boolean")
+    expected = predicted.set_index("date").reindex(pd.DatetimeIndex(rows["date"])).reset_index(drop=True)
+    for name in PREDICTED:
+        frame[name] = expected[name].where(covered)
     frame["policy_coverage"], frame["policy_coverage_share"] = covered, share
     return frame[list(DAILY)]
 

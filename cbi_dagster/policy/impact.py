@@ -23,6 +23,7 @@ from cbi_dagster.catalog.columns.predictions import (
     IMPACT_PRICE_INPUTS,
     IMPACT_STUDY_INPUTS,
     MODIFIER_COLUMNS,
+    OVER_ACTIONS_INPUTS,
     STUDY_TRADE_DATES,
     ZL_IMPACT,
 )
@@ -132,10 +133,7 @@ def expected_over_actions(impact: pd.DataFrame) -> pd.DataFrame:
     the actions that have a prior, within EXPECTED_MOVE_LIMIT; `trump_procurement_alert`: whether any action alerts.
     Each is NULL where something unknown could change it.
     """
-    require(
-        impact, ("date", "action", "probability", "prior_move", "expected_move", "alert"), "impacts",
-        key=("date", "action"),
-    )  # fmt: skip
+    require(impact, OVER_ACTIONS_INPUTS, "impacts", key=("date", "action"))
     dates = np.unique(impact["date"].to_numpy())
     by_action = {
         name: impact[(impact["action"] == name).to_numpy()].set_index("date").reindex(dates) for name in ACTIONS

@@ -25,7 +25,7 @@ from cbi_dagster.features import biofuel, fibs, fx, pivots, technicals, volatili
 from cbi_dagster.market.decision import series_at_decision
 from cbi_dagster.matrix.regimes import RegimeCache
 from cbi_dagster.matrix.structs import consolidate
-from cbi_dagster.policy import daily
+from cbi_dagster.policy import daily, impact
 from cbi_dagster.recipes.recipe import recipe
 
 
@@ -71,9 +71,13 @@ def biofuel_daily(futures_continuous_1d: pd.DataFrame, macro_series: pd.DataFram
 
 @recipe(POLICY_DAILY)
 def policy_daily(
-    futures_continuous_1d: pd.DataFrame, policy_events: pd.DataFrame, policy_coverage: pd.DataFrame
+    futures_continuous_1d: pd.DataFrame,
+    policy_events: pd.DataFrame,
+    policy_coverage: pd.DataFrame,
+    zl_impact_daily: pd.DataFrame,
 ) -> pd.DataFrame:
-    return daily.policy_daily(futures_continuous_1d, policy_events, policy_coverage, load_universe())
+    predicted = impact.expected_over_actions(zl_impact_daily)
+    return daily.policy_daily(futures_continuous_1d, policy_events, policy_coverage, predicted, load_universe())
 
 
 @recipe(DAILY_ML_MATRIX)

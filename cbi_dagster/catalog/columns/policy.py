@@ -212,6 +212,8 @@ DAILY = ("date", "symbol", *names(FEATURES), *names(_DAILY))
 SYMBOLS = ("ZL", "MES")
 """The markets that have policy features."""
 SESSION_INPUTS = ("date", "symbol")
+PREDICTED = ("trump_action_prob", "trump_expected_zl_move", "trump_procurement_alert")
+"""Those of the sixteen that are made of `predictions.zl_impact_daily`."""
 DAILY_EVENT_INPUTS = (
     "published_at", "post_kind", "source_confidence", "topic_multiplier", "mentions_trump", "mentions_xi",
     "mentions_china", "mentions_soy", "sentiment_score", "tariff_intensity", "event_score", "event_score_signed",

@@ -289,4 +289,5 @@ IMPACT_STUDY_INPUTS = (
     "date", "subject_kind", "subject", "horizon", "event_days", "independent_windows", "mean_move", "mean_move_low",
     "mean_move_high", "base_move", "move_support",
 )  # fmt: skip
+OVER_ACTIONS_INPUTS = ("date", "action", "probability", "prior_move", "expected_move", "alert")
 IMPACT_CALIBRATION_INPUTS = ("date", "action", "probability_support")

@@ -11,6 +11,7 @@ from cbi_dagster.catalog.columns import (
     pick,
     pivots,
     policy,
+    predictions,
     regimes,
     sessions,
     technicals,
@@ -21,6 +22,7 @@ from cbi_dagster.catalog.partitioning import INCEPTION, Daily, Inception
 from cbi_dagster.catalog.spans import MOST_TRADE_DATES, span_limit, trade_dates_within
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.catalog.tables.mes import GOLDEN_ZONE_DAILY
+from cbi_dagster.catalog.tables.predictions import ZL_IMPACT_DAILY
 from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES, POLICY_COVERAGE, POLICY_EVENTS
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR, REGIME_WEIGHTS
 from cbi_dagster.config.biofuel import load_biofuel
@@ -139,6 +141,7 @@ POLICY_DAILY = Table(
         ),
         Read(POLICY_EVENTS.id, _POLICY_BACK, columns=policy.DAILY_EVENT_INPUTS, looked_up=True),
         Read(POLICY_COVERAGE.id, _POLICY_BACK, columns=policy.COVERAGE_INPUTS, looked_up=True),
+        Read(ZL_IMPACT_DAILY.id, columns=predictions.OVER_ACTIONS_INPUTS),
     ),
 )
 
