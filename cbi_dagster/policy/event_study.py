@@ -28,7 +28,7 @@ from cbi_dagster.catalog.columns.predictions import (
     STUDY_PRICE_INPUTS,
 )
 from cbi_dagster.catalog.frames import require
-from cbi_dagster.config.policy_actions import ACTIONS, PolicyActions
+from cbi_dagster.config.policy_actions import PolicyActions
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Positions: TypeAlias = npt.NDArray[np.int64]
@@ -38,15 +38,18 @@ MIN_WINDOWS = 20
 """Windows without which nothing is tested."""
 SIGNIFICANCE = 0.05
 _CONFIDENCE = 0.95
+_BY_TEXT = "tariff_announcement"
+"""An action whose probability is known where what posts say is."""
+
+_Subject: TypeAlias = tuple[str, str]  # its kind, its name
 
 
 @dataclass(frozen=True)
 class _Market:
-    """Sessions of soybean oil: dates (datetime64[D], ascending), adjusted closes, and whether posts cover them."""
+    """Sessions of soybean oil: dates (datetime64[D], ascending) and adjusted closes."""
 
     dates: np.ndarray
     closes: Floats
-    covered: npt.NDArray[np.bool_]
 
     def moves(self, horizon: int) -> Floats:
         """The move from each session over `horizon` sessions; NaN where it has not ended."""
@@ -80,14 +83,12 @@ def policy_event_study(
     require(prices, STUDY_PRICE_INPUTS, "sessions", key=("symbol", "date"))
     require(actions, STUDY_ACTION_INPUTS, "action probabilities", key=("date", "action"))
     require(events, STUDY_EVENT_INPUTS, "policy events")
-    market = _market(prices, actions)
-    days = _event_days(market, actions, events)
+    market = _market(prices)
     months = market.months()
-    parts = [
-        _study(market, months, horizon, kind, subject, sessions, _prior(settings, kind, subject))
-        for horizon in HORIZONS
-        for (kind, subject), sessions in days
-    ]
+    parts = []
+    for subject, sessions in _event_days(market, actions, events):
+        covered, prior = _covered(market, actions, subject), _prior(settings, subject)
+        parts += [_study(market, months, horizon, subject, sessions, covered, prior) for horizon in HORIZONS]
     if not parts:
         return pd.DataFrame(columns=list(POLICY_EVENT_STUDY))
     rows = pd.concat(parts, ignore_index=True)
@@ -97,17 +98,19 @@ def policy_event_study(
     return rows[list(POLICY_EVENT_STUDY)]
 
 
-def _market(prices: pd.DataFrame, actions: pd.DataFrame) -> _Market:
+def _market(prices: pd.DataFrame) -> _Market:
     own = prices[(prices["symbol"] == SYMBOL).to_numpy() & prices["adj_close"].notna().to_numpy()].sort_values("date")
-    dates = own["date"].to_numpy().astype("datetime64[D]")
-    known = actions.loc[(actions["action"] == ACTIONS[0]).to_numpy() & actions["probability"].notna(), "date"]
-    covered = np.isin(dates, known.to_numpy().astype("datetime64[D]"))
-    return _Market(dates, own["adj_close"].to_numpy(dtype=np.float64), covered)
+    return _Market(own["date"].to_numpy().astype("datetime64[D]"), own["adj_close"].to_numpy(dtype=np.float64))
 
 
-def _event_days(
-    market: _Market, actions: pd.DataFrame, events: pd.DataFrame
-) -> list[tuple[tuple[str, str], Positions]]:
+def _covered(market: _Market, actions: pd.DataFrame, subject: _Subject) -> npt.NDArray[np.bool_]:
+    """The sessions on which posts about a subject would have been known: of a topic, where what posts say is."""
+    kind, name = subject
+    own = (actions["action"] == (name if kind == "action" else _BY_TEXT)).to_numpy() & actions["probability"].notna()
+    return np.isin(market.dates, actions.loc[own, "date"].to_numpy().astype("datetime64[D]"))
+
+
+def _event_days(market: _Market, actions: pd.DataFrame, events: pd.DataFrame) -> list[tuple[_Subject, Positions]]:
     """For each subject the sessions at whose decision time its posts were new; on a closed day the next session."""
     stated = actions[(actions["stated_posts"].fillna(0) > 0).to_numpy(dtype=bool)]
     named = events[(events["post_kind"] == "original").to_numpy() & events["topic"].notna().to_numpy()]
@@ -120,13 +123,19 @@ def _event_days(
     return found
 
 
-def _prior(settings: PolicyActions, kind: str, subject: str) -> float:
-    impact = settings.actions[subject].impact if kind == "action" else None
+def _prior(settings: PolicyActions, subject: _Subject) -> float:
+    impact = settings.actions[subject[1]].impact if subject[0] == "action" else None
     return np.nan if impact is None else impact.move
 
 
 def _study(
-    market: _Market, months: Positions, horizon: int, kind: str, subject: str, sessions: Positions, prior: float
+    market: _Market,
+    months: Positions,
+    horizon: int,
+    subject: _Subject,
+    sessions: Positions,
+    covered: npt.NDArray[np.bool_],
+    prior: float,
 ) -> pd.DataFrame:
     """One subject and horizon at every month: sums over the windows that had ended by then."""
     from scipy.special import stdtr, stdtrit  # only a build of this table needs it
@@ -135,7 +144,7 @@ def _study(
     ended = sessions[sessions + horizon < len(market.dates)]
     counted = np.array(list(_apart(ended, horizon)), dtype=np.int64)
     count = np.searchsorted(counted + horizon, months, side="right")
-    base = np.flatnonzero(market.covered & ~np.isnan(moves))
+    base = np.flatnonzero(covered & ~np.isnan(moves))
     base_count = np.searchsorted(base + horizon, months, side="right")
 
     n = np.where(count > 0, count, np.nan)
@@ -150,8 +159,8 @@ def _study(
     return pd.DataFrame(
         {
             "date": market.dates[months].astype("datetime64[ns]"),
-            "subject_kind": kind,
-            "subject": subject,
+            "subject_kind": subject[0],
+            "subject": subject[1],
             "horizon": horizon,
             "event_days": np.searchsorted(ended + horizon, months, side="right"),
             "independent_windows": count,

@@ -175,3 +175,15 @@ def test_the_base_rate_is_of_the_days_that_posts_cover() -> None:
 def test_without_events_or_prices_there_is_no_study() -> None:
     assert policy_event_study(prices().iloc[:0], stating(np.array([5])), NO_EVENTS, SETTINGS).empty
     assert studied(np.array([], dtype=np.int64)).empty
+
+
+def test_a_storm_is_held_against_days_whose_posts_are_counted_and_a_topic_against_those_whose_texts_are_known() -> None:
+    storms = stating(np.array([5, 300]), "social_media_storm")
+    by_text = storms["action"] == "tariff_announcement"
+    storms.loc[by_text & (storms["date"] >= DATES[200]), "probability"] = np.nan
+    topics = pd.DataFrame({"trade_date_available": [DATES[9]], "post_kind": "original", "topic": "trade_china"})
+    rows = policy_event_study(prices(), storms, topics, SETTINGS)
+    ended = int(np.searchsorted(DATES, np.datetime64("2018-12-03")))
+    every = CLOSES[1:] / CLOSES[:-1] - 1
+    assert last(rows, 1, "social_media_storm")["base_move"] == pytest.approx(every[:ended].mean())
+    assert last(rows, 1, "trade_china")["base_move"] == pytest.approx(every[:200].mean())
