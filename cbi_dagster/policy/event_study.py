@@ -28,7 +28,9 @@ from cbi_dagster.catalog.columns.predictions import (
     STUDY_PRICE_INPUTS,
 )
 from cbi_dagster.catalog.frames import require
+from cbi_dagster.catalog.spans import span_limit
 from cbi_dagster.config.policy_actions import PolicyActions
+from cbi_dagster.market.sessions import trade_date_ordinals
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Positions: TypeAlias = npt.NDArray[np.int64]
@@ -46,15 +48,17 @@ _Subject: TypeAlias = tuple[str, str]  # its kind, its name
 
 @dataclass(frozen=True)
 class _Market:
-    """Sessions of soybean oil: dates (datetime64[D], ascending) and adjusted closes."""
+    """Sessions of soybean oil: dates (datetime64[D], ascending), and adjusted closes, NaN if not the last price."""
 
     dates: np.ndarray
     closes: Floats
 
     def moves(self, horizon: int) -> Floats:
-        """The move from each session over `horizon` sessions; NaN where it has not ended."""
+        """The move from each session over `horizon` sessions; NaN where it has not ended, or a hole lies in it."""
         moves = np.full(len(self.dates), np.nan)
         moves[:-horizon] = self.closes[horizon:] / self.closes[:-horizon] - 1
+        ordinals = trade_date_ordinals(self.dates)
+        moves[:-horizon][ordinals[horizon:] - ordinals[:-horizon] > span_limit(horizon + 1)] = np.nan
         return moves
 
     def months(self) -> Positions:
@@ -70,7 +74,7 @@ def policy_event_study(
 
     Args:
         prices: `adj_close` of soybean oil since inception (rows of `futures_continuous_1d`; other symbols are left
-            out).
+            out). No move begins or ends in a session that was cut or has holes.
         actions: rows of `predictions.trump_action_daily` since inception. A date with `stated_posts` is an event of the
             action; dates with a probability are covered by posts.
         events: rows of `raw_intelligence.policy_events` since inception; an original post with a `topic` is an event of
@@ -100,7 +104,9 @@ def policy_event_study(
 
 def _market(prices: pd.DataFrame) -> _Market:
     own = prices[(prices["symbol"] == SYMBOL).to_numpy() & prices["adj_close"].notna().to_numpy()].sort_values("date")
-    return _Market(own["date"].to_numpy().astype("datetime64[D]"), own["adj_close"].to_numpy(dtype=np.float64))
+    sound = ~own["session_quality"].isin(["cut", "holed"]).to_numpy()
+    closes = np.where(sound, own["adj_close"].to_numpy(dtype=np.float64), np.nan)
+    return _Market(own["date"].to_numpy().astype("datetime64[D]"), closes)
 
 
 def _covered(market: _Market, actions: pd.DataFrame, subject: _Subject) -> npt.NDArray[np.bool_]:
@@ -141,7 +147,7 @@ def _study(
     from scipy.special import stdtr, stdtrit  # only a build of this table needs it
 
     moves = market.moves(horizon)
-    ended = sessions[sessions + horizon < len(market.dates)]
+    ended = sessions[~np.isnan(moves[sessions])]
     counted = np.array(list(_apart(ended, horizon)), dtype=np.int64)
     count = np.searchsorted(counted + horizon, months, side="right")
     base = np.flatnonzero(covered & ~np.isnan(moves))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cbi_dagster.catalog.columns.policy import DAILY, FEATURES
+from cbi_dagster.catalog.columns.policy import DAILY, FEATURES, PREDICTED
 from cbi_dagster.catalog.frames import InvalidFrameError
 from cbi_dagster.catalog.model import names
 from cbi_dagster.config.universe import load_universe
@@ -17,7 +17,7 @@ from cbi_dagster_tests.policy.posts import DECISION, covered, post, scored, sess
 
 WEEK = ("2019-06-10", "2019-06-11", "2019-06-12")
 ALL_OF_IT = covered("2019-01-01", "2019-12-31")
-PREDICTIONS = {"trump_action_prob", "trump_expected_zl_move", "trump_procurement_alert"}
+NOTHING_PREDICTED = pd.DataFrame({"date": pd.to_datetime([]), **dict.fromkeys(PREDICTED, pd.Series(dtype="float64"))})
 OWN = {"author": "realDonaldTrump"}
 
 
@@ -25,10 +25,11 @@ def daily(
     *stated: dict[str, object],
     days: pd.DataFrame | None = None,
     coverage: pd.DataFrame = ALL_OF_IT,
+    predicted: pd.DataFrame = NOTHING_PREDICTED,
 ) -> pd.DataFrame:
     events = scored(*stated).events
     rows = sessions(*WEEK) if days is None else days
-    return policy_daily(rows, events, coverage, load_universe())
+    return policy_daily(rows, events, coverage, predicted, load_universe())
 
 
 def row(*stated: dict[str, object], **given: pd.DataFrame) -> pd.Series:
@@ -55,6 +56,21 @@ def test_without_coverage_everything_is_unknown_and_with_it_nothing_said_is_zero
             "trumpxi_policy_impact", "policy_trump_recency_decay"]  # fmt: skip
     assert (silent[zero] == 0).all()
     assert silent[[name for name in names(FEATURES) if name not in zero]].isna().all()
+
+
+def test_predictions_are_those_of_the_date_where_the_day_is_covered() -> None:
+    predicted = pd.DataFrame(
+        {
+            "date": pd.to_datetime(["2019-06-11", "2019-06-12"]),
+            "trump_action_prob": [0.2, 0.7],
+            "trump_expected_zl_move": [np.nan, -0.01],
+            "trump_procurement_alert": pd.array([None, True], "boolean"),
+        }
+    )
+    assert row(predicted=predicted)[list(PREDICTED)].tolist() == [0.7, -0.01, True]
+    uncovered = row(predicted=predicted, coverage=covered("2018-01-01", "2018-02-01"))
+    assert uncovered[list(PREDICTED)].isna().all()
+    assert daily(predicted=predicted).set_index("date").loc["2019-06-10", list(PREDICTED)].isna().all()
 
 
 def test_times_of_which_only_the_rate_is_known_do_not_count_as_covered() -> None:
@@ -183,7 +199,7 @@ def test_later_posts_and_sessions_change_no_row() -> None:
         known = [one for one in stated if one["published_at"] <= cut]
         early = daily(*known, days=days[days["date"] <= day], coverage=covered("2019-01-01", f"{cut.tz_convert(None)}"))
         pd.testing.assert_frame_equal(early, whole[whole["date"] <= day].reset_index(drop=True), check_exact=True)
-    varying = [name for name in names(FEATURES) if name not in PREDICTIONS]
+    varying = [name for name in names(FEATURES) if name not in PREDICTED]
     assert (whole[varying].nunique() > 1).all()
 
 

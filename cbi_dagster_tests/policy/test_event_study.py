@@ -17,7 +17,7 @@ NO_EVENTS = pd.DataFrame({"trade_date_available": pd.to_datetime([]), "post_kind
 
 
 def prices(closes: np.ndarray = CLOSES, dates: pd.DatetimeIndex = DATES) -> pd.DataFrame:
-    return pd.DataFrame({"date": dates, "symbol": "ZL", "adj_close": closes})
+    return pd.DataFrame({"date": dates, "symbol": "ZL", "adj_close": closes, "session_quality": "complete"})
 
 
 def stating(days: np.ndarray, action: str = "tariff_announcement", dates: pd.DatetimeIndex = DATES) -> pd.DataFrame:
@@ -187,3 +187,18 @@ def test_a_storm_is_held_against_days_whose_posts_are_counted_and_a_topic_agains
     every = CLOSES[1:] / CLOSES[:-1] - 1
     assert last(rows, 1, "social_media_storm")["base_move"] == pytest.approx(every[:ended].mean())
     assert last(rows, 1, "trade_china")["base_move"] == pytest.approx(every[:200].mean())
+
+
+@pytest.mark.parametrize("quality", ["cut", "holed"])
+def test_no_move_begins_or_ends_in_a_session_that_was_not_delivered_whole(quality: str) -> None:
+    market = prices()
+    market.loc[[100, 202], "session_quality"] = quality
+    rows = policy_event_study(market, stating(np.array([100, 200, 300])), NO_EVENTS, SETTINGS)
+    assert [last(rows, horizon)["event_days"] for horizon in (1, 2, 5)] == [2, 1, 2]
+
+
+def test_no_move_spans_a_hole_in_the_history() -> None:
+    kept = np.delete(np.arange(len(DATES)), np.arange(101, 121))
+    days = np.searchsorted(kept, [100, 300])
+    rows = policy_event_study(prices(CLOSES[kept], DATES[kept]), stating(days, dates=DATES[kept]), NO_EVENTS, SETTINGS)
+    assert last(rows, 1)["event_days"] == 1

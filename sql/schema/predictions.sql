@@ -1,7 +1,7 @@
 -- Generated from cbi_dagster/catalog by `make generate`. Do not edit.
 
 CREATE TABLE IF NOT EXISTS `predictions.trump_action_daily` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `action` STRING NOT NULL OPTIONS(description='What may be done.'),
   `action_status` STRING NOT NULL OPTIONS(description='ok; rate_only: the posts are counted but what they say is unknown; no_coverage: no source covers the 24 h to the decision time.'),
   `probability` FLOAT64 OPTIONS(description='Probability by the expert rule that a post states the action within horizon_hours: the rule\'s curve at driver_rate. Not calibrated: predictions.policy_action_calibration says how it fared. [fraction]'),
@@ -35,7 +35,7 @@ CLUSTER BY `action`
 OPTIONS(description='How probable the posts of the last seven days make each of seven policy actions, as of 13:20 Chicago, on every trade date of ZL or MES: by an expert rule that is calibrated on nothing.');
 
 CREATE TABLE IF NOT EXISTS `predictions.policy_event_study` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `subject_kind` STRING NOT NULL OPTIONS(description='Whether `subject` is an action or a topic of posts.'),
   `subject` STRING NOT NULL OPTIONS(description='An action, or a topic (policy.yaml).'),
   `horizon` INT64 NOT NULL OPTIONS(description='Sessions from the first decision price after the posts to the end of the move. [sessions]'),
@@ -59,7 +59,7 @@ CLUSTER BY `subject`
 OPTIONS(description='How adjusted soybean oil moved after posts that state an action or are about a topic, from the decision price after them over 1, 2 and 5 sessions. Studied anew at the first session of every month, from moves that had ended by then: the study of a date is known on it.');
 
 CREATE TABLE IF NOT EXISTS `predictions.policy_action_calibration` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `action` STRING NOT NULL OPTIONS(description='What may be done.'),
   `held_out_year` INT64 NOT NULL OPTIONS(description='Calendar year that is predicted by what was known before it.'),
   `held_out_days` INT64 NOT NULL OPTIONS(description='Sessions of the year with a probability whose horizon has passed. [sessions]'),
@@ -79,7 +79,7 @@ CLUSTER BY `action`
 OPTIONS(description='How the rule\'s probabilities fared in the calendar year before, against the base rate and a logistic regression that know the years before it only. Dated with the first session of the next year.');
 
 CREATE TABLE IF NOT EXISTS `predictions.zl_impact_daily` (
-  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours.'),
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `action` STRING NOT NULL OPTIONS(description='What may be done.'),
   `probability` FLOAT64 OPTIONS(description='Probability by the expert rule that a post states the action within horizon_hours: the rule\'s curve at driver_rate. Not calibrated: predictions.policy_action_calibration says how it fared. [fraction]'),
   `impact_status` STRING NOT NULL OPTIONS(description='ok; no_coverage: the probability is unknown; no_prior: no impact is stated for the action; inputs_missing: a modifier is unknown (`missing_inputs`), so that only bounds are known; no_price: soybean oil did not trade.'),
