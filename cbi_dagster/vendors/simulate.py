@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cbi_dagster.config.biofuel import load_biofuel
+from cbi_dagster.config.biofuel import MacroSeries, load_biofuel
+from cbi_dagster.config.policy_actions import Modifier, load_policy_actions
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.market.sessions import BAR_NS, utc_instants
 from cbi_dagster.vendors.databento.bar_files import MAPPING_COLUMNS
@@ -98,28 +99,39 @@ def simulate_delivery(
 
 
 def simulate_macro(out_dir: Path, *, seed: int, start: dt.date, end: dt.date) -> Path:
-    """Write a simulated macro file for the reference dates [start, end): the series that the biofuel features read.
+    """Write a simulated macro file for the reference dates [start, end): the series that features and predictions read.
 
-    One value per weekday, a random walk, public at 20:00 UTC of the day; the source says that it is simulated. A later
-    end repeats the earlier values.
+    One value per weekday, public at 20:00 UTC of the day; the source says that it is simulated. Random walks, but the
+    harvest, which goes from September to November. A later end repeats the earlier values.
     """
-    series = load_biofuel().series
+    series, modifiers = load_biofuel().series, load_policy_actions().modifiers
     days = pd.bdate_range(start, end, inclusive="left")
-    frames = []
-    for one, level in ((series.sugar, 20.0), (series.clean_energy, 15.0)):
-        steps = generator(seed, "macro", one.series_id).normal(0, 0.015, len(days))
-        frames.append(
-            pd.DataFrame(
-                {
-                    "series_id": one.series_id,
-                    "date": days.strftime("%Y-%m-%d"),
-                    "value": np.round(level * np.exp(np.cumsum(steps)), 4),
-                    "available_at": days.strftime("%Y-%m-%dT20:00:00Z"),
-                    "unit": one.unit,
-                    "source": SIMULATED_DATASET,
-                }
-            )
+
+    def walk(one: MacroSeries | Modifier) -> np.ndarray:
+        return np.cumsum(generator(seed, "macro", one.series_id).normal(0, 0.015, len(days)))
+
+    in_season = np.where(days.dayofyear < 335, (days.dayofyear - 255) / 70, 0.0)
+    values = (
+        (series.sugar, 20 * np.exp(walk(series.sugar))),
+        (series.clean_energy, 15 * np.exp(walk(series.clean_energy))),
+        (modifiers["volatility"], 20 * np.exp(3 * walk(modifiers["volatility"]))),
+        (modifiers["harvest"], np.clip(in_season, 0, 1)),
+        (modifiers["inventory"], 0.5 + 0.5 * np.sin(10 * walk(modifiers["inventory"]))),
+        (modifiers["argentina"], 20 * np.sin(10 * walk(modifiers["argentina"]))),
+    )
+    frames = [
+        pd.DataFrame(
+            {
+                "series_id": one.series_id,
+                "date": days.strftime("%Y-%m-%d"),
+                "value": np.round(value, 4),
+                "available_at": days.strftime("%Y-%m-%dT20:00:00Z"),
+                "unit": one.unit,
+                "source": SIMULATED_DATASET,
+            }
         )
+        for one, value in values
+    ]
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / "simulated.macro.csv"
     pd.concat(frames).to_csv(path, index=False, lineterminator="\n")
