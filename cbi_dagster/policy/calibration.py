@@ -29,6 +29,8 @@ MIN_CASES = 10
 """Sessions after which the action was stated, and such after which it was not, in the earlier years."""
 MIN_YEARS = 3
 """Held-out years without which nothing is said of the rule."""
+MIN_GAIN = 0.02
+"""Share of the base rate's error by which the rule is better, or worse, before anything is said of it."""
 _SCORES = ("prior_rate", "brier_base_rate", "brier_rule", "brier_logistic")
 #: Linear algebra may differ in its last bits from one machine to the next; scores need no more digits than these.
 _DECIMALS = 9
@@ -110,12 +112,15 @@ def _calibration(rows: pd.DataFrame, name: str, first: np.ndarray, days: int) ->
     better = frame["brier_rule"] < frame["brier_base_rate"]
     frame["tested_years"] = tested.cumsum()
     frame["rule_better_years"] = better.cumsum()
-    gain = ((frame["brier_base_rate"] - frame["brier_rule"]) * frame["held_out_days"]).where(tested, 0.0).cumsum()
+    judged = frame["held_out_days"].where(tested, 0)
+    errors = {name: (frame[name] * judged).where(tested, 0.0).cumsum() for name in ("brier_base_rate", "brier_rule")}
+    gain = (errors["brier_base_rate"] - errors["brier_rule"]) / errors["brier_base_rate"].where(tested.cumsum() > 0)
+    often = (3 * frame["rule_better_years"] >= 2 * frame["tested_years"]).to_numpy()
     frame["probability_support"] = np.select(
         [
             (frame["tested_years"] < MIN_YEARS).to_numpy(),
-            (gain < 0).to_numpy(),
-            (3 * frame["rule_better_years"] >= 2 * frame["tested_years"]).to_numpy() & (gain > 0).to_numpy(),
+            (gain <= -MIN_GAIN).to_numpy(),
+            (gain >= MIN_GAIN).to_numpy() & often,
         ],
         ["untested", "contradicted", "supported"],
         default="none",

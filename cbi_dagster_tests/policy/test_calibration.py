@@ -118,3 +118,12 @@ def test_only_wanted_dates_that_begin_a_year_have_rows() -> None:
     alone = calibrated(history(), np.array(["2014-01-01", "2014-01-02"], "datetime64[D]"))
     pd.testing.assert_frame_equal(alone, whole[whole["date"] == "2014-01-01"].reset_index(drop=True), check_exact=True)
     assert calibrated(history(), np.array(["2014-01-02"], "datetime64[D]")).empty
+
+
+def test_a_rule_that_is_hardly_better_or_worse_is_neither_supported_nor_contradicted() -> None:
+    actions = history()
+    own = actions["action"] == STORM
+    for lean in (-0.01, 0.01):
+        outcome = stated_within(actions.loc[own, "stated_posts"].to_numpy(dtype=np.float64), 1)
+        actions.loc[own, "probability"] = np.nanmean(outcome) + lean
+        assert of(calibrated(actions))["probability_support"].tolist()[3:] == ["none", "none"]

@@ -70,7 +70,7 @@ CREATE TABLE IF NOT EXISTS `predictions.policy_action_calibration` (
   `brier_logistic` FLOAT64 OPTIONS(description='Mean squared error of a logistic regression on the raw features, fitted to the years before.'),
   `tested_years` INT64 NOT NULL OPTIONS(description='Held-out years so far, this one included. [years]'),
   `rule_better_years` INT64 NOT NULL OPTIONS(description='Those of them in which brier_rule is below brier_base_rate. [years]'),
-  `probability_support` STRING NOT NULL OPTIONS(description='untested: fewer than 3 held-out years; supported: the rule beats the base rate over all of them together and in two years of three; contradicted: it is worse over all of them; else none.'),
+  `probability_support` STRING NOT NULL OPTIONS(description='untested: fewer than 3 held-out years; supported: over all of them together the rule\'s error is at least 2 % below the base rate\'s, and below it in two years of three; contradicted: at least 2 % above; else none.'),
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
 )
@@ -111,7 +111,7 @@ CREATE TABLE IF NOT EXISTS `predictions.zl_impact_daily` (
   `mean_move_high` FLOAT64 OPTIONS(description='Upper end of the 95 % interval of mean_move (Student). [fraction]'),
   `base_move` FLOAT64 OPTIONS(description='Mean move over as many sessions from every session that posts cover. [fraction]'),
   `move_support` STRING OPTIONS(description='untested: fewer than 20 windows or no prior; none: p_value_adjusted above 0.05; else whether mean_move - base_move has the sign of prior_move.'),
-  `probability_support` STRING NOT NULL OPTIONS(description='untested: fewer than 3 held-out years; supported: the rule beats the base rate over all of them together and in two years of three; contradicted: it is worse over all of them; else none.'),
+  `probability_support` STRING NOT NULL OPTIONS(description='untested: fewer than 3 held-out years; supported: over all of them together the rule\'s error is at least 2 % below the base rate\'s, and below it in two years of three; contradicted: at least 2 % above; else none.'),
   `buyer_text` STRING OPTIONS(description='What this may mean to a buyer, in probabilities and for both sides.'),
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')

@@ -182,8 +182,8 @@ _CALIBRATION = (
     Column(
         "probability_support",
         _S,
-        "untested: fewer than 3 held-out years; supported: the rule beats the base rate over all of them together and "
-        "in two years of three; contradicted: it is worse over all of them; else none.",
+        "untested: fewer than 3 held-out years; supported: over all of them together the rule's error is at least 2 % "
+        "below the base rate's, and below it in two years of three; contradicted: at least 2 % above; else none.",
         isin=_SUPPORT,
     ),
 )
