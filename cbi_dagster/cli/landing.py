@@ -119,7 +119,11 @@ def print_landing(report: LandingReport) -> None:
         )
     console.print(grid)
     if len(report.rejected):
-        counts = report.rejected.groupby(["reason", "symbol"], observed=True).size().reset_index(name="rows")
+        # Every post has an identity of its own: they are told by source.
+        posts = report.rejected["table_name"] == "landing.posts"
+        symbols = report.rejected["symbol"].astype(str)
+        named = report.rejected.assign(symbol=symbols.where(~posts, symbols.str.partition(":")[0]))
+        counts = named.groupby(["reason", "symbol"], observed=True).size().reset_index(name="rows")
         grid = Grid("rejected because", "symbol", "rows")
         for case in counts.itertuples():
             grid.add_row(str(case.reason), shown(case.symbol, 60), f"{case.rows:,}")

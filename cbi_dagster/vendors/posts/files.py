@@ -5,7 +5,7 @@ row per statement of a post, with the columns (others are not read):
 
 * `source`: the platform or office that publishes, e.g. `truth_social`, `white_house`; config/policy.yaml knows how far
   it is believed.
-* `published_at`: when it was published: ISO 8601 with a zone. A bare date says no time: it means the end of that day in
+* `published_at`: when it was published, ISO 8601 with a zone. A bare date says no time: it means the end of that day in
   Chicago, since before nobody can be sure to have known.
 * `text`: what it says; NULL or empty where only its time is known.
 * `found_at`, optional: when a collector saw it first (with a zone), for posts that do not say when they were published.
@@ -37,7 +37,7 @@ from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.decision import trade_date_available
 from cbi_dagster.market.sessions import CHICAGO
 from cbi_dagster.policy.text import text_key
-from cbi_dagster.vendors.files import Content, shown
+from cbi_dagster.vendors.files import Content, LayoutError, shown
 from cbi_dagster.vendors.tabular import TabularFile
 
 REASONS = (
@@ -61,7 +61,10 @@ _CLOCKS = pd.Timedelta(hours=1)
 _KEY_LETTERS = 40  # of a text by which its post is known: copies are cut at different lengths
 _DIGEST_BYTES = 8
 _COUNTS = ("likes", "reposts", "replies")
-_MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|</?(?:a|b|br|div|em|i|p|span|strong)\b[^<>]*$")
+#: Tags, one that is cut off at the end, and one at the beginning that has lost its bracket.
+_MARKUP = re.compile(
+    r"</?[a-zA-Z][^<>]*>|</?(?:a|b|br|div|em|i|p|span|strong)\b[^<>]*$|^(?:a|p|span)(?: [a-z]+=\"[^\"<>]*\")+>"
+)
 _LINE_ENDS = re.compile(r"<(?:br|/p|/div)\b[^<>]*>")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _REPOST = re.compile(r'(?:RT\b[ :@]|ReTruth\b|"@\w+:)')
@@ -87,8 +90,10 @@ def decode_posts(content: Content) -> pd.DataFrame:
 
     Raises a DeliveryError whose class says what is wrong.
     """
-    optional = ["found_at", "url", "author", "language", *_COUNTS, "is_repost", "withdrawn"]
-    file = TabularFile(content, ["source", "published_at"], optional, prose=["text"])
+    optional = ["published_at", "found_at", "url", "author", "language", *_COUNTS, "is_repost", "withdrawn"]
+    file = TabularFile(content, ["source"], optional, prose=["text"])
+    if "published_at" not in file and "found_at" not in file:
+        raise LayoutError(content.path, "the column published_at is missing", "Say when each post was published")
     for name in ("published_at", "found_at"):
         file.refuse(name, file.without_zone(name), "names no time zone")
     published = file.instants("published_at").copy()

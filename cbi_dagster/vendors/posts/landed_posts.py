@@ -135,7 +135,8 @@ def _merged(files: Sequence[LandedFile], landed: Landed) -> pd.DataFrame:
 def _changes(old: pd.DataFrame, new: pd.DataFrame, *, come_back: bool = False) -> pd.DataFrame:
     """Posts of `old` that differ in `new` or are not in it, and with `come_back` those that only `new` has.
 
-    Columns of `ops.corrections` that are a post's. Without `come_back`, posts that only `new` has are no corrections.
+    Columns of `ops.corrections` that are a post's. A text that was not known before corrects nothing, nor do, without
+    `come_back`, posts that only `new` has.
     """
     columns = ["post_id", "trade_date_available", *_STATED]
     pairs = old[columns].merge(new[columns], on="post_id", how="outer", suffixes=("_old", "_new"), indicator=True)
@@ -143,6 +144,7 @@ def _changes(old: pd.DataFrame, new: pd.DataFrame, *, come_back: bool = False) -
     for name in _STATED:
         before, after = pairs[f"{name}_old"], pairs[f"{name}_new"]
         same &= (before == after) | (before.isna() & after.isna())
+    same |= pairs["text_old"].isna() & (pairs["published_at_old"] == pairs["published_at_new"])
     only_new, only_old = (pairs["_merge"] == side for side in ("right_only", "left_only"))
     changed = pairs[~same & (~only_new | come_back) & ~(only_old & come_back)]
     return pd.DataFrame(

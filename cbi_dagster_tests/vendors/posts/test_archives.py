@@ -11,6 +11,7 @@ import pytest
 from cbi_dagster.vendors.files import DeliveryError
 from cbi_dagster.vendors.posts.archives import convert_archive
 from cbi_dagster.vendors.posts.files import decode_posts
+from cbi_dagster_tests.cli.commands import cbi
 from cbi_dagster_tests.vendors.small_files import content
 
 
@@ -108,3 +109,22 @@ def test_a_file_that_is_no_known_archive_is_refused_by_name(tmp_path: Path, name
     (tmp_path / name).write_text(text, encoding="latin-1")
     with pytest.raises(DeliveryError, match=name):
         convert_archive(tmp_path / name, tmp_path / "out")
+
+
+def test_the_command_writes_what_the_door_takes_and_says_what_is_not_covered(tmp_path: Path) -> None:
+    (tmp_path / "truth.csv").write_text(
+        "Tweet_ID,Created,Text,Created_ET,Session\n11,2025-10-14 17:42:22.246+00:00,Hello,,Regular\n", encoding="utf-8"
+    )
+    found = pd.Timestamp("2025-10-27 23:00:07", tz="UTC")
+    news = {"title": "China", "source": "GDELT", "url": "https://x/1", "content": "Trade"}
+    pd.DataFrame([{**news, "published": found, "ingest_timestamp_utc": found}]).to_parquet(tmp_path / "news.parquet")
+    out = tmp_path / "out"
+    told = cbi(tmp_path / "home", "posts", "convert", tmp_path / "truth.csv", tmp_path / "news.parquet", "--out", out)
+    assert told.exit_code == 0, told.output
+    assert "Truth Social posts of market hours" in told.output
+    assert told.output.count("what it covers does not follow from it") == 1
+    landed = cbi(tmp_path / "home", "land", out)
+    assert (landed.exit_code, "3 files landed" in landed.output) == (0, True), landed.output
+    (tmp_path / "other.csv").write_text("a\n1\n", encoding="utf-8")
+    refused = cbi(tmp_path / "home", "posts", "convert", tmp_path / "other.csv", "--out", out)
+    assert (refused.exit_code, "no known archive" in refused.output) == (1, True)
