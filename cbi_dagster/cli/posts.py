@@ -12,7 +12,7 @@ from cbi_dagster.cli.main import Failure, cbi, console, examples
 from cbi_dagster.cli.parameters import DATE
 
 
-@cbi.group()
+@cbi.group(epilog=examples("cbi posts convert tweets_2016_2020.csv --out posts"))
 def posts() -> None:
     """Bring posts of policy into files that `cbi land` takes."""
 
