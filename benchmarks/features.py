@@ -86,7 +86,7 @@ def markets(count: int) -> pd.DataFrame:
         price = max(product.price_bounds) / 3
         frame = random_sessions(product.root, seed, count, price=price, tick=product.tick_size, holiday_rate=0.0)
         frame["volume"] = np.random.default_rng(seed).integers(1, 90_000, len(frame))
-        frames.append(frame.assign(close_decision=frame["close"], adj_close_decision=frame["adj_close"]))
+        frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
 
@@ -128,6 +128,8 @@ def families(small: bool) -> None:
     count, repeats = (300, 1) if small else (3_800, 3)
     frame, universe = markets(count), load_universe()
     mes, oil = frame[frame["symbol"] == "MES"], frame[frame["symbol"] == "ZL"]
+    decisions = frame.rename(columns={"close": "close_decision", "adj_close": "adj_close_decision"})
+    legs = oil[["date", "symbol"]].assign(crush_oil_price=40.0, crush_meal_price=300.0, crush_bean_price=1000.0)
     macro = pd.concat(
         pd.DataFrame({"series_id": series.series_id, "date": oil["date"], "value": oil["close"], "unit": series.unit})
         for series in (load_biofuel().series.sugar, load_biofuel().series.clean_energy)
@@ -142,8 +144,8 @@ def families(small: bool) -> None:
         "fibs": lambda: fib_levels_daily(frame, fib_widths),
         "technicals": lambda: technicals_daily(frame),
         "fx (the currencies)": lambda: fx_daily(frame, universe.quote_units),
-        "fx_cross (rows of ZL)": lambda: fx_cross_daily(frame, universe.quote_units),
-        "biofuel (rows of ZL)": lambda: biofuel_daily(frame, macro, load_biofuel()),
+        "fx_cross (rows of ZL)": lambda: fx_cross_daily(oil, decisions, universe.quote_units),
+        "biofuel (rows of ZL)": lambda: biofuel_daily(frame, decisions, legs, macro, load_biofuel()),
         "MES horizons of days and longer": lambda: mes_daily(mes),
         "golden zone, 1h bars of MES": lambda: golden_zone_1h(hourly),
     }

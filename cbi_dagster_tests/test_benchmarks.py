@@ -19,7 +19,7 @@ def run(name: str, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["empty_steps.py", "event_log.py", "features.py", "incremental_day.py", "restatement.py"]
+    "name", ["d4_rins.py", "empty_steps.py", "event_log.py", "features.py", "incremental_day.py", "restatement.py"]
 )
 def test_every_benchmark_explains_itself_with_an_example(name: str) -> None:
     told = run(name, "--help")

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cbi_dagster.catalog.columns.decisions import PRICES
 from cbi_dagster.catalog.columns.fx import (
     AVERAGE_SESSIONS,
     CORRELATION_SESSIONS,
-    CROSS_INPUTS,
     CROSSES,
     CURRENCIES,
     DISPERSION_CUTS,
@@ -31,6 +31,7 @@ from cbi_dagster.catalog.columns.fx import (
     KNOWN_AT_LEAST,
     RETURN_SESSIONS,
     RSI_SESSIONS,
+    TARGET_INPUTS,
     VOLATILITY_REGIMES,
     VOLATILITY_SESSIONS,
 )
@@ -100,32 +101,35 @@ def fx_daily(continuous: pd.DataFrame, quote_units: Mapping[str, str]) -> pd.Dat
     )
 
 
-def fx_cross_daily(continuous: pd.DataFrame, quote_units: Mapping[str, str]) -> pd.DataFrame:
+def fx_cross_daily(continuous: pd.DataFrame, decisions: pd.DataFrame, quote_units: Mapping[str, str]) -> pd.DataFrame:
     """The currencies together at the decision time, one row per session of ZL, sorted by date, `symbol` = ZL.
 
-    A currency's price at D is its `close_decision` of D or, where D has none, the close of its last session before
-    D, unless that is more than `STALE_TRADE_DATES` trade dates old. Returns are log returns between consecutive
-    sessions of ZL, of roll-adjusted prices in USD per unit; NULL across more than `span_limit(2)` trade dates.
-    Returns of ZL run from close to close. Nothing of a currency's session of D but `close_decision` is read, and
-    nothing beyond the window that the table declares.
+    A currency's price at D is its price at the decision time of D; NULL where it had not traded since its last session.
+    Returns are log returns between consecutive sessions of ZL, of roll-adjusted prices in USD per unit; NULL where
+    either price is, and across more than `span_limit(2)` trade dates. Returns of ZL run from close to close. Nothing
+    beyond the window that the table declares is read.
 
     Args:
-        continuous: sessions of ZL and the currencies as in `futures_continuous_1d`.
+        continuous: sessions of ZL as in `futures_continuous_1d`.
+        decisions: the currencies as in `futures_decision_1d`.
         quote_units: as for `fx_daily`.
 
-    The columns are FX_CROSS of the dictionary, float64 with NaN = NULL; a currency without sessions leaves its columns
+    The columns are FX_CROSS of the dictionary, float64 with NaN = NULL; a currency without prices leaves its columns
     NULL. What is said of the currencies as a whole is NULL with fewer than `KNOWN_AT_LEAST` known, a correlation unless
     all its returns are known on both sides, and where one does not vary.
 
     Raises:
-        InvalidFrameError: the frame is not one row per (symbol, weekday), or lacks a column.
+        InvalidFrameError: a frame is not one row per (symbol, weekday), or lacks a column.
         UnknownQuoteError: a currency in the frame has no quote unit, or one that is not against the dollar.
     """
-    markets = Sessions(_in_dollars(continuous, quote_units, CROSS_INPUTS), CROSS_INPUTS)
-    target = Sessions(continuous[continuous["symbol"] == TARGET], CROSS_INPUTS)
+    markets = Sessions(_in_dollars(decisions, quote_units, PRICES), PRICES)
+    require(continuous, TARGET_INPUTS, "sessions")
+    target = Sessions(continuous[continuous["symbol"] == TARGET], TARGET_INPUTS)
     returns, prices = {}, {}
     for root, currency in CURRENCIES.items():
-        adjusted, prices[currency] = (markets.at_decision(root, target.ordinals, prefix) for prefix in ("adj_", ""))
+        adjusted, prices[currency] = (
+            markets.of_dates(root, target.ordinals, name) for name in ("adj_close_decision", "close_decision")
+        )
         returns[root] = technicals.log_return(target, adjusted)
     together = np.stack(list(returns.values()))
     strength = _mean_of_known(together)

@@ -22,7 +22,6 @@ import pandas as pd
 
 from cbi_dagster.catalog.frames import InvalidFrameError, require
 from cbi_dagster.catalog.spans import span_limit
-from cbi_dagster.market.decision import prices_at_decision
 from cbi_dagster.market.sessions import is_weekend, trade_date_ordinals
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -122,19 +121,14 @@ class Sessions:
         """Each session's value for its symbol; NaN for symbols without one."""
         return np.array([values.get(name, np.nan) for name in self.symbols], dtype=np.float64)[self.symbol_codes]
 
-    def at_decision(self, symbol: str, wanted: Integers, prefix: str = "") -> Floats:
-        """The symbol's price (`adj_` or no prefix) at the decision time of each wanted trade date, given by ordinal.
-
-        See `prices_at_decision`; needs `close`, `close_decision` and the same with the prefix.
-        """
+    def of_dates(self, symbol: str, wanted: Integers, name: str) -> Floats:
+        """A column of the symbol's session of each wanted trade date, given by ordinal; NaN where it has none."""
         own = self.rows(symbol)
-        return prices_at_decision(
-            wanted,
-            sessions=self.ordinals[own],
-            closes=self.column(f"{prefix}close")[own],
-            decided=self.column(f"{prefix}close_decision")[own],
-            traded=~np.isnan(self.column("close_decision")[own]),
-        )
+        ordinals, values = self.ordinals[own], self.column(name)[own]
+        if not len(ordinals):
+            return np.full(len(wanted), np.nan)
+        at = np.minimum(np.searchsorted(ordinals, wanted), len(ordinals) - 1)
+        return np.where(ordinals[at] == wanted, values[at], np.nan)
 
     def complete(self, count: int) -> Booleans:
         """Whether the `count` sessions ending here exist and span at most `span_limit(count)` trade dates."""
@@ -157,24 +151,29 @@ class Sessions:
         """
         return np.where(self.complete(sessions + 1), self._lagged(values, sessions), np.nan)
 
-    def mean(self, values: Floats, count: int) -> Floats:
+    def mean(self, values: Floats, count: int, at_least: int = 0) -> Floats:
         """Mean of the last `count` values; NaN where one is NaN or the window is not complete.
 
-        Reaches `span_limit(count)` trade dates.
+        `at_least`: the mean of those that are known, NaN if they are fewer. Reaches `span_limit(count)` trade dates.
         """
-        total = np.zeros(len(self))
+        total, known = np.zeros(len(self)), np.zeros(len(self))
         for lag in reversed(range(count)):
-            total += self._lagged(values, lag)
-        return np.where(self.complete(count), total / count, np.nan)
+            value = self._lagged(values, lag)
+            total += np.nan_to_num(value)
+            known += ~np.isnan(value)
+        enough = self.complete(count) & (known >= (at_least or count))
+        return np.where(enough, total / np.maximum(known, 1), np.nan)
 
-    def standard_deviation(self, values: Floats, count: int) -> Floats:
+    def standard_deviation(self, values: Floats, count: int, at_least: int = 0) -> Floats:
         """Sample standard deviation (ddof 1) of the last `count` values; NaN as for `mean`, with its reach."""
-        centre = self.mean(values, count)
-        squares = np.zeros(len(self))
+        centre = self.mean(values, count, at_least)
+        squares, known = np.zeros(len(self)), np.zeros(len(self))
         for lag in reversed(range(count)):
-            squares += (self._lagged(values, lag) - centre) ** 2
-        deviation: Floats = np.sqrt(squares / (count - 1))
-        return deviation
+            value = self._lagged(values, lag)
+            squares += np.nan_to_num((value - centre) ** 2)
+            known += ~np.isnan(value)
+        deviation: Floats = np.sqrt(squares / np.maximum(known - 1, 1))
+        return np.where(np.isnan(centre), np.nan, deviation)
 
     def median(self, values: Floats, count: int, at_least: int) -> Floats:
         """Median of those of the last `count` values that are known; NaN if fewer than `at_least` are.

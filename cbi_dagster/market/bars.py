@@ -11,7 +11,6 @@ from cbi_dagster.catalog.columns.bars import OHLCV
 from cbi_dagster.catalog.columns.sessions import INPUTS, SESSIONS
 from cbi_dagster.catalog.frames import require
 from cbi_dagster.config.universe import Universe
-from cbi_dagster.market.decision import closes_at_decision
 from cbi_dagster.market.session_quality import DAY_HOURS, Counts, hours_of_bars, judge_sessions
 from cbi_dagster.market.sessions import (
     BAR_NS,
@@ -50,7 +49,7 @@ def session_bars(bars: dict[str, pd.DataFrame], universe: Universe) -> SessionBa
     that lack a column of INPUTS.
 
     `bars` also hold the bars of the trade dates before, from which `session_quality` learns what is usual.
-    `vwap`, `realized_vol_1h` and `close_decision` come from intraday bars only; a session built from vendor UTC-day
+    `vwap` and `realized_vol_1h` come from intraday bars only; a session built from vendor UTC-day
     bars says `utc_1d` (or `utc_1d_merged` when Sunday's bar was folded into Monday) and leaves them NULL.
     """
     sessions, hours, rejected, held_back = [], [], [], []
@@ -74,7 +73,7 @@ def session_bars(bars: dict[str, pd.DataFrame], universe: Universe) -> SessionBa
         used += len(frame)
         if frame.empty:
             continue
-        built = _aggregate(frame, rejects, schema, universe)
+        built = _aggregate(frame, rejects, schema)
         taken = taken.append(
             pd.MultiIndex.from_frame(built[["vendor_symbol", "date"]].set_axis(["symbol", "date"], axis=1))
         )
@@ -102,6 +101,16 @@ def held_back_counts(held_back: pd.DataFrame) -> pd.DataFrame:
     return counts.reset_index(name="bar_rows").rename(columns={"schema": "vendor_schema"})
 
 
+def row_names(vendor_symbols: pd.Series, roots: pd.Series, universe: Universe) -> tuple[pd.Series, pd.Series]:
+    """What rows of vendor symbols are called, and their contract: the root stands for the preferred continuous symbol.
+
+    The contract is the symbol of an outright, None for continuous symbols, which do not name theirs.
+    """
+    preferred = roots.map({root: universe.product(root).continuous_symbol for root in roots.unique()})
+    symbols = vendor_symbols.where(vendor_symbols != preferred, roots)
+    return symbols, vendor_symbols.where(~vendor_symbols.str.contains(".", regex=False), None)
+
+
 def _concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
     filled = [frame for frame in frames if len(frame)]
     return pd.concat(filled or frames[:1], ignore_index=True) if frames else pd.DataFrame(columns=["reason"])
@@ -122,8 +131,7 @@ def _split(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFram
     return kept, rejects, held
 
 
-def _aggregate(frame: pd.DataFrame, rejects: pd.DataFrame, schema: str, universe: Universe) -> pd.DataFrame:
-    date = frame["date"].to_numpy().astype("datetime64[D]")
+def _aggregate(frame: pd.DataFrame, rejects: pd.DataFrame, schema: str) -> pd.DataFrame:
     starts = _session_starts(frame)
     ends = np.append(starts[1:], len(frame)) - 1
     first, last = frame.iloc[starts], frame.iloc[ends]
@@ -147,14 +155,12 @@ def _aggregate(frame: pd.DataFrame, rejects: pd.DataFrame, schema: str, universe
     )
     if schema == "ohlcv-1d":
         built["bar_source"] = np.where(built["bars_seen"] > 1, "utc_1d_merged", "utc_1d")
-        built[["vwap", "realized_vol_1h", "close_decision"]] = np.nan
+        built[["vwap", "realized_vol_1h"]] = np.nan
     else:
         built["bar_source"] = schema
         typical = (frame["high"].to_numpy() + frame["low"].to_numpy() + frame["close"].to_numpy()) / 3.0
         built["vwap"] = np.add.reduceat(typical * volume, starts) / built["volume"].to_numpy()
         built["realized_vol_1h"] = _realized_vol_1h(frame, starts, ends)
-        ends_at = utc_instants(frame["ts_event"]) + np.timedelta64(BAR_NS[schema], "ns")
-        built["close_decision"] = closes_at_decision(frame["close"].to_numpy(), ends_at, date, starts, universe)
     return built.merge(_boundary(frame, first, rejects), how="left", on=["vendor_symbol", "date"])
 
 
@@ -226,10 +232,7 @@ def _finish(parts: list[pd.DataFrame], hours: list[tuple[Counts, Counts]], unive
     judged = judge_sessions(built, bars, volumes, universe)
     built[judged.columns] = judged
     product = {root: universe.product(root) for root in built["root"].unique()}
-    vendor = built["vendor_symbol"]
-    preferred = built["root"].map({root: product[root].continuous_symbol for root in product})
-    built["symbol"] = vendor.where(vendor != preferred, built["root"])
-    built["contract"] = vendor.where(~vendor.str.contains(".", regex=False), None)
+    built["symbol"], built["contract"] = row_names(built["vendor_symbol"], built["root"], universe)
     built["exchange"] = built["root"].map({root: product[root].venue for root in product})
     built["currency"] = built["root"].map({root: product[root].currency for root in product})
     last_ends = built["last_bar_end"].to_numpy("datetime64[ns]")

@@ -10,16 +10,14 @@ import itertools
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from cbi_dagster.catalog.columns.sessions import STALE_TRADE_DATES
+from cbi_dagster.catalog.columns.decisions import BAR_INPUTS, BARS_AT_DECISION
+from cbi_dagster.catalog.frames import require
 from cbi_dagster.config.clock import clock_minutes
 from cbi_dagster.config.universe import Universe
-from cbi_dagster.market.sessions import CHICAGO, chicago_instants, utc_instants
-
-_Floats = npt.NDArray[np.float64]
-_Ordinals = npt.NDArray[np.int64]
+from cbi_dagster.market.bars import row_names
+from cbi_dagster.market.sessions import BAR_NS, CHICAGO, chicago_instants, utc_instants
 
 
 def decision_instants(dates: np.ndarray, universe: Universe) -> np.ndarray:
@@ -30,36 +28,47 @@ def decision_instants(dates: np.ndarray, universe: Universe) -> np.ndarray:
 # -- prices -----------------------------------------------------------------------------------------------------------
 
 
-def closes_at_decision(
-    closes: _Floats, ends_at: np.ndarray, dates: np.ndarray, starts: np.ndarray, universe: Universe
-) -> _Floats:
-    """Close of each session's last bar that had ended by the decision time of its trade date; NaN when none had.
+def bars_at_decision(bars: dict[str, pd.DataFrame], universe: Universe) -> pd.DataFrame:
+    """The session of each symbol and trade date as it stood at the decision time, sorted by symbol and date.
 
-    `closes`, `ends_at` (UTC, exclusive bound of the trades in the bar) and `dates` are those of the bars, in order of
-    time within each session; `starts` are the positions of the sessions' first bars.
+    `bars` maps `ohlcv-1m` and `ohlcv-1h` to landed bars; the finest that covers a session up to the decision time
+    counts. Only bars that had ended by then do, those of the contract that the vendor names for the trade date; of the
+    other contract's, the last before the session's first is the boundary. A symbol without such a bar has no row. The
+    columns are BARS_AT_DECISION of the dictionary. Raises InvalidFrameError for bars that lack a column of BAR_INPUTS.
     """
-    days, inverse = np.unique(dates, return_inverse=True)
-    completed = ends_at <= decision_instants(days, universe)[inverse]
-    position = np.maximum.reduceat(np.where(completed, np.arange(len(closes)), -1), starts)
-    return np.where(position >= 0, closes[position], np.nan)
-
-
-def prices_at_decision(
-    wanted: _Ordinals, *, sessions: _Ordinals, closes: _Floats, decided: _Floats, traded: npt.NDArray[np.bool_]
-) -> _Floats:
-    """One market's price as it stood at the decision time of each `wanted` trade date; NaN where it is unknown.
-
-    Of the date's own session it is the price `decided`, if the market had `traded` by then; else the close of the last
-    session before, if that lies at most `STALE_TRADE_DATES` back. `wanted` and `sessions`, the trade dates of the
-    market's sessions in ascending order, are `trade_date_ordinals`.
-    """
-    if not len(sessions):
-        return np.full(len(wanted), np.nan)
-    before = np.searchsorted(sessions, wanted) - 1
-    fresh = (before >= 0) & (wanted - sessions[before] <= STALE_TRADE_DATES)
-    same = np.minimum(before + 1, len(sessions) - 1)
-    today = (sessions[same] == wanted) & traded[same]
-    return np.where(today, decided[same], np.where(fresh, closes[before], np.nan))
+    parts: list[pd.DataFrame] = []
+    keys = ["symbol", "date"]
+    for schema in ("ohlcv-1m", "ohlcv-1h"):
+        frame = bars.get(schema)
+        if frame is None or frame.empty:
+            continue
+        require(frame, BAR_INPUTS, f"landed bars of {schema}")
+        days, of_day = np.unique(frame["date"].to_numpy().astype("datetime64[D]"), return_inverse=True)
+        ends_at = utc_instants(frame["ts_event"]) + np.timedelta64(BAR_NS[schema], "ns")
+        contract = frame["session_instrument_id"].to_numpy("float64", na_value=np.nan)
+        ended = ends_at <= decision_instants(days, universe)[of_day]
+        counts = frame["decision_covered"].to_numpy(bool, na_value=False) & ended & ~np.isnan(contract)
+        frame = frame.assign(decision_bar_end=pd.DatetimeIndex(ends_at, tz="UTC"), contract_id=contract)[counts]
+        frame = frame.astype({"symbol": object}).sort_values([*keys, "ts_event"], kind="stable")
+        own = frame["contract_id"] == frame["instrument_id"]
+        first, last = (frame[own].drop_duplicates(keys, keep=which) for which in ("first", "last"))
+        other = frame[~own].merge(first[[*keys, "ts_event"]], on=keys, suffixes=("", "_first"))
+        other = other[other["ts_event"] < other["ts_event_first"]].drop_duplicates(keys, keep="last")
+        boundary = other[[*keys, "instrument_id", "close"]]
+        boundary = boundary.set_axis([*keys, "boundary_instrument_id", "boundary_close"], axis=1)
+        built = first.drop(columns=["close", "decision_bar_end"]).merge(
+            last[[*keys, "close", "decision_bar_end"]].rename(columns={"close": "close_decision"}), on=keys
+        )
+        built = built.merge(boundary, on=keys, how="left").assign(bar_source=schema)
+        if parts:
+            finer = pd.MultiIndex.from_frame(parts[0][keys])
+            built = built[~pd.MultiIndex.from_frame(built[keys]).isin(finer)]
+        parts.append(built)
+    if not parts:
+        return pd.DataFrame(columns=list(BARS_AT_DECISION))
+    result = pd.concat(parts, ignore_index=True).astype({"root": object, "boundary_instrument_id": "Int64"})
+    result["symbol"], result["contract"] = row_names(result["symbol"], result["root"], universe)
+    return result.sort_values(keys, ignore_index=True)[list(BARS_AT_DECISION)]
 
 
 # -- series -----------------------------------------------------------------------------------------------------------

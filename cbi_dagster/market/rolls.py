@@ -9,14 +9,16 @@ import re
 import numpy as np
 import pandas as pd
 
+from cbi_dagster.catalog.columns import decisions as decision_columns
 from cbi_dagster.catalog.columns.continuous import CONTINUOUS, INPUTS
+from cbi_dagster.catalog.columns.sessions import IN_PART
 from cbi_dagster.catalog.frames import require
 from cbi_dagster.config.universe import Product, Universe
 from cbi_dagster.market.factors import roll_columns
 
 MONTH_CODES = "FGHJKMNQUVXZ"
 _OUTRIGHT = re.compile(r"^(?P<root>[A-Z0-9]+?)(?P<month>[FGHJKMNQUVXZ])(?P<year>\d{1,2})$")
-_ADJUSTED = ("open", "high", "low", "close", "close_decision")
+_ADJUSTED = ("open", "high", "low", "close")
 
 
 def continuous(sessions: pd.DataFrame, universe: Universe) -> pd.DataFrame:
@@ -37,7 +39,7 @@ def continuous(sessions: pd.DataFrame, universe: Universe) -> pd.DataFrame:
         chosen = _front_sessions(rows, universe.product(str(root)))
         if len(chosen):
             front.append(chosen.index.to_numpy())
-            rolls.append(roll_columns(chosen, rows, pd.Series(True, rows.index)))
+            rolls.append(_rolls(chosen, rows))
     if not front:
         return pd.DataFrame(columns=list(CONTINUOUS))
     # The rows of all products are taken at once: gluing sixteen wide frames together took nearly a third of the time.
@@ -49,6 +51,45 @@ def continuous(sessions: pd.DataFrame, universe: Universe) -> pd.DataFrame:
     for name in _ADJUSTED:
         result[f"adj_{name}"] = result[name] * result["adj_factor"]
     return result[list(CONTINUOUS)]
+
+
+def front_at_decision(decisions: pd.DataFrame, sessions: pd.DataFrame, universe: Universe) -> pd.DataFrame:
+    """The front contract of each product and trade date as it stood at the decision time, with its factor.
+
+    `decisions`: rows of `bars_at_decision`; `sessions`: session bars of these trade dates and all before. Which
+    contract is front and what its factor is was known when the session began, so a row needs earlier sessions and its
+    own first bar: it is the same whether or not the session is complete. Columns are AT_DECISION of the dictionary,
+    sorted by symbol and date. Raises InvalidFrameError for frames that lack a column or repeat a symbol and date.
+    """
+    require(decisions, decision_columns.INPUTS, "bars at the decision time", key=("symbol", "date"))
+    require(sessions, INPUTS, "session bars", key=("symbol", "date"))
+    found = []
+    for root, own in decisions.groupby("root", observed=True, sort=True):
+        product = universe.product(str(root))
+        rows = sessions[sessions["root"] == root].reset_index(drop=True)
+        front = _front_sessions(rows, product)
+        factor = pd.Series(_rolls(front, rows)["adj_factor"] if len(front) else [], front["date"], dtype=np.float64)
+        complete = own.merge(front[["date", "symbol", "instrument_id"]], on=["date", "symbol", "instrument_id"])
+        preferred = own.loc[own["symbol"] == root, "date"]
+        # Where the preferred symbol had traded by then, it is front, whatever the session is made of in the end.
+        complete = complete[(complete["symbol"] == root) | ~complete["date"].isin(preferred)]
+        found.append(complete.assign(adj_factor=complete["date"].map(factor)))
+        for date in sorted(set(own["date"]) - set(complete["date"])):
+            so_far = pd.concat([rows[rows["date"] < date], own[own["date"] == date]], ignore_index=True)
+            begun = _front_sessions(so_far, product)
+            if len(begun) and begun["date"].iloc[-1] == date:
+                factors = _rolls(begun, so_far)["adj_factor"]
+                found.append(begun.iloc[-1:].assign(adj_factor=factors[-1:]))
+    if not found:
+        return pd.DataFrame(columns=list(decision_columns.AT_DECISION))
+    result = pd.concat(found, ignore_index=True)
+    result["symbol"] = result["root"].astype(object)
+    result["adj_close_decision"] = result["close_decision"] * result["adj_factor"]
+    return result.sort_values(["symbol", "date"], ignore_index=True)[list(decision_columns.AT_DECISION)]
+
+
+def _rolls(front: pd.DataFrame, rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    return roll_columns(front, rows, ~rows["session_quality"].isin(IN_PART))
 
 
 def _front_sessions(rows: pd.DataFrame, product: Product) -> pd.DataFrame:

@@ -57,16 +57,21 @@ def fx_daily(futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
 
 
 @recipe(FX_CROSS_DAILY)
-def fx_cross_daily(futures_continuous_1d: pd.DataFrame) -> pd.DataFrame:
-    return fx.fx_cross_daily(futures_continuous_1d, load_universe().quote_units)
+def fx_cross_daily(futures_continuous_1d: pd.DataFrame, futures_decision_1d: pd.DataFrame) -> pd.DataFrame:
+    return fx.fx_cross_daily(futures_continuous_1d, futures_decision_1d, load_universe().quote_units)
 
 
 @recipe(BIOFUEL_DAILY)
-def biofuel_daily(futures_continuous_1d: pd.DataFrame, macro_series: pd.DataFrame) -> pd.DataFrame:
+def biofuel_daily(
+    futures_continuous_1d: pd.DataFrame,
+    futures_decision_1d: pd.DataFrame,
+    crush_legs_1d: pd.DataFrame,
+    macro_series: pd.DataFrame,
+) -> pd.DataFrame:
     parameters = load_biofuel()
     dates = np.unique(futures_continuous_1d["date"].to_numpy().astype("datetime64[D]"))
     known = series_at_decision(macro_series, dates, parameters.max_staleness_days, load_universe())
-    return biofuel.biofuel_daily(futures_continuous_1d, known, parameters)
+    return biofuel.biofuel_daily(futures_continuous_1d, futures_decision_1d, crush_legs_1d, known, parameters)
 
 
 @recipe(POLICY_DAILY)

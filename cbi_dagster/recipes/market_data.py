@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import pandas as pd
 
-from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
+from cbi_dagster.catalog.tables.market_data import (
+    BARS_AT_DECISION,
+    CRUSH_LEGS_1D,
+    FUTURES_CONTINUOUS_1D,
+    FUTURES_DECISION_1D,
+    OHLCV_1D,
+    OHLCV_1H,
+    OHLCV_1M,
+    OHLCV_UTC_1D,
+)
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.market.bars import held_back_counts, quarantine_rows, session_bars
-from cbi_dagster.market.rolls import continuous
+from cbi_dagster.market.crush import crush_legs
+from cbi_dagster.market.decision import bars_at_decision
+from cbi_dagster.market.rolls import continuous, front_at_decision
 from cbi_dagster.recipes.recipe import TableOutput, recipe
 
 
@@ -47,3 +58,23 @@ def databento_futures_ohlcv_1d(
 @recipe(FUTURES_CONTINUOUS_1D)
 def futures_continuous_1d(databento_futures_ohlcv_1d: pd.DataFrame) -> pd.DataFrame:
     return continuous(databento_futures_ohlcv_1d, load_universe())
+
+
+@recipe(BARS_AT_DECISION)
+def databento_futures_decision_1d(
+    databento_futures_ohlcv_1m: pd.DataFrame, databento_futures_ohlcv_1h: pd.DataFrame
+) -> pd.DataFrame:
+    bars = {"ohlcv-1m": databento_futures_ohlcv_1m, "ohlcv-1h": databento_futures_ohlcv_1h}
+    return bars_at_decision(bars, load_universe())
+
+
+@recipe(FUTURES_DECISION_1D)
+def futures_decision_1d(
+    databento_futures_decision_1d: pd.DataFrame, databento_futures_ohlcv_1d: pd.DataFrame
+) -> pd.DataFrame:
+    return front_at_decision(databento_futures_decision_1d, databento_futures_ohlcv_1d, load_universe())
+
+
+@recipe(CRUSH_LEGS_1D)
+def crush_legs_1d(futures_continuous_1d: pd.DataFrame, databento_futures_ohlcv_1d: pd.DataFrame) -> pd.DataFrame:
+    return crush_legs(futures_continuous_1d, databento_futures_ohlcv_1d)

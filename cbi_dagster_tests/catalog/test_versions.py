@@ -54,7 +54,7 @@ def test_a_formula_makes_its_own_table_stale_and_is_named():
 
 
 def test_a_shared_helper_makes_exactly_the_tables_stale_that_use_it():
-    found = stale(edited("features.windows", "(count - 1)", "count"))
+    found = stale(edited("features.windows", "known - 1", "known"))
     assert set(found) == {"volatility_daily", "technicals_daily", "fx_daily", "fx_cross_daily", "biofuel_daily"}
     assert set(found.values()) == {("code features.windows.Sessions.standard_deviation",)}
 
@@ -71,7 +71,7 @@ def test_how_landed_files_are_read_makes_the_tables_stale_that_are_made_of_them(
     [
         ("features.volatility", "= Sessions(continuous, INPUTS)\n", "= Sessions(continuous, INPUTS)  # all of them\n"),
         ("features.volatility", '"""Volatility of every session', '"""The volatility of every session'),
-        ("features.windows", "centre = self.mean(values, count)", "centre = self.mean( values,\n            count )"),
+        ("features.windows", "np.maximum(known - 1, 1)", "np.maximum( known - 1,\n            1 )"),
         ("catalog.model", '"""The window in words."""', '"""The window, in words."""'),
     ],
 )  # fmt: skip

@@ -10,7 +10,14 @@ import pytest
 
 from cbi_dagster.catalog import TABLES
 from cbi_dagster.catalog.frames import to_frame
-from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
+from cbi_dagster.catalog.tables.market_data import (
+    BARS_AT_DECISION,
+    FUTURES_CONTINUOUS_1D,
+    OHLCV_1D,
+    OHLCV_1H,
+    OHLCV_1M,
+    OHLCV_UTC_1D,
+)
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import hourly, mapping_of, zl_file
 
@@ -120,7 +127,9 @@ def test_a_session_is_made_of_the_finest_schema_that_covers_it(world: World, tmp
     for name in ("open", "high", "low", "close", "volume"):
         assert sessions[name].tolist() == expected[name].tolist(), name
     # A day bar does not say what was known at the decision time.
-    assert sessions["close_decision"].notna().tolist() == [True, True, True, False, False]
+    world.builder.build(BARS_AT_DECISION, None, "test", only_stale=True)
+    decided = to_frame(BARS_AT_DECISION, world.warehouse.read(BARS_AT_DECISION))
+    assert decided.sort_values("date")["bar_source"].tolist() == ["ohlcv-1m", "ohlcv-1h", "ohlcv-1h"]
     assert series["symbol"].unique().tolist() == ["ZL"]
     assert not series["is_roll"].any()
     assert np.array_equal(series["adj_close"], series["close"])

@@ -15,8 +15,8 @@ import pytest
 from pydantic import ValidationError
 
 from cbi_dagster.catalog.columns import DICTIONARY
-from cbi_dagster.catalog.columns.biofuel import FUTURES_UNITS, LEVELS
-from cbi_dagster.catalog.columns.sessions import STALE_TRADE_DATES
+from cbi_dagster.catalog.columns.biofuel import FUTURES_UNITS, LEVELS, MATCHED
+from cbi_dagster.catalog.columns.crush import LEGS
 from cbi_dagster.catalog.frames import InvalidFrameError
 from cbi_dagster.catalog.model import names
 from cbi_dagster.catalog.tables.features import BIOFUEL_DAILY
@@ -46,27 +46,39 @@ def macro_values(series_id: str, unit: str, dates: pd.DatetimeIndex, values: obj
     return pd.DataFrame({"series_id": series_id, "date": dates, "value": values, "unit": unit})
 
 
+def economics(frame: pd.DataFrame, macro: pd.DataFrame, parameters: Biofuel) -> pd.DataFrame:
+    """The table from sessions that also say how each market stood at the decision time, where it had traded."""
+    decisions = frame[frame["close_decision"].notna()].assign(adj_close_decision=frame["close_decision"])
+    return biofuel_daily(frame, decisions, crush_of(frame), macro, parameters)
+
+
+def crush_of(frame: pd.DataFrame) -> pd.DataFrame:
+    """The legs of the crush, as if all sessions were of matched months."""
+    legs = {"ZL": "crush_oil_price", "ZM": "crush_meal_price", "ZS": "crush_bean_price"}
+    wide = frame[frame["symbol"].isin(list(legs))].pivot(index="date", columns="symbol", values="close")
+    return wide.reindex(columns=list(legs)).rename(columns=legs).reset_index().assign(symbol="ZL")
+
+
 NO_MACRO = macro_values("SB", "USc/lb", pd.DatetimeIndex([]), [])
 DAY = pd.DatetimeIndex(["2025-03-03"])
 
 
 def golden_row(prices: dict[str, float] = PRICES, sugar: float = SUGAR, date: str = "2025-03-03") -> pd.Series:
     dates = pd.DatetimeIndex([date])
-    return biofuel_daily(
-        constant_market(dates, prices), macro_values("SB", "USc/lb", dates, sugar), load_biofuel()
-    ).iloc[0]
+    return economics(constant_market(dates, prices), macro_values("SB", "USc/lb", dates, sugar), load_biofuel()).iloc[0]
 
 
 @pytest.fixture(scope="module")
 def market() -> pd.DataFrame:
-    """All markets, with holidays and holes of their own, and NULL decision prices here and there."""
+    """All markets: holidays of soybean oil, holes of some others, and unknown decision prices here and there."""
     rng = np.random.default_rng(5)
     frames = []
     for seed, (root, (price, tick)) in enumerate(SCALE.items()):
         holes = ((60, 4), (100, 6), (150, 9)) if root in ("ZM", "HO") else ((120, 5),) if root == "ZL" else ()
-        frame = random_sessions(root, seed, 240, price=price, tick=tick, holes=holes)
+        rate = 0.04 if root == "ZL" else 0.0
+        frame = random_sessions(root, seed, 240, price=price, tick=tick, holes=holes, holiday_rate=rate)
         frame["close_decision"] = frame["close"] * np.exp(rng.normal(0, 0.002, len(frame)))
-        frame.loc[rng.random(len(frame)) < 0.05, "close_decision"] = np.nan
+        frame.loc[rng.random(len(frame)) < 0.003, "close_decision"] = np.nan
         frames.append(frame)
     return pd.concat(frames, ignore_index=True).sample(frac=1, random_state=1, ignore_index=True)
 
@@ -85,7 +97,7 @@ def macro(market: pd.DataFrame) -> pd.DataFrame:
 def compute(macro: pd.DataFrame) -> Callable[[pd.DataFrame], pd.DataFrame]:
     def daily(frame: pd.DataFrame) -> pd.DataFrame:
         seen = macro[(macro["date"] >= frame["date"].min()) & (macro["date"] <= frame["date"].max())]
-        return biofuel_daily(frame, seen, load_biofuel())
+        return economics(frame, seen, load_biofuel())
 
     return daily
 
@@ -137,7 +149,7 @@ CREDIT_IN_FORCE = [
 
 def test_the_blender_credit_counts_only_while_an_act_that_covers_the_date_had_been_signed() -> None:
     days = pd.bdate_range("2004-06-01", "2026-06-30")
-    rows = biofuel_daily(constant_market(days), NO_MACRO, load_biofuel()).set_index("date")
+    rows = economics(constant_market(days), NO_MACRO, load_biofuel()).set_index("date")
     known = np.zeros(len(days), bool)
     for first, last in CREDIT_IN_FORCE:
         known |= np.asarray((days >= first) & (days <= last))
@@ -195,7 +207,7 @@ def in_other_units(scales: dict[str, float], misstated: str = "") -> pd.Series:
     dates = pd.DatetimeIndex(["2024-03-04"])
     prices = {root: restated(root, FUTURES_UNITS[root], price) for root, price in PRICES.items()}
     sugar = macro_values("SB", "USc/lb", dates, restated("SB", "USc/lb", SUGAR))
-    return biofuel_daily(constant_market(dates, prices), sugar, biofuel).iloc[0][list(GOLDEN)]
+    return economics(constant_market(dates, prices), sugar, biofuel).iloc[0][list(GOLDEN)]
 
 
 BASE_UNITS = sorted(
@@ -251,50 +263,58 @@ def test_the_markets_are_quoted_in_the_units_that_the_formulas_read() -> None:
 def test_a_series_in_another_unit_is_refused() -> None:
     sugar = macro_values("SB", "USD/lb", DAY, 0.2)
     with pytest.raises(BiofuelInputError, match="SB has values in USD/lb, the formulas need USc/lb"):
-        biofuel_daily(constant_market(DAY), sugar, load_biofuel())
+        economics(constant_market(DAY), sugar, load_biofuel())
 
 
 # -- what is known when -----------------------------------------------------------------------------------------------
 
 
-def test_soybean_oil_counts_at_its_close_and_others_at_the_decision_time() -> None:
+def test_grains_count_at_their_close_and_others_at_the_decision_time() -> None:
     frame = constant_market(DAY)
-    own = frame["symbol"] == "ZL"
-    expected = biofuel_daily(frame, NO_MACRO, load_biofuel())
+    own = frame["symbol"].isin(["ZL", "ZS", "ZM", "ZC"])  # meal is in the crush alone
+    expected = economics(frame, NO_MACRO, load_biofuel())
     frame.loc[own, "close_decision"] = 1.0
     frame.loc[~own, "close"] = 1.0
-    pd.testing.assert_frame_equal(biofuel_daily(frame, NO_MACRO, load_biofuel()), expected, check_exact=True)
+    pd.testing.assert_frame_equal(economics(frame, NO_MACRO, load_biofuel()), expected, check_exact=True)
 
 
-@pytest.mark.parametrize("missing", ["session", "decision price"])
-def test_a_market_without_a_decision_price_counts_with_its_close_of_the_session_before(missing: str) -> None:
-    dates = pd.bdate_range("2025-03-03", periods=2)
+@pytest.mark.parametrize("root", ["ZC", "HO"])
+def test_a_market_that_did_not_trade_is_unknown_and_no_older_price_stands_for_it(root: str) -> None:
+    dates = pd.bdate_range("2025-03-03", periods=3)
     frame = constant_market(dates)
-    heating_oil = frame["symbol"] == "HO"
-    frame.loc[heating_oil, "close"] = [2.0, 9.0]
-    frame.loc[heating_oil, "close_decision"] = [8.0, np.nan]
-    if missing == "session":
-        frame = frame[~(heating_oil & (frame["date"] == dates[1]))]
-    row = biofuel_daily(frame, NO_MACRO, load_biofuel()).iloc[1]
-    assert row["boho_spread"] == pytest.approx(3.75 - 2.0)
+    gone = (frame["symbol"] == root) & (frame["date"] == dates[1])
+    rows = economics(frame[~gone], NO_MACRO, load_biofuel())
+    column = {"ZC": "soy_to_corn_ratio", "HO": "boho_spread"}[root]
+    assert rows[column].isna().tolist() == [False, True, False]
+    assert rows["oil_value_bu"].notna().all()
 
 
-def test_a_price_that_is_too_old_is_not_used() -> None:
-    dates = pd.bdate_range("2025-03-03", periods=STALE_TRADE_DATES + 2)
+def test_the_crush_is_of_its_legs_and_its_windows_of_the_known_ones() -> None:
+    dates = pd.bdate_range("2025-01-06", periods=60)
     frame = constant_market(dates)
-    frame = frame[(frame["symbol"] != "HO") | (frame["date"] == dates[0])]
-    known = biofuel_daily(frame, NO_MACRO, load_biofuel())["boho_spread"].notna()
-    assert known.tolist() == [True] * (STALE_TRADE_DATES + 1) + [False]
+    crush = crush_of(frame).assign(crush_oil_price=40.0, crush_meal_price=200.0, crush_bean_price=800.0)
+    crush.loc[30:39, list(LEGS)] = np.nan
+    crush.loc[45:, list(LEGS)] = np.nan
+    decisions = frame.assign(adj_close_decision=1.0)
+    rows = biofuel_daily(frame, decisions, crush, NO_MACRO, load_biofuel())
+    assert rows["board_crush"].dropna().to_numpy() == pytest.approx(4.4 + 4.4 - 8)
+    assert rows["oil_share"].dropna().to_numpy() == pytest.approx(0.5)
+    assert rows["board_crush"].isna().tolist() == crush["crush_oil_price"].isna().tolist()
+    assert (rows["oil_value_bu"] == 5.5).all()
+    # Twenty of thirty and thirteen of twenty must be known.
+    assert np.flatnonzero(rows["board_crush_ma30"].notna()).tolist() == list(range(29, 45))
+    assert np.flatnonzero(rows["board_crush_vol20"].notna()).tolist() == list(range(19, 37))
+    assert rows["board_crush_ma30"].dropna().to_numpy() == pytest.approx(0.8)
 
 
 def test_a_market_that_is_not_there_makes_its_columns_null_and_no_others() -> None:
-    without = biofuel_daily(constant_market(DAY).query("symbol != 'ZM'"), NO_MACRO, load_biofuel()).iloc[0]
+    without = economics(constant_market(DAY).query("symbol != 'ZM'"), NO_MACRO, load_biofuel()).iloc[0]
     needs_meal = {"board_crush", "oil_share"}
     assert {column for column in GOLDEN if np.isnan(without[column])} == needs_meal | {"sugar_ethanol_spread"}
 
 
 def test_without_macro_series_only_their_columns_are_null(market: pd.DataFrame) -> None:
-    last = biofuel_daily(market, NO_MACRO, load_biofuel()).notna().any()
+    last = economics(market, NO_MACRO, load_biofuel()).notna().any()
     null = {"sugar_ethanol_spread", "sugar_ethanol_spread_ma30", "sugar_ethanol_spread_vol20"}
     null |= {"clean_energy_momentum_7d", "clean_energy_momentum_30d"}
     assert set(last.index[~last]) == null
@@ -304,7 +324,7 @@ def test_momentum_is_the_change_over_soybean_oil_sessions() -> None:
     dates = pd.bdate_range("2025-01-06", periods=40).delete(20)  # a holiday of soybean oil
     values = np.arange(100.0, 140.0)
     energy = macro_values("ICLN", "USD/share", pd.bdate_range("2025-01-06", periods=40), values)
-    row = biofuel_daily(constant_market(dates), energy, load_biofuel()).iloc[-1]
+    row = economics(constant_market(dates), energy, load_biofuel()).iloc[-1]
     assert row["clean_energy_momentum_7d"] == pytest.approx(139 / 132 - 1)
     assert row["clean_energy_momentum_30d"] == pytest.approx(139 / 108 - 1)
 
@@ -312,14 +332,20 @@ def test_momentum_is_the_change_over_soybean_oil_sessions() -> None:
 def test_two_macro_values_for_one_date_are_refused() -> None:
     twice = macro_values("SB", "USc/lb", DAY.repeat(2), [20.0, 21.0])
     with pytest.raises(InvalidFrameError, match=r"values of macro series repeat .* \(SB, 2025-03-03"):
-        biofuel_daily(constant_market(DAY), twice, load_biofuel())
+        economics(constant_market(DAY), twice, load_biofuel())
 
 
 def test_missing_columns_are_named() -> None:
     with pytest.raises(InvalidFrameError, match="values of macro series lack unit"):
-        biofuel_daily(constant_market(DAY), NO_MACRO.drop(columns="unit"), load_biofuel())
-    with pytest.raises(InvalidFrameError, match="close_decision"):
-        biofuel_daily(constant_market(DAY).drop(columns="close_decision"), NO_MACRO, load_biofuel())
+        economics(constant_market(DAY), NO_MACRO.drop(columns="unit"), load_biofuel())
+    frame = constant_market(DAY)
+    decisions, crush = frame.assign(adj_close_decision=1.0), crush_of(frame)
+    with pytest.raises(InvalidFrameError, match="sessions lack close"):
+        biofuel_daily(frame.drop(columns="close"), decisions, crush, NO_MACRO, load_biofuel())
+    with pytest.raises(InvalidFrameError, match="prices at the decision time lack adj_close_decision"):
+        biofuel_daily(frame, frame, crush, NO_MACRO, load_biofuel())
+    with pytest.raises(InvalidFrameError, match="crush_bean_price"):
+        biofuel_daily(frame, decisions, crush.drop(columns="crush_bean_price"), NO_MACRO, load_biofuel())
 
 
 # -- windows ----------------------------------------------------------------------------------------------------------
@@ -331,7 +357,7 @@ def test_statistics_are_those_of_the_last_sessions(
     computed = compute(market)
     checked = 0
     for end in range(30, len(computed), 17):
-        for level in names(LEVELS):
+        for level in set(names(LEVELS)) - set(MATCHED):
             window = computed[level].iloc[end - 30 : end].tolist()
             mean, deviation = computed[f"{level}_ma30"].iloc[end - 1], computed[f"{level}_vol20"].iloc[end - 1]
             if not math.isnan(mean):
@@ -343,7 +369,7 @@ def test_statistics_are_those_of_the_last_sessions(
 
 def test_warm_up_is_null_to_the_session() -> None:
     dates = pd.bdate_range("2025-01-06", periods=40)
-    computed = biofuel_daily(constant_market(dates), NO_MACRO, load_biofuel())
+    computed = economics(constant_market(dates), NO_MACRO, load_biofuel())
     assert int(computed["board_crush_ma30"].first_valid_index()) == 29
     assert int(computed["board_crush_vol20"].first_valid_index()) == 19
     assert computed["board_crush_vol20"].iloc[-1] == pytest.approx(0, abs=1e-12)
@@ -357,9 +383,9 @@ def test_one_row_per_soybean_oil_session(compute: Callable[[pd.DataFrame], pd.Da
 
 
 def test_an_empty_frame_gives_an_empty_frame_of_the_same_columns(market: pd.DataFrame) -> None:
-    full = biofuel_daily(market, NO_MACRO, load_biofuel())
+    full = economics(market, NO_MACRO, load_biofuel())
     for empty in (market.iloc[:0], market[market["symbol"] == "CL"]):
-        computed = biofuel_daily(empty, NO_MACRO, load_biofuel())
+        computed = economics(empty, NO_MACRO, load_biofuel())
         assert len(computed) == 0
         assert (computed.dtypes == full.dtypes).all()
 
@@ -392,16 +418,14 @@ def test_a_day_alone_equals_the_full_rebuild(
 def test_the_reach_is_no_shorter_than_it_says() -> None:
     dates = pd.bdate_range("2025-03-03", periods=declared_back(BIOFUEL_DAILY) + 1)
     frame = constant_market(dates)
-    # 30 soybean oil sessions over as many trade dates as they may span; heating oil is missing before them as long as
-    # it may be, and on the first of them.
-    oil_sessions = dates[STALE_TRADE_DATES:].delete([3, 9, 15, 21])
-    heating_oil_sessions = dates.delete(range(1, STALE_TRADE_DATES + 1))
+    # 31 soybean oil sessions over as many trade dates as they may span.
+    oil_sessions = dates.delete([3, 9, 15, 21])
     frame = frame[(frame["symbol"] != "ZL") | frame["date"].isin(oil_sessions)]
-    frame = frame[(frame["symbol"] != "HO") | frame["date"].isin(heating_oil_sessions)]
-    assert len(oil_sessions) == 30
-    seen, cut = (biofuel_daily(frame[frame["date"] >= since], NO_MACRO, load_biofuel()) for since in dates[:2])
-    assert seen["boho_spread_ma30"].iloc[-1] == pytest.approx(1.35)
-    assert np.isnan(cut["boho_spread_ma30"].iloc[-1])
+    assert len(oil_sessions) == 31
+    energy = macro_values("ICLN", "USD/share", dates, np.where(dates == dates[0], 10.0, 12.0))
+    seen, cut = (economics(frame[frame["date"] >= since], energy, load_biofuel()) for since in dates[:2])
+    assert seen["clean_energy_momentum_30d"].iloc[-1] == pytest.approx(0.2)
+    assert np.isnan(cut["clean_energy_momentum_30d"].iloc[-1])
 
 
 def test_thirty_trade_dates_would_not_do(compute: Callable[[pd.DataFrame], pd.DataFrame], market: pd.DataFrame) -> None:
@@ -441,7 +465,7 @@ def test_overlapping_periods_are_refused() -> None:
 def test_outside_its_periods_a_parameter_is_unknown() -> None:
     period = {"value": 1, "provenance": "x", "valid_from": dt.date(2026, 1, 1)}
     biofuel = Biofuel.model_validate(altered("blender_credit", periods=[period]))
-    row = biofuel_daily(constant_market(DAY), NO_MACRO, biofuel).iloc[0]
+    row = economics(constant_market(DAY), NO_MACRO, biofuel).iloc[0]
     assert np.isnan(row["biodiesel_margin"])
     assert pd.isna(row["blender_credit_in_force"])
     assert row["boho_spread"] == pytest.approx(1.35)
@@ -471,7 +495,7 @@ def test_real_prices_give_plausible_economics() -> None:
     frame = table.rename(columns=roots).melt("date", list(roots.values()), "symbol", "close").dropna()
     frame["close_decision"] = frame["close"]
     sugar = macro_values("SB", "USc/lb", pd.DatetimeIndex(table["date"]), table["sugar_price_cents_lb"].to_numpy())
-    computed = biofuel_daily(frame, sugar, load_biofuel())
+    computed = economics(frame, sugar, load_biofuel())
     middle = computed[list(GOLDEN)].median()
     assert 0.5 < middle["board_crush"] < 2
     assert 0.3 < middle["oil_share"] < 0.5

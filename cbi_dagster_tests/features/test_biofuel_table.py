@@ -10,7 +10,7 @@ from cbi_dagster.catalog.tables.features import BIOFUEL_DAILY, DAILY_ML_MATRIX, 
 from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES
 from cbi_dagster.recipes import RECIPES
 
-from .test_biofuel import DAY, constant_market
+from .test_biofuel import DAY, constant_market, crush_of
 
 NO_SERIES = to_frame(MACRO_SERIES, MACRO_SERIES.arrow_schema(stored=True).empty_table())
 
@@ -29,7 +29,9 @@ def sugar_published(instant: str) -> pd.DataFrame:
 
 
 def built(series: pd.DataFrame) -> pd.Series:
-    return RECIPES[BIOFUEL_DAILY.id](constant_market(DAY), series).iloc[0]
+    market = constant_market(DAY)
+    decisions = market.assign(adj_close_decision=market["close_decision"])
+    return RECIPES[BIOFUEL_DAILY.id](market, decisions, crush_of(market), series).iloc[0]
 
 
 def test_without_any_macro_file_only_the_columns_that_need_one_are_null() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -37,17 +38,17 @@ TICK = {"6J": 5e-7, "ZL": 0.01}
 DAYS = pd.bdate_range("2015-02-10", "2016-08-10", freq="9B")
 
 
-def decided(frame: pd.DataFrame, seed: int, unknown: float = 0.0) -> pd.DataFrame:
-    """The sessions with a price at the decision time a little off the close, sometimes unknown."""
+def decided(frame: pd.DataFrame, seed: int, unknown: Sequence[int] = ()) -> pd.DataFrame:
+    """The sessions with a price at the decision time a little off the close, unknown in a few of them."""
     rng = np.random.default_rng(seed)
     price = frame["close"] * np.exp(rng.normal(0, 0.002, len(frame)))
-    price = price.where(rng.random(len(frame)) >= unknown)
+    price = price.where(~np.isin(np.arange(len(frame)), unknown))
     volume = rng.integers(1, 900, len(frame))
     return frame.assign(close_decision=price, adj_close_decision=price * frame["adj_factor"], volume=volume)
 
 
 def currency_market(seed: int, count: int = 420, *, holes: bool = True) -> pd.DataFrame:
-    """ZL and all currencies; with holes of their own, and prices unknown at the decision time now and then."""
+    """ZL and all currencies; with holes of their own, and prices unknown at the decision time here and there."""
     frames = []
     for number, (symbol, price) in enumerate(PRICE.items()):
         sessions = random_sessions(
@@ -57,10 +58,10 @@ def currency_market(seed: int, count: int = 420, *, holes: bool = True) -> pd.Da
             price=price,
             tick=TICK.get(symbol, 0.00005),
             volatility=0.006,
-            holiday_rate=0.03 if holes else 0.0,
+            holiday_rate=0.03 if holes and symbol == "ZL" else 0.0,
             holes=((150 + 7 * number, 4), (260, 8)) if holes and symbol in ("6L", "6E") else (),
         )
-        frames.append(decided(sessions, seed + number, unknown=0.05 if holes and symbol == "6L" else 0.0))
+        frames.append(decided(sessions, seed + number, unknown=(2, 415) if holes and symbol == "6L" else ()))
     return pd.concat(frames, ignore_index=True).sample(frac=1, random_state=seed, ignore_index=True)
 
 
@@ -69,8 +70,13 @@ def market() -> pd.DataFrame:
     return currency_market(20)
 
 
+def at_decision(frame: pd.DataFrame) -> pd.DataFrame:
+    """The currencies that had traded by the decision time."""
+    return frame[frame["close_decision"].notna() & (frame["symbol"] != "ZL")]
+
+
 def cross(frame: pd.DataFrame) -> pd.DataFrame:
-    return fx_cross_daily(frame, UNITS)
+    return fx_cross_daily(frame[frame["symbol"] == "ZL"], at_decision(frame), UNITS)
 
 
 def daily(frame: pd.DataFrame) -> pd.DataFrame:
@@ -78,15 +84,9 @@ def daily(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def slow_price_at_decision(frame: pd.DataFrame, symbol: str, day: pd.Timestamp, prefix: str = "adj_") -> float:
-    """Row by row: the price of the day at the decision time, else the close before, at most 5 weekdays old."""
-    rows = frame[(frame["symbol"] == symbol) & (frame["date"] <= day)].sort_values("date")
-    if len(rows) and rows["date"].iloc[-1] == day:
-        price = rows[f"{prefix}close_decision"].iloc[-1]
-        rows = rows.iloc[:-1]
-    else:
-        price = np.nan
-    if np.isnan(price) and len(rows) and len(pd.bdate_range(rows["date"].iloc[-1], day)) - 1 <= 5:
-        price = rows[f"{prefix}close"].iloc[-1]
+    """Row by row: the price of the day at the decision time."""
+    rows = frame[(frame["symbol"] == symbol) & (frame["date"] == day)]
+    price = rows[f"{prefix}close_decision"].iloc[0] if len(rows) else np.nan
     return float(1 / price if symbol == "CNH" else price)
 
 
@@ -195,9 +195,8 @@ def test_the_cross_is_what_the_formulas_say(market: pd.DataFrame) -> None:
 
 def test_the_regime_is_cut_from_the_dispersion(market: pd.DataFrame) -> None:
     found = cross(market)
-    quiet = found.loc[found["fx_dispersion"] < 1, "date"]
-    decided = (market["symbol"] == "6E") & market["adj_close_decision"].notna() & market["date"].isin(quiet)
-    day = sorted(market.loc[decided, "date"])[50]
+    known = found["fx_6e_log_return_1d"].notna() & found["fx_corr_6a_6e_90d"].shift(1).notna()
+    day = found.loc[(found["fx_dispersion"] < 1) & known, "date"].iloc[50]
     seen = []
     for jump in (1.0, 1.01, 1.03, 1.2):
         shocked = market.copy()
@@ -214,52 +213,17 @@ def test_the_regime_is_cut_from_the_dispersion(market: pd.DataFrame) -> None:
     assert found["fx_volatility_regime"].tolist() == expected.tolist()
 
 
-def test_a_price_after_the_decision_time_does_not_matter(market: pd.DataFrame) -> None:
-    days = sorted(market.loc[market["symbol"] == "ZL", "date"])
-    for day in days[120:400:40]:
-        seen = market[market["date"] <= day]
-        later = seen.copy()
-        after = (later["date"] == day) & later["symbol"].isin(list(CURRENCIES))
-        columns = ["open", "high", "low", "close", "adj_open", "adj_high", "adj_low", "adj_close"]
-        later.loc[after, columns] *= 1.37
-        later.loc[after, ["volume", "realized_vol_1h"]] = 1
-        pd.testing.assert_frame_equal(cross(later), cross(seen), check_exact=True)
-
-
-def test_a_planted_use_of_the_close_is_noticed(market: pd.DataFrame) -> None:
-    def uses_the_close(frame: pd.DataFrame) -> pd.DataFrame:
-        return cross(frame.assign(close_decision=frame["close"], adj_close_decision=frame["adj_close"]))
-
-    day = market.loc[market["symbol"] == "ZL", "date"].max()
-    later = market.copy()
-    later.loc[(later["date"] == day) & (later["symbol"] != "ZL"), ["close", "adj_close"]] *= 1.37
-    with pytest.raises(AssertionError):
-        pd.testing.assert_frame_equal(uses_the_close(later), uses_the_close(market))
-
-
-@pytest.mark.parametrize(("absent", "known"), [(4, True), (5, False)])
-def test_the_last_close_counts_for_up_to_five_trade_dates(absent: int, known: bool) -> None:
+@pytest.mark.parametrize("missing", ["session", "decision price"])
+def test_a_currency_that_did_not_trade_has_no_return_then_nor_after(missing: str) -> None:
     frame = currency_market(30, 80, holes=False)
     days = sorted(frame.loc[frame["symbol"] == "ZL", "date"])
-    gone = (frame["symbol"] == "6E") & frame["date"].isin(days[50 : 50 + absent + 1])
-    found = cross(frame[~gone]).set_index("date")
-    assert (found.loc[days[50 + absent - 1], "fx_6e_log_return_1d"] == 0) or absent == 1
-    assert (
-        found.loc[days[50 + absent], "fx_6e_log_return_1d"] == 0
-        if known
-        else np.isnan(found.loc[days[50 + absent], "fx_6e_log_return_1d"])
-    )
-
-
-def test_without_a_price_at_the_decision_time_the_close_before_counts() -> None:
-    frame = currency_market(31, 80, holes=False)
-    days = sorted(frame.loc[frame["symbol"] == "ZL", "date"])
-    six_e = frame["symbol"] == "6E"
-    frame.loc[six_e & (frame["date"] == days[60]), ["close_decision", "adj_close_decision"]] = np.nan
-    before = frame[six_e & (frame["date"] == days[59])].iloc[0]
-    expected = np.log(before["adj_close"] / before["adj_close_decision"])
-    found = cross(frame).set_index("date").loc[days[60], "fx_6e_log_return_1d"]
-    assert found == pytest.approx(expected, rel=1e-12)
+    gone = (frame["symbol"] == "6E") & (frame["date"] == days[50])
+    if missing == "session":
+        frame = frame[~gone]
+    else:
+        frame.loc[gone, ["close_decision", "adj_close_decision"]] = np.nan
+    found = cross(frame).set_index("date")["fx_6e_log_return_1d"]
+    assert found.index[found.isna()].tolist() == [days[0], days[50], days[51]]
 
 
 def test_a_price_whose_adjustment_is_unknown_is_not_replaced_by_an_older_one() -> None:
@@ -273,9 +237,8 @@ def test_a_price_whose_adjustment_is_unknown_is_not_replaced_by_an_older_one() -
 
 
 def test_without_the_yuan_its_columns_are_null_and_the_others_stay(market: pd.DataFrame) -> None:
-    found = fx_cross_daily(
-        market[market["symbol"] != "CNH"], {root: unit for root, unit in UNITS.items() if root != "CNH"}
-    )
+    frame = market[market["symbol"] != "CNH"]
+    found = fx_cross_daily(frame, at_decision(frame), {root: unit for root, unit in UNITS.items() if root != "CNH"})
     yuan = [name for name in found.columns if "cnh" in name or "cny" in name]
     assert len(yuan) == 1 + 1 + 12 + 2 + 1
     assert found[yuan].isna().all().all()
@@ -316,7 +279,7 @@ def test_a_currency_that_stands_still_correlates_with_nothing() -> None:
 def test_a_quote_that_is_not_against_the_dollar_is_named(unit: str | None, market: pd.DataFrame) -> None:
     units = {**UNITS, "6L": unit} if unit else {root: known for root, known in UNITS.items() if root != "6L"}
     with pytest.raises(UnknownQuoteError, match="6L is quoted in"):
-        fx_cross_daily(market, units)
+        fx_cross_daily(market, at_decision(market), units)
 
 
 @pytest.mark.parametrize("compute", [daily, cross])

@@ -29,6 +29,7 @@ def landed():
         frame["session_instrument_id"] = frame["session_instrument_id"].astype("Int64")
         return frame.assign(
             session_covered=covered,
+            decision_covered=covered,
             publisher_id=1,
             dataset="GLBX.MDP3",
             source_file="f",

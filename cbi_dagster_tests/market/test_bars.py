@@ -49,14 +49,6 @@ def test_realized_vol_sums_squared_hourly_log_returns_from_the_open(landed):
     assert row["realized_vol_1h"] == pytest.approx(np.sqrt((returns**2).sum()))
 
 
-def test_the_decision_close_is_the_last_bar_completed_by_1320(landed):
-    # The 12:00 bar ends at 13:00; the 13:00 bar ends after 13:20 and does not count.
-    bars = [*ROLL_SESSION[:4], ("2024-06-18 13:00", "MES.v.0", 2, 2, 113.0, 119.0, 113.0, 119.0, 1)]
-    row = session_bars({"ohlcv-1h": landed(bars)}, UNIVERSE).sessions.iloc[0]
-    assert row["close_decision"] == 113.0
-    assert row["close"] == 119.0
-
-
 def test_minutes_and_hours_of_one_session_give_one_answer(landed):
     rng = np.random.default_rng(7)
     close = 100 * np.exp(np.cumsum(rng.normal(0, 1e-3, 300)))
@@ -104,7 +96,7 @@ def test_sunday_utc_day_bars_fold_into_monday_and_know_no_intraday_values(landed
     row = session_bars({"ohlcv-1d": days}, UNIVERSE).sessions.iloc[0]
     assert (row["open"], row["high"], row["low"], row["close"], row["volume"]) == (10.0, 15.0, 9.0, 14.0, 10)
     assert row["bar_source"] == "utc_1d_merged"
-    assert np.isnan([row["vwap"], row["realized_vol_1h"], row["close_decision"]]).all()
+    assert np.isnan([row["vwap"], row["realized_vol_1h"]]).all()
 
 
 def test_other_series_keep_their_own_symbol(landed):
@@ -123,23 +115,6 @@ def test_nothing_landed_gives_no_sessions():
     built = session_bars({}, UNIVERSE)
     assert built.sessions.empty
     assert "date" in built.sessions
-
-
-def test_a_bar_that_ends_exactly_at_1320_counts_for_the_decision_close(landed):
-    minutes = [
-        ("2024-06-18 13:18", "MES.v.0", 2, 2, 100.0, 100.0, 100.0, 100.0, 1),
-        ("2024-06-18 13:19", "MES.v.0", 2, 2, 101.0, 101.0, 101.0, 101.0, 1),
-        ("2024-06-18 13:20", "MES.v.0", 2, 2, 102.0, 102.0, 102.0, 102.0, 1),
-    ]
-    assert session_bars({"ohlcv-1m": landed(minutes)}, UNIVERSE).sessions["close_decision"].tolist() == [101.0]
-
-
-def test_a_session_without_a_bar_that_ended_by_1320_has_no_decision_close(landed):
-    late = [("2024-06-18 13:20", "MES.v.0", 2, 2, 102.0, 102.0, 102.0, 102.0, 1)]
-    early = [("2024-06-18 13:19", "ES.v.0", 5, 5, 7.0, 7.0, 7.0, 7.0, 1)]
-    sessions = session_bars({"ohlcv-1m": landed([*early, *late])}, UNIVERSE).sessions.set_index("symbol")
-    assert sessions.loc["ES", "close_decision"] == 7.0
-    assert np.isnan(sessions.loc["MES", "close_decision"])
 
 
 def test_the_order_of_the_landed_bars_does_not_matter(landed):

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cbi_dagster.catalog.columns.decisions import BARS_AT_DECISION
 from cbi_dagster.catalog.spans import trade_dates_within
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.market.decision import (
     as_of,
-    closes_at_decision,
+    bars_at_decision,
     decision_instants,
-    prices_at_decision,
     series_at_decision,
     trade_date_available,
 )
@@ -43,42 +43,51 @@ def test_the_decision_time_is_1320_in_chicago_in_winter_and_summer() -> None:
     assert (decision_instants(dates, UNIVERSE) == chicago("2024-01-15 13:20", "2024-07-15 13:20")).all()
 
 
-def test_a_bar_counts_at_the_decision_time_if_it_has_ended_by_then() -> None:
-    ends_at = chicago("2024-06-18 13:19", "2024-06-18 13:20", "2024-06-18 13:20:01", "2024-06-19 13:21")
-    dates = np.array(["2024-06-18"] * 3 + ["2024-06-19"], dtype="datetime64[D]")
-    found = closes_at_decision(np.array([1.0, 2.0, 3.0, 4.0]), ends_at, dates, np.array([0, 3]), UNIVERSE)
-    np.testing.assert_array_equal(found, [2.0, np.nan])
+def decided(bars: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    return bars_at_decision(bars, UNIVERSE)
 
 
-def test_a_price_is_that_of_the_date_or_the_close_before_unless_it_is_stale() -> None:
-    sessions, closes, decided = np.array([100, 101]), np.array([1.0, 2.0]), np.array([10.0, 20.0])
-    stale = 101 + 5  # four holidays in a row are borne
-
-    def price(day: int, *traded: bool) -> float:
-        return prices_at_decision(
-            np.array([day]), sessions=sessions, closes=closes, decided=decided, traded=np.array(traded)
-        )[0]
-
-    assert price(101, True, True) == 20.0
-    assert price(101, True, False) == 1.0
-    assert (price(102, True, True), price(stale, True, True)) == (2.0, 2.0)
-    assert np.isnan([price(stale + 1, True, True), price(99, True, True), price(100, False, True)]).all()
+def test_a_bar_counts_at_the_decision_time_if_it_has_ended_by_then(landed) -> None:
+    minutes = [(f"2024-06-18 {at}", "MES.v.0", 2, 2, price, price, price, price, 1)
+               for at, price in (("13:18", 100.0), ("13:19", 101.0), ("13:20", 102.0))]  # fmt: skip
+    row = decided({"ohlcv-1m": landed(minutes)}).iloc[0]
+    assert (row["open"], row["close_decision"]) == (100.0, 101.0)
+    assert row["decision_bar_end"] == pd.Timestamp("2024-06-18 13:20", tz="America/Chicago")
+    hours = [("2024-06-18 12:00", "MES.v.0", 2, 2, 7.0, 7.0, 7.0, 7.0, 1),
+             ("2024-06-18 13:00", "MES.v.0", 2, 2, 8.0, 8.0, 8.0, 8.0, 1)]  # fmt: skip
+    assert decided({"ohlcv-1h": landed(hours)})["close_decision"].tolist() == [7.0]
 
 
-def test_a_market_that_has_no_session_has_no_price() -> None:
-    none = np.empty(0)
-    found = prices_at_decision(
-        np.array([7, 8]), sessions=none.astype(int), closes=none, decided=none, traded=none.astype(bool)
+def test_a_market_that_had_not_traded_by_then_has_no_row(landed) -> None:
+    late = ("2024-06-18 13:20", "MES.v.0", 2, 2, 102.0, 102.0, 102.0, 102.0, 1)
+    early = ("2024-06-18 13:19", "ES.v.0", 5, 5, 7.0, 7.0, 7.0, 7.0, 1)
+    assert decided({"ohlcv-1m": landed([early, late])})["symbol"].tolist() == ["ES"]
+    assert decided({}).empty
+    assert list(decided({}).columns) == list(BARS_AT_DECISION)
+
+
+def test_it_is_of_the_contract_of_the_session_and_knows_the_other_ones_last_bar_before(landed) -> None:
+    hours = [
+        ("2024-06-17 17:00", "MES.v.0", 1, 2, 100.0, 100.0, 100.0, 100.0, 1),
+        ("2024-06-17 18:00", "MES.v.0", 1, 2, 101.0, 101.0, 101.0, 101.0, 1),
+        ("2024-06-17 19:00", "MES.v.0", 2, 2, 111.0, 111.0, 111.0, 111.5, 1),
+        ("2024-06-18 11:00", "MES.v.0", 2, 2, 112.0, 112.0, 112.0, 112.5, 1),
+        ("2024-06-18 12:00", "MES.v.0", 1, 2, 103.0, 103.0, 103.0, 103.0, 1),
+    ]
+    (row,) = decided({"ohlcv-1h": landed(hours)}).to_dict("records")
+    assert (row["instrument_id"], row["open"], row["close_decision"]) == (2, 111.0, 112.5)
+    assert (row["boundary_instrument_id"], row["boundary_close"]) == (1, 101.0)
+
+
+def test_the_finest_schema_that_covers_the_session_up_to_the_decision_time_counts(landed) -> None:
+    minute, hour = (
+        landed([("2024-06-18 12:00", "MES.v.0", 2, 2, price, price, price, price, 1)]) for price in (1.0, 2.0)
     )
-    assert np.isnan(found).all()
-
-
-def test_a_price_that_was_traded_but_cannot_be_adjusted_is_unknown() -> None:
-    found = prices_at_decision(
-        np.array([101]), sessions=np.array([100, 101]), closes=np.array([1.0, np.nan]),
-        decided=np.array([1.0, np.nan]), traded=np.array([True, True]),
-    )  # fmt: skip
-    assert np.isnan(found).all()
+    assert decided({"ohlcv-1m": minute, "ohlcv-1h": hour})["bar_source"].tolist() == ["ohlcv-1m"]
+    found = decided({"ohlcv-1m": minute.assign(decision_covered=False), "ohlcv-1h": hour})
+    assert found[["bar_source", "close_decision"]].to_numpy().tolist() == [["ohlcv-1h", 2.0]]
+    uncovered = hour.assign(decision_covered=False)
+    assert decided({"ohlcv-1m": minute.assign(session_instrument_id=pd.NA), "ohlcv-1h": uncovered}).empty
 
 
 # -- the trade date on which a value is known --------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 
 from cbi_dagster.catalog.columns.sessions import SESSIONS
 from cbi_dagster.config.universe import load_universe
-from cbi_dagster.market.rolls import continuous, delivery_month, forced_roll_date, select_outrights
+from cbi_dagster.market.rolls import continuous, delivery_month, forced_roll_date, front_at_decision, select_outrights
 
 UNIVERSE = load_universe()
 
@@ -31,7 +31,6 @@ def sessions(rows):
     frame["root"] = frame["symbol"].str[:2]
     frame["boundary_instrument_id"] = frame["boundary_instrument_id"].astype("Int64")
     frame["boundary_close"] = frame["boundary_close"].astype(float)
-    frame["close_decision"] = frame["close"]
     frame["high"] = frame[["open", "close"]].max(axis=1)
     frame["low"] = frame[["open", "close"]].min(axis=1)
     return frame.reindex(columns=list(SESSIONS))
@@ -220,3 +219,62 @@ def test_products_are_joined_into_series_of_their_own():
     for symbol in ("ZL", "ZS"):
         alone = continuous(sessions([row for row in rows if row[1] == symbol]), UNIVERSE)
         pd.testing.assert_frame_equal(both[both["symbol"] == symbol].reset_index(drop=True), alone)
+
+
+# -- at the decision time ----------------------------------------------------------------------------------------------
+
+
+def so_far(rows):
+    """Each session as it stood at the decision time: the price then is one above its open."""
+    names = ["date", "root", "symbol", "contract", "instrument_id", "open", "boundary_instrument_id", "boundary_close"]
+    ends = rows["date"] + pd.Timedelta(hours=18)
+    return rows[names].assign(close_decision=rows["open"] + 1.0, decision_bar_end=ends.dt.tz_localize("UTC"))
+
+
+def wandering(seed, count=40):
+    """A preferred series that flips among contracts, and outrights beside it, with sessions missing here and there."""
+    rng = np.random.default_rng(seed)
+    days = pd.bdate_range("2024-01-01", periods=count).strftime("%Y-%m-%d")
+    rows, front = [], 1
+    for day in days:
+        before, front = front, max(1, front + int(rng.choice([-1, 0, 0, 0, 1])))
+        boundary = (before, rng.uniform(40, 60)) if rng.random() < 0.5 else (None, None)
+        if rng.random() < 0.8:
+            rows.append((day, "ZL", None, front, *rng.uniform(40, 60, 2), 9, *boundary))
+        for number, contract in enumerate(("ZLH4", "ZLK4", "ZLN4")):
+            if rng.random() < 0.9:
+                volume = int(rng.integers(1, 50))
+                rows.append((day, contract, contract, 100 + number, *rng.uniform(40, 60, 2), volume, None, None))
+    return sessions(rows)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_how_a_contract_stood_is_the_same_before_and_after_its_session_is_complete(seed):
+    rows = wandering(seed)
+    whole = front_at_decision(so_far(rows), rows, UNIVERSE)
+    series = continuous(rows, UNIVERSE).set_index("date")
+    assert len(whole) > 30
+    for _, row in whole.iterrows():
+        known = rows[rows["date"] < row["date"]]
+        then = front_at_decision(so_far(rows[rows["date"] == row["date"]]), known, UNIVERSE)
+        pd.testing.assert_frame_equal(then, whole[whole["date"] == row["date"]].reset_index(drop=True))
+        # A second way: of the complete series, which has the same contract and factor on that date.
+        in_series = series.loc[row["date"]]
+        assert (row["instrument_id"], row["adj_factor"]) == (in_series["instrument_id"], in_series["adj_factor"])
+        assert row["adj_close_decision"] == (in_series["open"] + 1.0) * in_series["adj_factor"]
+
+
+def test_a_contract_that_is_new_on_a_date_has_its_factor_before_the_session_is_over():
+    earlier = sessions([("2024-01-02", "ZL", None, 1, 50, 50.0, 9, None, None)])
+    today = sessions([("2024-01-03", "ZL", None, 2, 55.0, 56.0, 9, None, None)])
+    (row,) = front_at_decision(so_far(today), earlier, UNIVERSE).to_dict("records")
+    assert (row["close_decision"], row["adj_factor"], row["adj_close_decision"]) == (56.0, 50 / 55, 56.0 * (50 / 55))
+
+
+def test_a_preferred_symbol_that_had_not_traded_leaves_the_outright_that_had():
+    rows = sessions([outright(d, "ZLN4", 90) for d in ("2024-05-01", "2024-05-02")])
+    late = sessions([("2024-05-02", "ZL", None, 7, 60.0, 61.0, 9, None, None)])
+    complete = pd.concat([rows, late], ignore_index=True)
+    for known in (complete, rows):
+        found = front_at_decision(so_far(rows), known, UNIVERSE)
+        assert found["contract"].tolist() == ["ZLN4"]

@@ -728,8 +728,8 @@ CREATE TABLE IF NOT EXISTS `features.biofuel_daily` (
   `d5_rin_proxy` FLOAT64 OPTIONS(description='max(d4_rin_proxy, d6_rin_proxy): D5 met with surplus D4, never below D6; no market price. [USD/RIN]'),
   `d6_rin_proxy` FLOAT64 OPTIONS(description='max(0, -ethanol_margin_proxy) / 1.0: the D6 RIN that lets an ethanol producer break even; no market price. [USD/RIN]'),
   `oil_value_bu` FLOAT64 OPTIONS(description='Oil in a bushel of soybeans: ZL/100 x 11. [USD/bu]'),
-  `board_crush` FLOAT64 OPTIONS(description='ZL/100 x 11 + ZM x 44/2000 - ZS/100. [USD/bu]'),
-  `oil_share` FLOAT64 OPTIONS(description='Oil in the value of the crush products: oil_value_bu / (oil_value_bu + ZM x 44/2000). [fraction]'),
+  `board_crush` FLOAT64 OPTIONS(description='ZL/100 x 11 + ZM x 44/2000 - ZS/100, in delivery months that go together (crush_legs_1d); NULL while they do not. [USD/bu]'),
+  `oil_share` FLOAT64 OPTIONS(description='Oil in the value of the crush products: ZL/100 x 11 / (ZL/100 x 11 + ZM x 44/2000), in the months of board_crush. [fraction]'),
   `ethanol_margin_proxy` FLOAT64 OPTIONS(description='ethanol_parity_spread - conversion cost + distillers grains (17 lb per bushel, at the price of corn per pound); ethanol is taken to cost RB x 0.667. [USD/gal]'),
   `ethanol_parity_spread` FLOAT64 OPTIONS(description='RB x 0.667 - ZC/100/2.8: gasoline with the energy of a gallon of ethanol minus the corn in it. [USD/gal]'),
   `sugar_ethanol_spread` FLOAT64 OPTIONS(description='SB/100 x 14.8 - ZC/100/2.8: raw sugar minus corn in a gallon of ethanol; positive when sugar is the dearer feedstock; NULL without the sugar series. [USD/gal]'),
@@ -748,8 +748,8 @@ CREATE TABLE IF NOT EXISTS `features.biofuel_daily` (
   `d5_rin_proxy_ma30` FLOAT64 OPTIONS(description='Mean of d5_rin_proxy over the last 30 sessions. [USD/RIN]'),
   `d6_rin_proxy_ma30` FLOAT64 OPTIONS(description='Mean of d6_rin_proxy over the last 30 sessions. [USD/RIN]'),
   `oil_value_bu_ma30` FLOAT64 OPTIONS(description='Mean of oil_value_bu over the last 30 sessions. [USD/bu]'),
-  `board_crush_ma30` FLOAT64 OPTIONS(description='Mean of board_crush over the last 30 sessions. [USD/bu]'),
-  `oil_share_ma30` FLOAT64 OPTIONS(description='Mean of oil_share over the last 30 sessions. [fraction]'),
+  `board_crush_ma30` FLOAT64 OPTIONS(description='Mean of board_crush over the last 30 sessions, of those that are known, 20 at least. [USD/bu]'),
+  `oil_share_ma30` FLOAT64 OPTIONS(description='Mean of oil_share over the last 30 sessions, of those that are known, 20 at least. [fraction]'),
   `ethanol_margin_proxy_ma30` FLOAT64 OPTIONS(description='Mean of ethanol_margin_proxy over the last 30 sessions. [USD/gal]'),
   `ethanol_parity_spread_ma30` FLOAT64 OPTIONS(description='Mean of ethanol_parity_spread over the last 30 sessions. [USD/gal]'),
   `sugar_ethanol_spread_ma30` FLOAT64 OPTIONS(description='Mean of sugar_ethanol_spread over the last 30 sessions. [USD/gal]'),
@@ -763,8 +763,8 @@ CREATE TABLE IF NOT EXISTS `features.biofuel_daily` (
   `d5_rin_proxy_vol20` FLOAT64 OPTIONS(description='Sample standard deviation of d5_rin_proxy over the last 20 sessions. [USD/RIN]'),
   `d6_rin_proxy_vol20` FLOAT64 OPTIONS(description='Sample standard deviation of d6_rin_proxy over the last 20 sessions. [USD/RIN]'),
   `oil_value_bu_vol20` FLOAT64 OPTIONS(description='Sample standard deviation of oil_value_bu over the last 20 sessions. [USD/bu]'),
-  `board_crush_vol20` FLOAT64 OPTIONS(description='Sample standard deviation of board_crush over the last 20 sessions. [USD/bu]'),
-  `oil_share_vol20` FLOAT64 OPTIONS(description='Sample standard deviation of oil_share over the last 20 sessions. [fraction]'),
+  `board_crush_vol20` FLOAT64 OPTIONS(description='Sample standard deviation of board_crush over the last 20 sessions, of those that are known, 13 at least. [USD/bu]'),
+  `oil_share_vol20` FLOAT64 OPTIONS(description='Sample standard deviation of oil_share over the last 20 sessions, of those that are known, 13 at least. [fraction]'),
   `ethanol_margin_proxy_vol20` FLOAT64 OPTIONS(description='Sample standard deviation of ethanol_margin_proxy over the last 20 sessions. [USD/gal]'),
   `ethanol_parity_spread_vol20` FLOAT64 OPTIONS(description='Sample standard deviation of ethanol_parity_spread over the last 20 sessions. [USD/gal]'),
   `sugar_ethanol_spread_vol20` FLOAT64 OPTIONS(description='Sample standard deviation of sugar_ethanol_spread over the last 20 sessions. [USD/gal]'),
@@ -777,7 +777,7 @@ CREATE TABLE IF NOT EXISTS `features.biofuel_daily` (
 )
 PARTITION BY `date`
 CLUSTER BY `symbol`
-OPTIONS(description='Biofuel economics of soybean oil on unadjusted prices as they stood at ZL\'s decision time (13:20 Chicago): spreads, margins and RIN proxies, with their means and volatilities. Proxies are no market prices.');
+OPTIONS(description='Biofuel economics of soybean oil on unadjusted prices, grains at their close, others as they stood at ZL\'s decision time (13:20 Chicago): spreads, margins, RIN proxies (no prices), their means and volatilities.');
 
 CREATE TABLE IF NOT EXISTS `features.policy_daily` (
   `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
@@ -958,8 +958,8 @@ CREATE TABLE IF NOT EXISTS `features.daily_ml_matrix` (
     `d5_rin_proxy` FLOAT64 OPTIONS(description='max(d4_rin_proxy, d6_rin_proxy): D5 met with surplus D4, never below D6; no market price. [USD/RIN]'),
     `d6_rin_proxy` FLOAT64 OPTIONS(description='max(0, -ethanol_margin_proxy) / 1.0: the D6 RIN that lets an ethanol producer break even; no market price. [USD/RIN]'),
     `oil_value_bu` FLOAT64 OPTIONS(description='Oil in a bushel of soybeans: ZL/100 x 11. [USD/bu]'),
-    `board_crush` FLOAT64 OPTIONS(description='ZL/100 x 11 + ZM x 44/2000 - ZS/100. [USD/bu]'),
-    `oil_share` FLOAT64 OPTIONS(description='Oil in the value of the crush products: oil_value_bu / (oil_value_bu + ZM x 44/2000). [fraction]'),
+    `board_crush` FLOAT64 OPTIONS(description='ZL/100 x 11 + ZM x 44/2000 - ZS/100, in delivery months that go together (crush_legs_1d); NULL while they do not. [USD/bu]'),
+    `oil_share` FLOAT64 OPTIONS(description='Oil in the value of the crush products: ZL/100 x 11 / (ZL/100 x 11 + ZM x 44/2000), in the months of board_crush. [fraction]'),
     `ethanol_margin_proxy` FLOAT64 OPTIONS(description='ethanol_parity_spread - conversion cost + distillers grains (17 lb per bushel, at the price of corn per pound); ethanol is taken to cost RB x 0.667. [USD/gal]'),
     `ethanol_parity_spread` FLOAT64 OPTIONS(description='RB x 0.667 - ZC/100/2.8: gasoline with the energy of a gallon of ethanol minus the corn in it. [USD/gal]'),
     `sugar_ethanol_spread` FLOAT64 OPTIONS(description='SB/100 x 14.8 - ZC/100/2.8: raw sugar minus corn in a gallon of ethanol; positive when sugar is the dearer feedstock; NULL without the sugar series. [USD/gal]'),

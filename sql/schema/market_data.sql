@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_1m` (
   `volume` INT64 NOT NULL OPTIONS(description='Contracts traded. [contracts]'),
   `session_instrument_id` INT64 OPTIONS(description='Contract that the vendor\'s mapping names for the UTC date equal to the trade date; NULL when no landed mapping covers that date.'),
   `session_covered` BOOL NOT NULL OPTIONS(description='Whether landed data covers the bar\'s session from open to close.'),
+  `decision_covered` BOOL OPTIONS(description='Whether landed data covers the bar\'s session from open to the decision time (13:20 America/Chicago) of its trade date, or to its close where that is earlier; NULL for bars of UTC days.'),
   `dataset` STRING NOT NULL OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
   `source_file` STRING OPTIONS(description='Name of the landed file the bar came from; not part of the row\'s content.'),
   `source_row` INT64 OPTIONS(description='Row (0-based) in that file; not part of the row\'s content.'),
@@ -38,6 +39,7 @@ CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_1h` (
   `volume` INT64 NOT NULL OPTIONS(description='Contracts traded. [contracts]'),
   `session_instrument_id` INT64 OPTIONS(description='Contract that the vendor\'s mapping names for the UTC date equal to the trade date; NULL when no landed mapping covers that date.'),
   `session_covered` BOOL NOT NULL OPTIONS(description='Whether landed data covers the bar\'s session from open to close.'),
+  `decision_covered` BOOL OPTIONS(description='Whether landed data covers the bar\'s session from open to the decision time (13:20 America/Chicago) of its trade date, or to its close where that is earlier; NULL for bars of UTC days.'),
   `dataset` STRING NOT NULL OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
   `source_file` STRING OPTIONS(description='Name of the landed file the bar came from; not part of the row\'s content.'),
   `source_row` INT64 OPTIONS(description='Row (0-based) in that file; not part of the row\'s content.'),
@@ -62,6 +64,7 @@ CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_utc_1d` (
   `volume` INT64 NOT NULL OPTIONS(description='Contracts traded. [contracts]'),
   `session_instrument_id` INT64 OPTIONS(description='Contract that the vendor\'s mapping names for the UTC date equal to the trade date; NULL when no landed mapping covers that date.'),
   `session_covered` BOOL NOT NULL OPTIONS(description='Whether landed data covers the bar\'s session from open to close.'),
+  `decision_covered` BOOL OPTIONS(description='Whether landed data covers the bar\'s session from open to the decision time (13:20 America/Chicago) of its trade date, or to its close where that is earlier; NULL for bars of UTC days.'),
   `dataset` STRING NOT NULL OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
   `source_file` STRING OPTIONS(description='Name of the landed file the bar came from; not part of the row\'s content.'),
   `source_row` INT64 OPTIONS(description='Row (0-based) in that file; not part of the row\'s content.'),
@@ -87,7 +90,6 @@ CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_1d` (
   `open_interest` INT64 OPTIONS(description='Open contracts at the end of the trade date; NULL until statistics are landed. [contracts]'),
   `vwap` FLOAT64 OPTIONS(description='Sum of typical price x volume over the session\'s intraday bars divided by their volume; typical price is (high + low + close) / 3. NULL without intraday bars. [quote unit]'),
   `realized_vol_1h` FLOAT64 OPTIONS(description='Square root of the sum of squared 1-hour log returns inside the session (the first from the session\'s open); not annualised. NULL without intraday bars. [fraction]'),
-  `close_decision` FLOAT64 OPTIONS(description='Close of the last intraday bar completed by 13:20 America/Chicago of the trade date; NULL when none was. [quote unit]'),
   `bar_source` STRING NOT NULL OPTIONS(description='What the session was built from: the finest stored schema that covers it.'),
   `bars_seen` INT64 NOT NULL OPTIONS(description='Source bars of the session\'s contract. [bars]'),
   `bars_usual` FLOAT64 OPTIONS(description='Mean bars_seen of the ordinary sessions of the 30 trade dates before, from the same source; NULL for fewer than ten, and for bars of UTC days. [bars]'),
@@ -119,7 +121,6 @@ CREATE TABLE IF NOT EXISTS `market_data.futures_continuous_1d` (
   `volume` INT64 NOT NULL OPTIONS(description='Contracts traded. [contracts]'),
   `open_interest` INT64 OPTIONS(description='Open contracts at the end of the trade date; NULL until statistics are landed. [contracts]'),
   `vwap` FLOAT64 OPTIONS(description='Sum of typical price x volume over the session\'s intraday bars divided by their volume; typical price is (high + low + close) / 3. NULL without intraday bars. [quote unit]'),
-  `close_decision` FLOAT64 OPTIONS(description='Close of the last intraday bar completed by 13:20 America/Chicago of the trade date; NULL when none was. [quote unit]'),
   `realized_vol_1h` FLOAT64 OPTIONS(description='Square root of the sum of squared 1-hour log returns inside the session (the first from the session\'s open); not annualised. NULL without intraday bars. [fraction]'),
   `bar_source` STRING NOT NULL OPTIONS(description='What the session was built from: the finest stored schema that covers it.'),
   `bars_seen` INT64 OPTIONS(description='Source bars of the session\'s contract. [bars]'),
@@ -136,10 +137,59 @@ CREATE TABLE IF NOT EXISTS `market_data.futures_continuous_1d` (
   `adj_high` FLOAT64 OPTIONS(description='high x adj_factor. [adjusted price]'),
   `adj_low` FLOAT64 OPTIONS(description='low x adj_factor. [adjusted price]'),
   `adj_close` FLOAT64 OPTIONS(description='close x adj_factor. [adjusted price]'),
-  `adj_close_decision` FLOAT64 OPTIONS(description='close_decision x adj_factor. [adjusted price]'),
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
 )
 PARTITION BY `date`
 CLUSTER BY `symbol`
 OPTIONS(description='One continuous series per product: the front contract\'s session, its roll and its forward factor.');
+
+CREATE TABLE IF NOT EXISTS `market_data.databento_futures_decision_1d` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
+  `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `contract` STRING OPTIONS(description='Contract the prices belong to, e.g. ZLZ5; NULL when the vendor names only an id.'),
+  `instrument_id` INT64 NOT NULL OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),
+  `open` FLOAT64 NOT NULL OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
+  `close_decision` FLOAT64 NOT NULL OPTIONS(description='Close of the session\'s last intraday bar that had ended by 13:20 America/Chicago of the trade date. [quote unit]'),
+  `decision_bar_end` TIMESTAMP NOT NULL OPTIONS(description='End of that bar (UTC): no later trade is in close_decision.'),
+  `bar_source` STRING NOT NULL OPTIONS(description='What the session was built from: the finest stored schema that covers it.'),
+  `boundary_instrument_id` INT64 OPTIONS(description='Contract of the bars that this session rejected as roll_boundary because they precede the switch; NULL when there were none.'),
+  `boundary_close` FLOAT64 OPTIONS(description='Close of the last such bar: the old contract\'s last price before the switch. [quote unit]'),
+  `dataset` STRING OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+CLUSTER BY `symbol`
+OPTIONS(description='The session of each symbol and trade date as it stood at the decision time (13:20 America/Chicago): from bars that had ended by then, whether or not the session is complete. A symbol of which none had is left out.');
+
+CREATE TABLE IF NOT EXISTS `market_data.futures_decision_1d` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `contract` STRING OPTIONS(description='Contract the prices belong to, e.g. ZLZ5; NULL when the vendor names only an id.'),
+  `instrument_id` INT64 NOT NULL OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),
+  `close_decision` FLOAT64 NOT NULL OPTIONS(description='Close of the session\'s last intraday bar that had ended by 13:20 America/Chicago of the trade date. [quote unit]'),
+  `decision_bar_end` TIMESTAMP NOT NULL OPTIONS(description='End of that bar (UTC): no later trade is in close_decision.'),
+  `adj_factor` FLOAT64 OPTIONS(description='Forward ratio factor of the session\'s contract, the same whenever it is front: 1 for the first contract, then the old contract\'s times old price / new price. NULL if a price was not positive. [ratio]'),
+  `adj_close_decision` FLOAT64 OPTIONS(description='close_decision x adj_factor. [adjusted price]'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+CLUSTER BY `symbol`
+OPTIONS(description='The front contract of each product as it stood at the decision time, with its forward factor: what rows of other markets may know of it. A product that had not traded since its last session has no row.');
+
+CREATE TABLE IF NOT EXISTS `market_data.crush_legs_1d` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `crush_oil_price` FLOAT64 OPTIONS(description='Close of soybean oil in the matched month; NULL while months do not match. [USc/lb]'),
+  `crush_meal_price` FLOAT64 OPTIONS(description='Close of soybean meal in the matched month; NULL likewise. [USD/short_ton]'),
+  `crush_bean_price` FLOAT64 OPTIONS(description='Close of soybeans in the matched month; NULL likewise. [USc/bu]'),
+  `crush_bean_month` DATE OPTIONS(description='First day of the delivery month of the soybeans; NULL where only continuous symbols were delivered, which do not say their months.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+CLUSTER BY `symbol`
+OPTIONS(description='Soybean oil, meal and soybeans in delivery months that go together, one row per ZL session: by the months of the outrights where they are known, else the continuous series while all three are in contracts that they rolled to together.');

@@ -30,6 +30,12 @@ COLUMNS = (
         "date; NULL when no landed mapping covers that date.",
     ),
     Column("session_covered", _B, "Whether landed data covers the bar's session from open to close."),
+    Column(
+        "decision_covered",
+        _B,
+        "Whether landed data covers the bar's session from open to the decision time (13:20 America/Chicago) of its "
+        "trade date, or to its close where that is earlier; NULL for bars of UTC days.",
+    ),
     Column("source_file", _S, "Name of the landed file the bar came from; not part of the row's content."),
     Column("source_row", _I, "Row (0-based) in that file; not part of the row's content.", ge=0),
     Column("dataset", _S, "Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO."),
@@ -39,6 +45,6 @@ OHLCV = ("open", "high", "low", "close", "volume")
 
 LANDED = (
     "date", "ts_event", "root", "symbol", "instrument_id", "publisher_id", *OHLCV, "session_instrument_id",
-    "session_covered", "dataset", "source_file", "source_row",
+    "session_covered", "decision_covered", "dataset", "source_file", "source_row",
 )  # fmt: skip
 """Bars of the universe with what is known of their session."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cbi_dagster.catalog.columns.crush import LEGS
 from cbi_dagster.catalog.model import Column, Type, names, per_window
 
 _F, _B = Type.FLOAT64, Type.BOOL
@@ -22,7 +23,16 @@ MEAN_SESSIONS = 30
 VOLATILITY_SESSIONS = 20
 MOMENTUM_SESSIONS = (7, 30)
 
-INPUTS = ("date", "symbol", "close", "close_decision")
+AT_THEIR_CLOSE = ("ZL", "ZS", "ZC")
+"""Markets that count with the close of their session, which is that of soybean oil."""
+AT_DECISION = ("CL", "HO", "RB", "NG")
+"""Markets that count as they stood at the decision time."""
+MATCHED = ("board_crush", "oil_share")
+"""Levels of legs in matched delivery months, which are unknown while the legs roll."""
+MATCHED_SHARE = 2 / 3
+"""Share of the sessions of a window in which these must be known."""
+INPUTS = ("date", "symbol", "close")
+CRUSH_INPUTS = ("date", "symbol", *LEGS)
 MACRO_INPUTS = ("series_id", "reference_date", "value", "available_at", "unit")
 """What is read of the vintages of macro series."""
 
@@ -60,11 +70,18 @@ LEVELS = (
         "USD/RIN",
     ),
     Column("oil_value_bu", _F, "Oil in a bushel of soybeans: ZL/100 x 11.", "USD/bu"),
-    Column("board_crush", _F, "ZL/100 x 11 + ZM x 44/2000 - ZS/100.", "USD/bu"),
+    Column(
+        "board_crush",
+        _F,
+        "ZL/100 x 11 + ZM x 44/2000 - ZS/100, in delivery months that go together (crush_legs_1d); NULL while they do "
+        "not.",
+        "USD/bu",
+    ),
     Column(
         "oil_share",
         _F,
-        "Oil in the value of the crush products: oil_value_bu / (oil_value_bu + ZM x 44/2000).",
+        "Oil in the value of the crush products: ZL/100 x 11 / (ZL/100 x 11 + ZM x 44/2000), in the months of "
+        "board_crush.",
         "fraction",
     ),
     Column(
@@ -92,7 +109,7 @@ LEVELS = (
     Column("nat_gas_cost_per_gal_ethanol", _F, "Natural gas burnt for a gallon of ethanol: NG x 0.026.", "USD/gal"),
     Column("crack_321", _F, "(2 x 42 x RB + 42 x HO - 3 x CL) / 3.", "USD/bbl"),
 )
-"""From unadjusted prices as known at the decision time; a roll of a leg counts as a move."""
+"""From unadjusted prices as known at the decision time; a roll counts as a move, except in the crush."""
 
 _CREDIT = Column(
     "blender_credit_in_force",
@@ -114,12 +131,24 @@ _RELATIVE = (
         ),
     ),
 )
+
+
+def known_of(name: str, sessions: int) -> int:
+    """In how many sessions of a window a level must be known; 0 stands for all."""
+    return round(sessions * MATCHED_SHARE) if name in MATCHED else 0
+
+
+def _of_known(level: Column, sessions: int) -> str:
+    count = known_of(level.name, sessions)
+    return f", of those that are known, {count} at least" if count else ""
+
+
 _WINDOWS = (
     *(
         Column(
             f"{level.name}_ma{MEAN_SESSIONS}",
             _F,
-            f"Mean of {level.name} over the last {MEAN_SESSIONS} sessions.",
+            f"Mean of {level.name} over the last {MEAN_SESSIONS} sessions{_of_known(level, MEAN_SESSIONS)}.",
             level.unit,
         )
         for level in LEVELS
@@ -128,7 +157,8 @@ _WINDOWS = (
         Column(
             f"{level.name}_vol{VOLATILITY_SESSIONS}",
             _F,
-            f"Sample standard deviation of {level.name} over the last {VOLATILITY_SESSIONS} sessions.",
+            f"Sample standard deviation of {level.name} over the last {VOLATILITY_SESSIONS} sessions"
+            f"{_of_known(level, VOLATILITY_SESSIONS)}.",
             level.unit,
             ge=0,
         )

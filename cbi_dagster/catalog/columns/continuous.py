@@ -44,18 +44,17 @@ COLUMNS = (
     Column("adj_high", _F, "high x adj_factor.", "adjusted price"),
     Column("adj_low", _F, "low x adj_factor.", "adjusted price"),
     Column("adj_close", _F, "close x adj_factor.", "adjusted price"),
-    Column("adj_close_decision", _F, "close_decision x adj_factor.", "adjusted price"),
 )
 
 INPUTS = (
     "date", "root", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "volume",
-    "open_interest", "vwap", "realized_vol_1h", "close_decision", "bar_source", "bars_seen",
+    "open_interest", "vwap", "realized_vol_1h", "bar_source", "bars_seen",
     "bars_usual", "last_bar_end", "session_quality", "session_close_ts", "boundary_instrument_id", "boundary_close",
 )  # fmt: skip
 """What the continuous series needs of session bars."""
 
 CONTINUOUS = (
     "date", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "volume", "open_interest",
-    "vwap", "close_decision", "realized_vol_1h", "bar_source", "bars_seen", "bars_usual", "last_bar_end",
+    "vwap", "realized_vol_1h", "bar_source", "bars_seen", "bars_usual", "last_bar_end",
     "session_quality", "session_close_ts", *names(COLUMNS),
 )  # fmt: skip

@@ -28,7 +28,8 @@ CROSSES = {"brl": "BRL", "cny": "CNY", "eur": "EUR", "usd_index": "fx_usd_index"
 IMPACTS = ("brl", "cny")
 
 INPUTS = ("date", "symbol", "close", "adj_factor", "adj_low", "adj_high", "adj_close")
-CROSS_INPUTS = ("date", "symbol", "close", "close_decision", "adj_close", "adj_close_decision")
+TARGET_INPUTS = ("date", "symbol", "adj_close")
+"""What is read of the market that currencies are set against, ZL."""
 
 _DOLLARS = "USD per unit of currency"
 

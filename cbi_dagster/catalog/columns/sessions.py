@@ -9,14 +9,16 @@ from cbi_dagster.catalog.spans import span_limit
 _S, _I, _F, _T = Type.STRING, Type.INT64, Type.FLOAT64, Type.TIMESTAMP
 
 STALE_TRADE_DATES = span_limit(2)
-"""How many trade dates old another market's last price may be at the decision time."""
+"""How many trade dates lie between two sessions at most that are still neighbours: a session further back is of another
+time."""
 
 WINDOW_TRADE_DATES = 30
 """How many trade dates before a session its habits are taken from."""
 
 QUALITIES = ("complete", "early_close", "thin", "holed", "cut")
 IN_PART = ("holed", "cut")
-"""Qualities of sessions that are there in part: no label starts or ends in one."""
+"""Qualities of sessions that are there in part: no label starts or ends in one, and no factor is made of its last price
+where another one is known."""
 
 COLUMNS = (
     Column(
@@ -33,12 +35,6 @@ COLUMNS = (
         "from the session's open); not annualised. NULL without intraday bars.",
         "fraction",
         ge=0,
-    ),
-    Column(
-        "close_decision",
-        _F,
-        "Close of the last intraday bar completed by 13:20 America/Chicago of the trade date; NULL when none was.",
-        PRICE,
     ),
     Column(
         "bar_source",
@@ -90,7 +86,7 @@ INPUTS = (
 
 SESSIONS = (
     "date", "root", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "volume",
-    "open_interest", "vwap", "realized_vol_1h", "close_decision", "bar_source", "bars_seen",
+    "open_interest", "vwap", "realized_vol_1h", "bar_source", "bars_seen",
     "bars_usual", "last_bar_end", "session_quality", "session_close_ts",
     "boundary_instrument_id", "boundary_close", "exchange", "currency", "dataset",
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cbi_dagster.catalog.columns import (
     DICTIONARY,
     biofuel,
+    decisions,
     fibs,
     fx,
     matrix,
@@ -20,7 +21,7 @@ from cbi_dagster.catalog.columns import (
 from cbi_dagster.catalog.model import Read, Table, names, renamed, struct
 from cbi_dagster.catalog.partitioning import INCEPTION, Daily, Inception
 from cbi_dagster.catalog.spans import MOST_TRADE_DATES, span_limit, trade_dates_within
-from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
+from cbi_dagster.catalog.tables.market_data import CRUSH_LEGS_1D, FUTURES_CONTINUOUS_1D, FUTURES_DECISION_1D
 from cbi_dagster.catalog.tables.mes import GOLDEN_ZONE_DAILY
 from cbi_dagster.catalog.tables.predictions import ZL_IMPACT_DAILY
 from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES, POLICY_COVERAGE, POLICY_EVENTS
@@ -90,26 +91,29 @@ FX_DAILY = _family(
     INCEPTION,
     fx.INPUTS,
 )
+#: The session before D, the returns whose spread it knows, the session before the first of them. The 90 correlated
+#: returns, ending at D, are nearer.
+_FX_CROSS_BACK = span_limit(2) + span_limit(fx.DISPERSION_SESSIONS) + span_limit(2)
 FX_CROSS_DAILY = _family(
     "fx_cross_daily",
     "The currencies together, and with ZL, as they stood at ZL's decision time (13:20 Chicago).",
     fx.FX_CROSS,
-    # The session before D, the returns whose spread it knows, the session before the first of them and a stale price
-    # there. The 90 correlated returns, ending at D, are nearer.
-    span_limit(2) + span_limit(fx.DISPERSION_SESSIONS) + span_limit(2) + sessions.STALE_TRADE_DATES,
-    fx.CROSS_INPUTS,
+    _FX_CROSS_BACK,
+    fx.TARGET_INPUTS,
+    Read(FUTURES_DECISION_1D.id, _FX_CROSS_BACK, columns=decisions.PRICES, symbols=tuple(fx.CURRENCIES)),
 )
 
-#: The sessions of a mean, and the last session of another market behind the first of them. The sessions of a momentum
-#: are nearer.
-_BIOFUEL_BACK = span_limit(biofuel.MEAN_SESSIONS) + sessions.STALE_TRADE_DATES
+#: The sessions of a momentum and the one that it is compared with. The sessions of a mean are nearer.
+_BIOFUEL_BACK = span_limit(max(biofuel.MOMENTUM_SESSIONS) + 1)
 BIOFUEL_DAILY = _family(
     "biofuel_daily",
-    "Biofuel economics of soybean oil on unadjusted prices as they stood at ZL's decision time (13:20 Chicago): "
-    "spreads, margins and RIN proxies, with their means and volatilities. Proxies are no market prices.",
+    "Biofuel economics of soybean oil on unadjusted prices, grains at their close, others as they stood at ZL's "
+    "decision time (13:20 Chicago): spreads, margins, RIN proxies (no prices), their means and volatilities.",
     biofuel.BIOFUEL,
     _BIOFUEL_BACK,
     biofuel.INPUTS,
+    Read(FUTURES_DECISION_1D.id, _BIOFUEL_BACK, columns=decisions.PRICES, symbols=biofuel.AT_DECISION),
+    Read(CRUSH_LEGS_1D.id, _BIOFUEL_BACK, columns=biofuel.CRUSH_INPUTS),
     Read(
         MACRO_SERIES.id,
         _BIOFUEL_BACK + trade_dates_within(max(load_biofuel().max_staleness_days.values())),

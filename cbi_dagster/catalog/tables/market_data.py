@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cbi_dagster.catalog.columns import bars, continuous, pick, sessions
+from cbi_dagster.catalog.columns import bars, continuous, crush, decisions, pick, sessions
 from cbi_dagster.catalog.model import Read, Table, ordered
 from cbi_dagster.catalog.partitioning import INCEPTION, Daily
 
@@ -64,5 +64,56 @@ FUTURES_CONTINUOUS_1D = Table(
     cluster=("symbol",),
     reads=(Read(OHLCV_1D.id, back=INCEPTION, columns=continuous.INPUTS),),
     row_checks=_OHLC,
+    owners=("team:market-data",),
+)
+
+BARS_AT_DECISION = Table(
+    dataset="market_data",
+    name="databento_futures_decision_1d",
+    description="The session of each symbol and trade date as it stood at the decision time (13:20 America/Chicago): "
+    "from bars that had ended by then, whether or not the session is complete. A symbol of which none had is left out.",
+    columns=pick(*decisions.BARS_AT_DECISION),
+    key=("symbol", "date"),
+    partitioning=Daily("date"),
+    layer="market_data",
+    required=frozenset({"root", "instrument_id", "open", "close_decision", "decision_bar_end", "bar_source"}),
+    cluster=("symbol",),
+    reads=tuple(Read(table.id, columns=decisions.BAR_INPUTS) for table in (OHLCV_1M, OHLCV_1H)),
+    owners=("team:market-data",),
+)
+
+FUTURES_DECISION_1D = Table(
+    dataset="market_data",
+    name="futures_decision_1d",
+    description="The front contract of each product as it stood at the decision time, with its forward factor: what "
+    "rows of other markets may know of it. A product that had not traded since its last session has no row.",
+    columns=pick(*decisions.AT_DECISION),
+    key=("symbol", "date"),
+    partitioning=Daily("date"),
+    layer="market_data",
+    required=frozenset({"instrument_id", "close_decision", "decision_bar_end"}),
+    cluster=("symbol",),
+    reads=(
+        Read(BARS_AT_DECISION.id, columns=decisions.INPUTS),
+        Read(OHLCV_1D.id, back=INCEPTION, columns=continuous.INPUTS),
+    ),
+    owners=("team:market-data",),
+)
+
+CRUSH_LEGS_1D = Table(
+    dataset="market_data",
+    name="crush_legs_1d",
+    description="Soybean oil, meal and soybeans in delivery months that go together, one row per ZL session: by the "
+    "months of the outrights where they are known, else the continuous series while all three are in contracts that "
+    "they rolled to together.",
+    columns=pick(*crush.CRUSH_LEGS),
+    key=("symbol", "date"),
+    partitioning=Daily("date"),
+    layer="market_data",
+    cluster=("symbol",),
+    reads=(
+        Read(FUTURES_CONTINUOUS_1D.id, back=INCEPTION, columns=crush.SERIES_INPUTS, symbols=crush.ROOTS),
+        Read(OHLCV_1D.id, columns=crush.SESSION_INPUTS),
+    ),
     owners=("team:market-data",),
 )

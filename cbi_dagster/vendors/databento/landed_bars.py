@@ -17,6 +17,7 @@ from cbi_dagster.catalog.tables import ops
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.bars import quarantine_rows
+from cbi_dagster.market.decision import decision_instants
 from cbi_dagster.market.sessions import (
     BAR_NS,
     exchange_days,
@@ -245,6 +246,9 @@ class Bars:
         listed = self._listed_within(sessions, opens, mapping, stated, landed)
         opens = np.where(listed, dates.astype("datetime64[ns]"), opens)
         sessions["session_covered"] = covered(spans, sessions["symbol"].to_numpy(), opens, closes)
+        decided = np.minimum(closes, decision_instants(dates, self._universe))
+        decision_covered = covered(spans, sessions["symbol"].to_numpy(), opens, decided)
+        sessions["decision_covered"] = pd.NA if schema == "ohlcv-1d" else decision_covered
         sessions["symbol"] = pd.Categorical(sessions["symbol"], categories=bars["symbol"].cat.categories)
         return bars.merge(sessions.drop(columns="root"), on=["symbol", "date"], how="left", validate="many_to_one")
 
