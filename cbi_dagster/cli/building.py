@@ -102,6 +102,7 @@ def plan(tables: list[Table], exact: bool, as_json: bool) -> None:
     else:
         _print_landed(present)
         _print_plan(present)
+        _print_traffic(platform.warehouse, present)
         _print_stale_inputs(current, tables)
         for name, why in present.blocked.items():
             console.print(f"{name} cannot be built: {why}")
@@ -261,6 +262,15 @@ def _print_plan(present: Plan) -> None:
         f"{sum(part.partitions for part in certain):,} partitions are stale; with what depends on them at most "
         f"{partitions:,} in {len(stale)} tables. `cbi plan --exact` recomputes and shows what would really change."
     )
+
+
+def _print_traffic(warehouse: Warehouse, present: Plan) -> None:
+    """What a refresh costs where bytes are paid for."""
+    if warehouse.bills_bytes and present.tables:
+        from cbi_dagster.warehouse.traffic import traffic
+
+        found = traffic(present, warehouse.ledger_by_table())
+        console.print(f"A refresh reads about {found.read:,} bytes of stored tables and writes {found.written:,}.")
 
 
 def _print_stale_inputs(current: Builder, wanted: Sequence[Table]) -> None:

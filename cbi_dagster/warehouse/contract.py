@@ -142,6 +142,11 @@ class Warehouse(abc.ABC):
         """Whether simulated data may be landed in it."""
         return True
 
+    @property
+    def bills_bytes(self) -> bool:
+        """Whether what is read is paid for by its bytes."""
+        return False
+
     @abc.abstractmethod
     def exists(self) -> bool:
         """Whether there are tables of the platform, or were any; nothing is made by asking."""

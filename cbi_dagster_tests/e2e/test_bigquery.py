@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import yaml
 
 from cbi_dagster.catalog import ASSET_TABLES
 from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H
 from cbi_dagster.catalog.tables.ops import CODE_VERSIONS, CORRECTIONS, HELD_BACK, LANDED_FILES
 from cbi_dagster.reports.plans import exact_plan
@@ -90,6 +92,11 @@ def test_what_is_built_and_corrected_in_bigquery_is_what_is_built_in_a_file(serv
     world = lived(beside(server, tmp_path / "home", BIGQUERY_PREFIX="mine_", ARCHIVE=url), delivery)
     require_equal(world, in_a_file)
     assert {path.name for path in world.path.iterdir()} == {"settings.yaml"}
+    assert "A refresh reads about" not in cbi(world.path, "plan").output
+    world.warehouse.drop(DAILY_ML_MATRIX.id)
+    said = re.search(r"A refresh reads about ([\d,]+) bytes of stored tables", cbi(world.path, "plan").output)
+    assert said
+    assert 10_000 < int(said[1].replace(",", "")) < 10_000_000
     assert {name.partition(".")[0].partition("_")[0] for name in server.project.tables} == {"mine"}
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import random
 import re
+import signal
 import threading
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -20,8 +23,8 @@ from cbi_dagster.warehouse.bigquery import BigQuerySettings, BigQueryWarehouse
 from cbi_dagster.warehouse.bigquery.jobs import ATTEMPTS, JobFailedError
 from cbi_dagster.warehouse.bigquery.schema import table_resource
 from cbi_dagster.warehouse.bigquery.script import PARTITIONS_A_STATEMENT, script_of
-from cbi_dagster.warehouse.changes import Change, Gone, Swap
-from cbi_dagster.warehouse.contract import UnreachableWarehouseError
+from cbi_dagster.warehouse.changes import Change, Gone, Provenance, Swap
+from cbi_dagster.warehouse.contract import EngineError, UnreachableWarehouseError
 from cbi_dagster_tests.fakes.bigquery import FAULTS, Faults, LoopbackBigQuery
 from cbi_dagster_tests.fakes.bigquery.storage import ServiceError
 
@@ -58,6 +61,7 @@ class Scene:
 
     def require_whole(self) -> float | None:
         """One set of rows, of the run that the ledger names; its price, None for no rows."""
+        self.server.wait_until_idle()
         self.server.faults = Faults()
         warehouse = self.opened()
         frame = to_frame(SAMPLE, warehouse.read(SAMPLE))
@@ -116,6 +120,16 @@ def test_a_table_that_wants_a_filter_is_read_counted_and_written(scene):
     assert next(item for item in strict.coverage(SAMPLE) if item.path == "price").known == 4
 
 
+def test_a_read_or_a_query_that_would_cost_too_much_is_refused(scene):
+    scene.write(1.0)
+    thrifty = scene.opened(max_bytes_billed=60)
+    assert len(thrifty.read(SAMPLE, columns=["flag"])) == 4
+    with pytest.raises(EngineError, match=r"features\.sample: a read of 80 bytes is more than the 60"):
+        thrifty.read(SAMPLE, columns=["price"])
+    with pytest.raises(EngineError, match="exceeded limit for bytes billed"):
+        thrifty.coverage(SAMPLE)
+
+
 # -- one moment -------------------------------------------------------------------------------------------------------
 
 
@@ -151,7 +165,9 @@ def test_thousands_of_scattered_partitions_are_one_change(scene):
     labels = days.astype(str)
     result = scene.write(1.0, labels=labels)
     assert (len(result.written), result.table_rows) == (7_000, 14_000)
+    before = len(scene.server.project.jobs)
     result = scene.write(2.0, labels=labels[::10])
+    assert len(scene.server.project.jobs) == before + 4, "three loads and one script, as for a single date"
     assert (len(result.written), result.table_rows) == (700, 14_000)
     assert sorted(np.unique(scene.warehouse.read(SAMPLE)["price"].to_numpy(), return_counts=True)[1]) == [1400, 12600]
 
@@ -274,6 +290,40 @@ def test_writers_of_one_table_follow_each_other(scene):
         for writer in writers:
             writer.join()
         assert scene.require_whole() in prices
+
+
+def _write(settings: BigQuerySettings, content: pd.DataFrame, made: Provenance) -> None:
+    BigQueryWarehouse(settings).replace(SAMPLE, DAYS, content, made)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [None, "dropped"], ids=["done all the same", "not done"])
+def test_a_process_that_is_killed_at_any_request_leaves_all_or_nothing(scene, kind):
+    context = multiprocessing.get_context("spawn")
+    scene.write(1.0)
+    held = 1.0
+    for number in itertools.count():
+        price = 2.0 + number
+        made = scene.provenance(DAYS, run=f"run-{price}", prints=f"print-{price}")
+        writer = context.Process(target=_write, args=(scene.settings, scene.rows(*LABELS).assign(price=price), made))
+
+        def plan(at: int, method: str, path: str, number: int = number, writer=writer) -> str | None:
+            if at != number:
+                return None
+            writer.kill()
+            return kind
+
+        scene.server.faults = Faults(plan)
+        writer.start()
+        writer.join()
+        found = scene.require_whole()
+        if writer.exitcode == 0:
+            assert found == price
+            break
+        assert writer.exitcode == -signal.SIGKILL
+        assert found in (held, price)
+        held = found
+    assert number > 4
 
 
 def test_what_a_dropped_table_was_written_with_does_not_count_as_written_again(scene):

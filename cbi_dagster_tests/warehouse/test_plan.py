@@ -30,6 +30,7 @@ from cbi_dagster.warehouse.plan import (
     stale_partitions,
     stale_sources,
 )
+from cbi_dagster.warehouse.traffic import Traffic, row_bytes, traffic
 
 LANDED = "landing.ohlcv_1h"
 DAYS = np.arange(np.datetime64("2024-01-01"), np.datetime64("2024-03-01"))
@@ -134,6 +135,17 @@ def test_a_label_that_looks_into_the_next_month_is_stale_with_it():
     ledgers = built()
     changed(ledgers, BARS.id, np.datetime64("2024-02-06"))
     assert [str(key) for key in stale_partitions(LABELS, ledgers[LABELS.id].keys, ledgers, *CODE)] == ["2024-02-01"]
+
+
+def test_a_refresh_reads_each_window_once_and_writes_what_is_stale():
+    ledgers = built()
+    changed(ledgers, BARS.id, DAY)
+    row = row_bytes(BARS.stored_columns)
+    assert row == 3 * 8 + 2 * 14  # date, close and instant; symbol and run
+    # plan_week from five dates before, plan_ever everything, plan_labels January of one, three dates more of another.
+    read, written = 11 + len(DAYS) + 23 + 26, 6 + int((DAYS >= DAY).sum()) + 1
+    assert traffic(plan(ledgers), ledgers) == Traffic(16 * read * row, 16 * written * row)
+    assert traffic(plan(built()), ledgers) == Traffic(0, 0)
 
 
 def test_content_that_comes_out_equal_makes_nothing_stale():

@@ -6,6 +6,7 @@ It does not know which columns a table may be partitioned or clustered by; test_
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
@@ -48,7 +49,9 @@ def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         config = Config()
         config.shared_memory = True
         config.cranelift_opt_level = "none"
-        place.write_bytes(Module.from_file(Engine(config), str(source)).serialize())
+        partial = place.with_suffix(f".{os.getpid()}")  # another process may be looking for it
+        partial.write_bytes(Module.from_file(Engine(config), str(source)).serialize())
+        partial.replace(place)
     return place
 
 

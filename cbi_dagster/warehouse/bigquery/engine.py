@@ -34,7 +34,7 @@ from cbi_dagster.warehouse.bigquery.schema import (
 )
 from cbi_dagster.warehouse.bigquery.script import coverage_query, forget_script, is_book, newest, restriction, script_of
 from cbi_dagster.warehouse.changes import Change, Swap
-from cbi_dagster.warehouse.contract import UnreachableWarehouseError, Warehouse
+from cbi_dagster.warehouse.contract import EngineError, UnreachableWarehouseError, Warehouse
 from cbi_dagster.warehouse.coverage import Coverage, coverages
 from cbi_dagster.warehouse.overlay import Overlay
 
@@ -97,6 +97,10 @@ class BigQueryWarehouse(Warehouse):
     @property
     def takes_simulated(self) -> bool:
         return self.settings.is_loopback
+
+    @property
+    def bills_bytes(self) -> bool:
+        return True
 
     def exists(self) -> bool:
         with self.shared_connection():
@@ -204,6 +208,11 @@ class BigQueryWarehouse(Warehouse):
         session = reads.create_read_session(
             parent=f"projects/{settings.project}", read_session=wanted, max_stream_count=_STREAMS, retry=retry
         )
+        if (scanned := session.estimated_total_bytes_scanned) > settings.max_bytes_billed:
+            raise EngineError(
+                f"{settings.name(table.id)}: a read of {scanned:,} bytes is more than the "
+                f"{settings.max_bytes_billed:,} that one may have (CBI_BIGQUERY_MAX_BYTES); nothing was read"
+            )
         sent = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
 
         def batches(stream: Any) -> list[pa.RecordBatch]:

@@ -88,13 +88,6 @@ class Jobs:
         job = self.in_turn(f"cbi_query_{ours}", ours, submit)
         return (tuple(row.values()) for row in job.result(retry=self._service.retry, job_retry=None))
 
-    def estimated_bytes(self, text: str) -> int:
-        """What a query would read, without running it."""
-        options = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
-        client = self._service.client
-        job = self._service.again(lambda: client.query(text, job_config=options, retry=ONCE, job_retry=None))
-        return int(job.total_bytes_processed)
-
     def in_turn(self, turn: str, ours: str, submit: Callable[[str], Any]) -> Any:
         """The job that did the work, ended.
 

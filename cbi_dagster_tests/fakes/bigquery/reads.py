@@ -13,6 +13,7 @@ import grpc
 import pyarrow as pa
 from google.cloud.bigquery_storage_v1 import types
 
+from cbi_dagster_tests.fakes.bigquery.scripts import bytes_stored
 from cbi_dagster_tests.fakes.bigquery.storage import ServiceError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class _Reads:
             context.abort(_CODES.get(trouble.reason, grpc.StatusCode.INVALID_ARGUMENT), trouble.message)
         options = session.read_options
         rows = self._restricted(rows, options.row_restriction, list(options.selected_fields), context)
+        session.estimated_total_bytes_scanned = sum(bytes_stored(rows[name]) for name in rows.column_names)
         session.name = f"{request.parent}/sessions/{uuid.uuid4().hex}"
         session.arrow_schema.serialized_schema = rows.schema.serialize().to_pybytes()
         # An empty table has no streams.

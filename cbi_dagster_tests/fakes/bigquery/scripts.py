@@ -136,15 +136,15 @@ class Query:
             ):
                 continue
             named = [name for name in table.schema.names if re.search(rf"\b{name}\b", part)]
-            total += sum(_bytes_stored(table.rows[name]) for name in named)
+            total += sum(bytes_stored(table.rows[name]) for name in named)
         return total
 
 
-def _bytes_stored(column: pa.ChunkedArray) -> int:
+def bytes_stored(column: pa.ChunkedArray) -> int:
     """https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#data_type_sizes."""
     known = len(column) - column.null_count
     if pa.types.is_struct(column.type):
-        return sum(_bytes_stored(pc.struct_field(column, [part])) for part in range(column.type.num_fields))
+        return sum(bytes_stored(pc.struct_field(column, [part])) for part in range(column.type.num_fields))
     if pa.types.is_string(column.type):
         return 2 * known + (pc.sum(pc.binary_length(column)).as_py() or 0)
     return known if pa.types.is_boolean(column.type) else 8 * known

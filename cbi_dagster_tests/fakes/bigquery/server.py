@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 import time
 import urllib.parse
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -32,6 +34,7 @@ class LoopbackBigQuery:
         self.faults = Faults()
         self._uploads: dict[str, tuple[dict, bytearray]] = {}
         self._answered: dict[str, dict] = {}
+        self._requests, self._idle = 0, threading.Condition()
         self._server, self._reads = _bound(port, self)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
@@ -49,6 +52,23 @@ class LoopbackBigQuery:
         self._reads.stop(None).wait()
         self.project.database.close()
         del self.project.database  # DuckDB complains of what is left when the interpreter ends
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """A block in which a request is being answered."""
+        with self._idle:
+            self._requests += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._requests -= 1
+                self._idle.notify_all()
+
+    def wait_until_idle(self) -> None:
+        """Until every request that has arrived is done, also those that nobody waits for any more."""
+        with self._idle:
+            self._idle.wait_for(lambda: not self._requests, timeout=60)
 
     # -- the API ------------------------------------------------------------------------------------------------------
 
@@ -72,6 +92,14 @@ class LoopbackBigQuery:
         if name not in self.project.datasets:
             raise ServiceError("notFound", f"Not found: Dataset {project}:{name}")
         return self.project.datasets[name]
+
+    def _delete_dataset(self, query: dict, body: dict, project: str, name: str) -> dict:
+        self._dataset(query, body, project, name)
+        if query.get("deleteContents") == "true":
+            for table in [table for table in self.project.tables if table.startswith(f"{name}.")]:
+                del self.project.tables[table]
+        del self.project.datasets[name]
+        return {}
 
     def _tables(self, query: dict, body: dict, project: str, dataset: str) -> dict:
         self._dataset(query, body, project, dataset)
@@ -140,6 +168,7 @@ _ROUTES = (
     ("GET", r"/projects/([\w-]+)/datasets", LoopbackBigQuery._datasets),
     ("POST", r"/projects/([\w-]+)/datasets", LoopbackBigQuery._create_dataset),
     ("GET", r"/projects/([\w-]+)/datasets/(\w+)", LoopbackBigQuery._dataset),
+    ("DELETE", r"/projects/([\w-]+)/datasets/(\w+)", LoopbackBigQuery._delete_dataset),
     ("GET", r"/projects/([\w-]+)/datasets/(\w+)/tables", LoopbackBigQuery._tables),
     ("POST", r"/projects/([\w-]+)/datasets/(\w+)/tables", LoopbackBigQuery._create_table),
     ("GET", r"/projects/([\w-]+)/datasets/(\w+)/tables/(\w+)", LoopbackBigQuery._table),
@@ -159,6 +188,10 @@ class _Handler(BaseHTTPRequestHandler):
     served: LoopbackBigQuery
 
     def _serve(self) -> None:
+        with self.served.working():
+            self._answer()
+
+    def _answer(self) -> None:
         served = self.served
         place = urllib.parse.urlsplit(self.path)
         query = dict(urllib.parse.parse_qsl(place.query))
@@ -231,6 +264,11 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients may hang up, and be killed; anything else is a fault of this server."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _bound(port: int, served: LoopbackBigQuery):
