@@ -179,22 +179,11 @@ def _expected(
     action: Action, settings: PolicyActions, inputs: Mapping[str, Floats], part: pd.DataFrame
 ) -> dict[str, Any]:
     """The move and its prices, from the prior and the modifiers that concern it."""
-    unknown = np.full(len(part), np.nan)
     nothing = np.full(len(part), None, dtype=object)
     probability, price = part["probability"].to_numpy(), part["zl_price"].to_numpy()
     impact = action.impact
     if impact is None:
-        likely = ~(probability <= ALERT_PROBABILITY)  # also where it is unknown
-        columns = ("prior_move", "move_confidence", "modifier", "modifier_low", "modifier_high", "expected_move",
-                   "expected_price", "best_price", "worst_price", "expected_change_cwt")  # fmt: skip
-        return dict.fromkeys(columns, unknown) | {
-            "impact_hours": pd.array([None] * len(part), dtype="Int64"),
-            "reliability": nothing,
-            "urgency": nothing,
-            "missing_inputs": nothing,
-            "alert": pd.arrays.BooleanArray(np.zeros(len(part), dtype=bool), likely),
-            "impact_status": np.where(np.isnan(probability), "no_coverage", "no_prior").astype(object),
-        }
+        return _without_prior(probability)
     low, high, missing = np.ones(len(part)), np.ones(len(part)), np.full(len(part), "", dtype=object)
     for name, modifier in settings.modifiers.items():
         if not modifier.concerns(impact.move):
@@ -234,6 +223,19 @@ def _expected(
         "alert": pd.arrays.BooleanArray(likely & alarming[0] & ~undecided, undecided),
         "missing_inputs": np.where(incomplete, missing, nothing),
         "impact_status": status.astype(object),
+    }
+
+
+def _without_prior(probability: Floats) -> dict[str, Any]:
+    """The same of an action whose impact nobody has stated: whether it would be urgent is not known either."""
+    numbers = ("prior_move", "move_confidence", "modifier", "modifier_low", "modifier_high", "expected_move",
+               "expected_price", "best_price", "worst_price", "expected_change_cwt")  # fmt: skip
+    could_alert = ~(probability <= ALERT_PROBABILITY)  # also where it is unknown
+    return dict.fromkeys(numbers, np.full(len(probability), np.nan)) | {
+        "impact_hours": pd.array([None] * len(probability), dtype="Int64"),
+        **dict.fromkeys(("reliability", "urgency", "missing_inputs"), np.full(len(probability), None, dtype=object)),
+        "alert": pd.arrays.BooleanArray(np.zeros(len(probability), dtype=bool), could_alert),
+        "impact_status": np.where(np.isnan(probability), "no_coverage", "no_prior").astype(object),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cbi_dagster.catalog.columns import macro, pick, predictions
-from cbi_dagster.catalog.model import Read, Table
+from cbi_dagster.catalog.model import Read, RowCheck, Table, ordered
 from cbi_dagster.catalog.partitioning import INCEPTION, Daily
 from cbi_dagster.catalog.spans import span_limit, trade_dates_within
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
@@ -12,7 +12,13 @@ from cbi_dagster.config.policy_actions import load_policy_actions
 
 
 def _predictions(
-    name: str, description: str, columns: tuple[str, ...], key: tuple[str, ...], required: set[str], *reads: Read
+    name: str,
+    description: str,
+    columns: tuple[str, ...],
+    key: tuple[str, ...],
+    required: set[str],
+    *reads: Read,
+    row_checks: tuple[RowCheck, ...] = (),
 ) -> Table:
     return Table(
         dataset="predictions",
@@ -25,6 +31,7 @@ def _predictions(
         required=frozenset(required),
         cluster=("action",) if "action" in key else ("subject",),
         reads=reads,
+        row_checks=row_checks,
     )
 
 
@@ -57,6 +64,11 @@ POLICY_EVENT_STUDY = _predictions(
     Read(FUTURES_CONTINUOUS_1D.id, INCEPTION, columns=predictions.STUDY_PRICE_INPUTS, symbols=("ZL",)),
     Read(TRUMP_ACTION_DAILY.id, INCEPTION, columns=predictions.STUDY_ACTION_INPUTS),
     Read(POLICY_EVENTS.id, INCEPTION, columns=predictions.STUDY_EVENT_INPUTS, looked_up=True),
+    row_checks=(
+        ordered("independent_windows", "event_days"),
+        ordered("mean_move_low", "mean_move", "mean_move_high"),
+        ordered("p_value", "p_value_adjusted"),
+    ),
 )
 POLICY_ACTION_CALIBRATION = _predictions(
     "policy_action_calibration",
@@ -68,6 +80,7 @@ POLICY_ACTION_CALIBRATION = _predictions(
     Read(TRUMP_ACTION_DAILY.id, INCEPTION, columns=predictions.CALIBRATION_INPUTS),
     # The dates that are wanted: on all but one a year there is nothing to fit.
     Read(FUTURES_CONTINUOUS_1D.id, columns=predictions.SESSION_INPUTS, symbols=("ZL", "MES")),
+    row_checks=(ordered("rule_better_years", "tested_years"), ordered("stated_days", "held_out_days")),
 )
 ZL_IMPACT_DAILY = _predictions(
     "zl_impact_daily",
@@ -89,5 +102,9 @@ ZL_IMPACT_DAILY = _predictions(
         POLICY_ACTION_CALIBRATION.id,
         predictions.CALIBRATION_TRADE_DATES,
         columns=predictions.IMPACT_CALIBRATION_INPUTS,
+    ),
+    row_checks=(
+        ordered("best_price", "expected_price", "worst_price"),
+        ordered("modifier_low", "modifier", "modifier_high"),
     ),
 )
