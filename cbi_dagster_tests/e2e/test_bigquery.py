@@ -16,6 +16,7 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H
 from cbi_dagster.catalog.tables.ops import CODE_VERSIONS, CORRECTIONS, HELD_BACK, LANDED_FILES
+from cbi_dagster.cli.main import STALE
 from cbi_dagster.reports.plans import exact_plan
 from cbi_dagster.vendors.landing import DatasetMismatchError
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
@@ -91,12 +92,16 @@ def test_what_is_built_and_corrected_in_bigquery_is_what_is_built_in_a_file(serv
     url = f"memory://{tmp_path.name}/landing"
     world = lived(beside(server, tmp_path / "home", BIGQUERY_PREFIX="mine_", ARCHIVE=url), delivery)
     require_equal(world, in_a_file)
-    assert {path.name for path in world.path.iterdir()} == {"settings.yaml"}
+    assert {path.name for path in world.path.iterdir()} == {"settings.yaml"}, "files and tables are elsewhere"
     assert "A refresh reads about" not in cbi(world.path, "plan").output
     world.warehouse.drop(DAILY_ML_MATRIX.id)
     said = re.search(r"A refresh reads about ([\d,]+) bytes of stored tables", cbi(world.path, "plan").output)
     assert said
     assert 10_000 < int(said[1].replace(",", "")) < 10_000_000
+    # Through Dagster, as everybody does it.
+    refreshed = cbi(world.path, "refresh")
+    assert refreshed.exit_code == STALE, refreshed.output
+    require_equal(world, in_a_file)
     assert {name.partition(".")[0].partition("_")[0] for name in server.project.tables} == {"mine"}
 
 
