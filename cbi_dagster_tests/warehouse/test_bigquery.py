@@ -19,12 +19,12 @@ from cbi_dagster.catalog import ASSET_TABLES, OPS_TABLES, TABLES, Daily, Monthly
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
 from cbi_dagster.catalog.tables.ops import INGESTION_RUNS, PARTITION_LEDGER
-from cbi_dagster.warehouse.bigquery import BigQuerySettings, BigQueryWarehouse
+from cbi_dagster.warehouse.bigquery import BigQuerySettings, BigQueryWarehouse, engine
 from cbi_dagster.warehouse.bigquery.jobs import ATTEMPTS, JobFailedError
 from cbi_dagster.warehouse.bigquery.schema import table_resource
 from cbi_dagster.warehouse.bigquery.script import PARTITIONS_A_STATEMENT, script_of
 from cbi_dagster.warehouse.changes import Change, Gone, Provenance, Swap
-from cbi_dagster.warehouse.contract import EngineError, UnreachableWarehouseError
+from cbi_dagster.warehouse.contract import EngineError, OvertakenError, UnreachableWarehouseError
 from cbi_dagster_tests.fakes.bigquery import FAULTS, Faults, LoopbackBigQuery
 from cbi_dagster_tests.fakes.bigquery.storage import ServiceError
 
@@ -180,6 +180,42 @@ def test_the_books_are_added_to_and_what_was_written_last_holds(scene):
     assert scene.require_whole() == 3.0
     assert scene.server.project.table("ops.ingestion_runs").mutated_at == 0
     assert len(scene.warehouse.read(INGESTION_RUNS)) == 3
+
+
+def test_a_crowded_ledger_is_cleared_of_what_no_longer_holds(scene, monkeypatch):
+    monkeypatch.setattr(engine, "_CROWDED", 5)
+    for price in (1.0, 2.0, 3.0):
+        scene.write(price)
+    stored = scene.server.project.table("ops.partition_ledger")
+    assert len(stored.rows) == 6, "nobody has looked since it is crowded"
+    before = scene.warehouse.ledger_rows()
+    later = scene.opened()
+    later.ensure([*OPS_TABLES, SAMPLE])
+    scene.write(3.0, later)
+    assert len(stored.rows) == 2
+    pd.testing.assert_frame_equal(scene.opened().ledger_rows(), before)
+    assert scene.require_whole() == 3.0
+    scene.write(4.0, later)
+    assert (len(stored.rows), scene.require_whole()) == (4, 4.0)
+
+
+def test_a_ledger_that_somebody_writes_to_is_not_cleared(scene, monkeypatch):
+    for price in (1.0, 2.0):
+        scene.write(price)
+    read = BigQueryWarehouse._streamed
+
+    def reading(warehouse, table, names, only):
+        rows = read(warehouse, table, names, only)
+        if not only:
+            monkeypatch.setattr(BigQueryWarehouse, "_streamed", read)
+            scene.write(3.0, scene.opened())
+        return rows
+
+    monkeypatch.setattr(BigQueryWarehouse, "_streamed", reading)
+    with pytest.raises(OvertakenError):
+        scene.opened()._compact()
+    assert len(scene.server.project.table("ops.partition_ledger").rows) == 6
+    assert scene.require_whole() == 3.0
 
 
 def test_what_is_staged_expires(scene):

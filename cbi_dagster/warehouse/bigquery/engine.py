@@ -33,8 +33,8 @@ from cbi_dagster.warehouse.bigquery.schema import (
     type_of,
 )
 from cbi_dagster.warehouse.bigquery.script import coverage_query, forget_script, is_book, newest, restriction, script_of
-from cbi_dagster.warehouse.changes import Change, Swap
-from cbi_dagster.warehouse.contract import EngineError, UnreachableWarehouseError, Warehouse
+from cbi_dagster.warehouse.changes import Change, Gone, Swap
+from cbi_dagster.warehouse.contract import EngineError, OvertakenError, UnreachableWarehouseError, Warehouse
 from cbi_dagster.warehouse.coverage import Coverage, coverages
 from cbi_dagster.warehouse.overlay import Overlay
 
@@ -43,6 +43,8 @@ _POOL = 8
 #: Streams of one read.
 _STREAMS = 4
 _STAGING_LIVES_MS = 3_600_000
+#: Rows of the ledger that are worth a clearing; a full history of all tables has a quarter of a million.
+_CROWDED = 2_000_000
 _DATASETS = tuple(dict.fromkeys(table.dataset for table in TABLES.values()))
 
 _T = TypeVar("_T")
@@ -57,6 +59,8 @@ class BigQueryWarehouse(Warehouse):
         self.settings = settings
         self._service = Service(settings)
         self._jobs = Jobs(self._service)
+        #: Rows of the ledger, those included that no longer hold, when the tables were last looked at.
+        self._ledger_rows = 0
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[None]:
@@ -125,6 +129,9 @@ class BigQueryWarehouse(Warehouse):
 
         tables = [item for items in _parallel(listed, _DATASETS) for item in items if item.table_type == "TABLE"]
         fetched = _parallel(lambda item: client.get_table(item.reference, retry=retry), tables)
+        for table in fetched:
+            if settings.name(PARTITION_LEDGER.id) == f"{table.project}.{table.dataset_id}.{table.table_id}":
+                self._ledger_rows = int(table.num_rows or 0)
         return {
             f"{table.dataset_id.removeprefix(settings.prefix)}.{table.table_id}": {
                 field["name"]: stored_type(field) for field in table.to_api_repr()["schema"]["fields"]
@@ -231,6 +238,21 @@ class BigQueryWarehouse(Warehouse):
     # -- writing ------------------------------------------------------------------------------------------------------
 
     def _commit(self, change: Change) -> None:
+        with self.shared_connection():
+            self._run(change)
+            if self._ledger_rows > _CROWDED:
+                self._ledger_rows = 0
+                with contextlib.suppress(OvertakenError):  # somebody writes: another time
+                    self._compact()
+
+    def _compact(self) -> None:
+        """Remove rows of the ledger that newer ones stand for; the others keep the instants that say which are."""
+        names = [column.name for column in PARTITION_LEDGER.stored_columns]
+        rows = self._streamed(PARTITION_LEDGER, names, "")
+        self._run(Change((Swap(PARTITION_LEDGER, newest(rows, PARTITION_LEDGER), gone=Gone()),)), ledger_rows=len(rows))
+
+    def _run(self, change: Change, ledger_rows: int | None = None) -> None:
+        """The script of a change, after its rows were staged; `ledger_rows` as of `script_of`."""
         ours = uuid.uuid4().hex
         staged = [
             f"{self.settings.project}.{self.settings.staging}.rows_{ours}_{number}" if len(swap.rows) else None
@@ -243,9 +265,9 @@ class BigQueryWarehouse(Warehouse):
             schema, fields = parquet_schema(swap.table, names), fields_of(swap.table, names)
             self._jobs.load(swap.rows, schema, fields, destination, ours)
 
-        with self.shared_connection():
-            _parallel(stage, [(swap, name) for swap, name in zip(change.swaps, staged, strict=True) if name])
-            self._jobs.script(script_of(change, staged, self.settings.name), self._turn(change), ours)
+        _parallel(stage, [(swap, name) for swap, name in zip(change.swaps, staged, strict=True) if name])
+        text = script_of(change, staged, self.settings.name, ledger_rows)
+        self._jobs.script(text, self._turn(change), ours)
 
     def _turn(self, change: Change) -> str | None:
         """Which writes exclude each other: those that were worked out on the same state.

@@ -31,12 +31,15 @@ def is_book(table: Table) -> bool:
     return table.layer == "ops"
 
 
-def script_of(change: Change, staged: Sequence[str | None], named: Named) -> str:
+def script_of(change: Change, staged: Sequence[str | None], named: Named, ledger_rows: int | None = None) -> str:
     """The text that commits a change or nothing of it.
 
     `staged`: the table that holds the rows of each swap, None for no rows. `named`: table ids as the service has them.
+    `ledger_rows`: how many the ledger must have, those included that no longer hold.
     """
     statements = ["BEGIN TRANSACTION", *_fences(change, named)]
+    if ledger_rows is not None:
+        statements.append(_unless(f"SELECT COUNT(*) FROM {_quoted(named(PARTITION_LEDGER.id))}", ledger_rows))
     for swap, rows in zip(change.swaps, staged, strict=True):
         for condition in _parts(swap.gone):
             if condition is not None:
@@ -130,7 +133,7 @@ def _inserts(swap: Swap, staged: str, named: Named) -> Iterator[str]:
     """Rows that come, as many statements as those that go have where these are of the same partitions."""
     names = [f"`{name}`" for name in swap.rows.column_names]
     values = list(names)
-    if is_book(swap.table):
+    if is_book(swap.table) and INGESTION_TS.name not in swap.rows.column_names:
         names, values = [*names, f"`{INGESTION_TS.name}`"], [*values, "CURRENT_TIMESTAMP()"]
     insert = (
         f"INSERT INTO {_quoted(named(swap.table.id))} ({', '.join(names)})\n"
