@@ -1,10 +1,10 @@
 """One new trade date: `cbi refresh` against building everything anew, as whole processes, start-up included.
 
 The peer is this platform's own full rebuild (`cbi backfill` of an empty warehouse), which is what one would run without
-the ledger. History is simulated (sixteen markets in hours, ZL and MES in minutes at its end), then one day's file is
-landed. Timed as well: a second refresh, with nothing stale; and what no faster table could save of the day: as many
-Dagster steps that do nothing (`empty_steps.py`), and DuckDB reading the same inputs and writing the same slices, with
-nothing computed, checked or hashed in between.
+the ledger. History is simulated (sixteen markets in hours, ZL and MES in minutes at its end, posts), then one day's
+files are landed. Timed as well: a second refresh, with nothing stale; and what no faster table could save of the day:
+as many Dagster steps that do nothing (`empty_steps.py`), and DuckDB reading the same inputs and writing the same
+slices, with nothing computed, checked or hashed in between.
 
 Example:
     python benchmarks/incremental_day.py --days 3800
@@ -25,6 +25,7 @@ from recording import cbi, markdown, python, versions
 
 from cbi_dagster.catalog import ASSET_TABLES, TABLES
 from cbi_dagster.home import Home
+from cbi_dagster.vendors.posts.simulated import simulate_posts
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.contract import now_utc
 from cbi_dagster.warehouse.plan import read_intervals
@@ -82,6 +83,7 @@ def main() -> None:
             deliveries[name].mkdir()
             stop = last + dt.timedelta(days=1)
             simulate_delivery(deliveries[name], seed=1, start=days[0].date(), end=stop, minute_start=minutes)
+            simulate_posts(deliveries[name], seed=1, start=days[0].date(), end=stop)
         home, fresh = scratch / "home", scratch / "fresh"
         cbi(home, "land", str(deliveries["before"]))
         cbi(home, "backfill")

@@ -19,14 +19,24 @@ def run(name: str, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["d4_rins.py", "empty_steps.py", "event_log.py", "features.py", "incremental_day.py", "restatement.py"]
-)
+    "name",
+    [
+        "d4_rins.py",
+        "empty_steps.py",
+        "event_log.py",
+        "features.py",
+        "incremental_day.py",
+        "policy.py",
+        "restatement.py",
+    ],
+)  # fmt: skip
 def test_every_benchmark_explains_itself_with_an_example(name: str) -> None:
     told = run(name, "--help")
     assert f"python benchmarks/{name}" in told
 
 
-def test_the_event_log_and_the_features_are_measured_in_miniature() -> None:
+def test_the_event_log_the_features_and_posts_are_measured_in_miniature() -> None:
+    assert "posts to scored events" in run("policy.py", "--small")
     table = run("event_log.py", "--partitions", "20", "--stock-partitions", "10", "--tables", "2")
     assert "batched, measured" in table
     told = run("features.py", "--small")

@@ -38,7 +38,7 @@ from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkI
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE, TESTS = Path("cbi_dagster"), Path("cbi_dagster_tests")
-ROOMS = ("market", "features", "matrix", "training", "warehouse", "orchestration", "vendors", "cli")
+ROOMS = ("market", "features", "matrix", "policy", "training", "warehouse", "orchestration", "vendors", "cli")
 #: Tests of a module beside or in place of those named after it.
 ALSO = {
     "warehouse/changes.py": ["warehouse/test_contract.py", "warehouse/test_duckdb.py"],

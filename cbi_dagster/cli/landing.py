@@ -80,7 +80,7 @@ def _names(symbols: Iterable[str], limit: int = 200) -> str:
 
 def _kind(schema: str) -> str:
     """What the rows of a schema are that can be corrected."""
-    return "posts" if schema == "posts" else "bars"
+    return "posts" if schema.startswith("posts") else "bars"
 
 
 def print_landing(report: LandingReport) -> None:

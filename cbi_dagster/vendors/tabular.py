@@ -211,7 +211,7 @@ def _json_lines(content: Content, names: Sequence[str], prose: frozenset[str]) -
     rows: list[dict[str, Any]] = []
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         try:
-            row = json.loads(line, object_pairs_hook=_object)
+            row = _JSON.decode(line.decode())
         except (ValueError, RecursionError) as error:
             raise LayoutError(
                 content.path, f"line {number} is no JSON ({error})", "Write one object per line"
@@ -233,6 +233,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+_JSON = json.JSONDecoder(object_pairs_hook=_object)
+
+
 def _json_column(values: list[Any]) -> pa.Array:
     """Text, numbers or truth values; halves of surrogate pairs, which are no characters, are replaced."""
     if any(isinstance(value, list | dict) for value in values):
@@ -242,7 +245,7 @@ def _json_column(values: list[Any]) -> pa.Array:
 
 
 def _characters(text: str) -> str:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _parquet(content: Content, names: Sequence[str], prose: frozenset[str]) -> pa.Table:
