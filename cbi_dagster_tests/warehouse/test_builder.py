@@ -36,7 +36,7 @@ def bars(*labels: str, price: float = 1.0) -> pd.DataFrame:
     texts = {"root": "ZL", "symbol": "ZL.v.0", "dataset": "SIM.DEMO", "source_file": "f"}
     numbers = {"instrument_id": 7, "volume": 3, "session_instrument_id": 7, "source_row": 0}
     prices = dict.fromkeys(("open", "high", "low", "close"), price)
-    return frame.assign(publisher_id=pd.NA, session_covered=True, **texts, **numbers, **prices)
+    return frame.assign(publisher_id=pd.NA, session_covered=True, decision_covered=True, **texts, **numbers, **prices)
 
 
 class Scene:
