@@ -20,7 +20,7 @@ def build_defs(home: Home, watched: str | None = None) -> dg.Definitions:
     current = platform.builder
     return dg.Definitions(
         assets=[*LANDED, *ASSETS],
-        resources={IO_MANAGER_KEY: claiming(WarehouseIOManager(current), home.claims)},
+        resources={IO_MANAGER_KEY: claiming(WarehouseIOManager(current), home.claims), **home.resources()},
         asset_checks=CHECKS,
         jobs=[landing_job(home, platform)],
         sensors=[*build_sensors(home, current, watched), failure_sensor(current)],

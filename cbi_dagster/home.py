@@ -12,7 +12,7 @@ import uuid
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +31,7 @@ SETTINGS = {
     "CBI_BIGQUERY_LOCATION": "Where its datasets are, e.g. US (the default), EU, us-central1.",
     "CBI_BIGQUERY_PREFIX": "What the names of all datasets begin with.",
     "CBI_BIGQUERY_ENDPOINT": "A server in place of Google's, e.g. http://127.0.0.1:9050.",
+    "CBI_BIGQUERY_KEY_FILE": "A service account's key; the account that the machine is set up with without it.",
     "CBI_BIGQUERY_MAX_BYTES": "What one query may read at most, in bytes; 1 TiB by default.",
     "CBI_BIGQUERY_KMS_KEY": "The key that new tables are encrypted with.",
     "CBI_BIGQUERY_REQUIRE_FILTER": "1: queries over tables of partitions must name partitions.",
@@ -184,6 +185,14 @@ class Home:
 
         return DuckDBWarehouse(self.warehouse_file)
 
+    def resources(self) -> dict[str, Any]:
+        """Dagster resources that belong to the engine, for assets of one's own."""
+        if self.target != "bigquery":
+            return {}
+        from cbi_dagster.warehouse.bigquery.resource import ProjectResource
+
+        return {"bigquery": ProjectResource.of(self._bigquery)}
+
     @cached_property
     def _bigquery(self) -> BigQuerySettings:
         from cbi_dagster.warehouse.bigquery.client import BigQuerySettings
@@ -201,6 +210,7 @@ class Home:
             location=found.get("LOCATION", "US"),
             prefix=prefix,
             endpoint=found.get("ENDPOINT", ""),
+            key_file=found.get("KEY_FILE", ""),
             max_bytes_billed=int(limit),
             kms_key=found.get("KMS_KEY", ""),
             require_partition_filter=found.get("REQUIRE_FILTER", "0") not in ("0", "false"),

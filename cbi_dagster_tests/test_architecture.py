@@ -68,6 +68,7 @@ HOMES = {
     "dagster_pandas": {"orchestration"},
     "duckdb": {"warehouse"},
     "google": {"warehouse"},
+    "dagster_gcp": {"warehouse"},
     "grpc": {"warehouse"},
     "databento": {"vendors"},
     "databento_dbn": {"vendors"},
@@ -245,18 +246,23 @@ def watch(event, arguments):
 
 sys.addaudithook(watch)
 from cbi_dagster.definitions import defs
-print(len(list(defs.resolve_asset_graph().get_all_asset_keys())))
+graph = defs.resolve_asset_graph()
+print(len(list(graph.get_all_asset_keys())))
+print(*({kind for key in graph.executable_asset_keys for kind in graph.get(key).kinds} - {"pandas"}))
 """
 
 
-def test_loading_the_definitions_opens_no_warehouse_and_no_network(tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", [{}, {"CBI_TARGET": "bigquery", "CBI_BIGQUERY_PROJECT": "p"}], ids=str)
+def test_loading_the_definitions_opens_no_warehouse_and_no_network(tmp_path: Path, settings: dict[str, str]) -> None:
     home = tmp_path / "home"
     result = subprocess.run(
         [sys.executable, "-c", _LOAD], capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False,
-        env={**os.environ, "CBI_HOME": str(home), "PYTHONPATH": str(PACKAGE.parent)},
+        env={**os.environ, "CBI_HOME": str(home), "PYTHONPATH": str(PACKAGE.parent), **settings},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert int(result.stdout) > len(ASSET_TABLES)
+    count, kinds = result.stdout.split()
+    assert int(count) > len(ASSET_TABLES)
+    assert kinds == settings.get("CBI_TARGET", "duckdb")
     assert list(tmp_path.iterdir()) == [], "loading left something behind"
 
 

@@ -109,8 +109,8 @@ def _require(table: Table, part: Ledger, hashes: np.ndarray, where: str) -> None
     if (wrong := part.keys[hashes != part.hashes]).size:
         raise CopyRefusedError(
             f"{table.id}: the rows of {len(wrong)} partitions {where} are not what the ledger says, first of "
-            f"{table.partitioning.label(wrong[0])}. After an upgrade `cbi refresh` comes before a copy; what other hands "
-            "changed is named by `cbi check` and written again by `cbi backfill`"
+            f"{table.partitioning.label(wrong[0])}. After an upgrade `cbi refresh` comes before a copy; what other "
+            "hands changed is named by `cbi check` and written again by `cbi backfill`"
         )
 
 

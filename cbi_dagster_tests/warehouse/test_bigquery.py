@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
+import json
 import multiprocessing
+import os
 import random
 import re
 import signal
 import threading
 from dataclasses import replace
 
+import dagster as dg
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from cbi_dagster.catalog import ASSET_TABLES, OPS_TABLES, TABLES, Daily, Monthly
 from cbi_dagster.catalog.frames import to_frame
@@ -21,6 +27,7 @@ from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
 from cbi_dagster.catalog.tables.ops import INGESTION_RUNS, PARTITION_LEDGER
 from cbi_dagster.warehouse.bigquery import BigQuerySettings, BigQueryWarehouse, engine
 from cbi_dagster.warehouse.bigquery.jobs import ATTEMPTS, JobFailedError
+from cbi_dagster.warehouse.bigquery.resource import ProjectResource
 from cbi_dagster.warehouse.bigquery.schema import table_resource
 from cbi_dagster.warehouse.bigquery.script import PARTITIONS_A_STATEMENT, script_of
 from cbi_dagster.warehouse.changes import Change, Gone, Provenance, Swap
@@ -128,6 +135,50 @@ def test_a_read_or_a_query_that_would_cost_too_much_is_refused(scene):
         thrifty.read(SAMPLE, columns=["price"])
     with pytest.raises(EngineError, match="exceeded limit for bytes billed"):
         thrifty.coverage(SAMPLE)
+
+
+# -- clients ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def key() -> dict[str, str]:
+    """A service account's key that opens nothing."""
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    secret = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return {
+        "type": "service_account",
+        "client_email": "x@p.example",
+        "token_uri": "https://p.example",
+        "private_key": secret,
+    }
+
+
+def test_credentials_stay_out_of_the_environment_of_the_process(key, tmp_path):
+    place = tmp_path / "key.json"
+    place.write_text(json.dumps(key), encoding="utf-8")
+    encoded = base64.b64encode(place.read_bytes()).decode()
+    before = dict(os.environ)
+    with (
+        ProjectResource(project="p", gcp_credentials=encoded).get_client() as given,
+        ProjectResource.of(BigQuerySettings("p", "EU", key_file=str(place))).get_client() as filed,
+    ):
+        for client in (given, filed):
+            assert client._credentials.service_account_email == "x@p.example"
+        assert (filed.project, filed.location) == ("p", "EU")
+    assert dict(os.environ) == before
+
+
+def test_an_asset_of_ones_own_can_ask_the_project(scene):
+    scene.write(1.0)
+
+    @dg.asset
+    def mine(bigquery: ProjectResource) -> int:
+        with bigquery.get_client() as client:
+            (row,) = client.query("SELECT COUNT(*) AS n FROM `loopback.features.sample`").result()
+        return int(row["n"])
+
+    done = dg.materialize([mine], resources={"bigquery": ProjectResource.of(scene.settings)})
+    assert done.output_for_node("mine") == 4
 
 
 # -- one moment -------------------------------------------------------------------------------------------------------

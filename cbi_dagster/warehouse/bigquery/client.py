@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 from google.api_core import exceptions
 from google.api_core.retry import Retry
 from google.auth import exceptions as auth_exceptions
-from google.auth.credentials import AnonymousCredentials
+from google.auth.credentials import AnonymousCredentials, Credentials
 from google.cloud import bigquery
+from google.oauth2 import service_account
 
 if TYPE_CHECKING:
     from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 
 T = TypeVar("T")
+
+_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 _TRANSIENT = (
     ConnectionError,
@@ -48,7 +52,8 @@ class BigQuerySettings:
 
     `endpoint`: the REST address of a server in place of Google's; on the loopback interface it needs no credentials,
     and rows are read from the port above its own. `max_bytes_billed`: what a query may cost, more is refused.
-    `kms_key` encrypts new tables; `require_partition_filter` refuses other people's queries over whole tables.
+    `key_file`: a service account's key, the account that the machine is set up with without it. `kms_key` encrypts new
+    tables; `require_partition_filter` refuses other people's queries over whole tables.
     `retry_s`: how long a call may fail before its error is told.
     """
 
@@ -56,6 +61,7 @@ class BigQuerySettings:
     location: str = "US"
     prefix: str = ""
     endpoint: str = ""
+    key_file: str = ""
     max_bytes_billed: int = 1 << 40
     kms_key: str = ""
     require_partition_filter: bool = False
@@ -88,8 +94,9 @@ class BigQuerySettings:
 class Service:
     """The clients of one warehouse, made when they are first needed."""
 
-    def __init__(self, settings: BigQuerySettings) -> None:
+    def __init__(self, settings: BigQuerySettings, credentials: Credentials | None = None) -> None:
         self.settings = settings
+        self._credentials = credentials
 
     @cached_property
     def client(self) -> bigquery.Client:
@@ -98,9 +105,19 @@ class Service:
         return bigquery.Client(
             project=settings.project,
             location=settings.location,
-            credentials=AnonymousCredentials() if settings.is_loopback else None,  # type: ignore[no-untyped-call]
+            credentials=self._given,
             client_options={"api_endpoint": settings.endpoint} if settings.endpoint else None,
         )
+
+    @property
+    def _given(self) -> Credentials | None:
+        """None for those that the machine is set up with."""
+        if self.settings.is_loopback:
+            return AnonymousCredentials()  # type: ignore[no-untyped-call]
+        if self._credentials is None and self.settings.key_file:
+            with open(self.settings.key_file, encoding="utf-8") as file:
+                return credentials_of(json.load(file))
+        return self._credentials
 
     @cached_property
     def reads(self) -> BigQueryReadClient:
@@ -134,6 +151,12 @@ class Service:
     def _retry(self, passes: Callable[[BaseException], bool]) -> Retry:
         pause = self.settings.pause_s
         return Retry(predicate=passes, initial=pause, maximum=20 * pause, multiplier=1.6, timeout=self.settings.retry_s)
+
+
+def credentials_of(key: Mapping[str, Any]) -> Credentials:
+    """Those of a service account's key."""
+    made: Credentials = service_account.Credentials.from_service_account_info(key, scopes=_SCOPES)  # type: ignore[no-untyped-call]
+    return made
 
 
 def is_transient(error: BaseException) -> bool:
