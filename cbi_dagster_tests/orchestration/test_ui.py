@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,68 +14,23 @@ from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.home import Home
 from cbi_dagster.vendors.simulate import simulate_delivery
+from cbi_dagster_tests.orchestration.pages import Page, served
 from cbi_dagster_tests.properties.worlds import World
 
 START, END = dt.date(2023, 6, 5), dt.date(2023, 6, 10)
 SESSIONS = (OHLCV_1M, OHLCV_1H, OHLCV_UTC_1D, OHLCV_1D)
 
 
-@dataclass(frozen=True)
-class Page:
-    """The running UI over a state directory in which a week has been landed and nothing built."""
-
-    port: int
-    world: World
-
-    def ask(self, query: str, **variables: object) -> Any:
-        body = json.dumps({"query": query, "variables": variables}).encode()
-        headers = {"content-type": "application/json"}
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/graphql", body, headers)
-        with urllib.request.urlopen(request, timeout=30) as response:
-            answer = json.load(response)
-        assert "errors" not in answer, answer["errors"]
-        return answer["data"]
-
-
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    path: Path = tmp_path_factory.mktemp("ui")
+    """Over a state directory in which a week has been landed and nothing built."""
+    path: Path = tmp_path_factory.mktemp("ui") / "home"
     delivery = tmp_path_factory.mktemp("delivery")
     simulate_delivery(delivery, seed=4, start=START, end=END, minute_start=dt.date(2023, 6, 8))
     Home(path).prepare()
-    world = World(path)
-    world.land(delivery)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (path / "ui.log").open("w")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "cbi_dagster.cli", "ui", "--port", str(port)],
-        env={**os.environ, "CBI_HOME": str(path)},
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    made = Page(port, world)
-    try:
-        deadline = time.monotonic() + 90
-        while True:
-            try:
-                made.ask("{version}")
-                break
-            except (urllib.error.URLError, ConnectionError):
-                assert server.poll() is None, (path / "ui.log").read_text()
-                assert time.monotonic() < deadline, (path / "ui.log").read_text()
-                time.sleep(0.5)
+    World(path).land(delivery)
+    with served(path) as made:
         yield made
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGINT)
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-        log.close()
 
 
 def test_the_ui_shows_every_table_with_its_layer_columns_and_freshness(page: Page) -> None:
@@ -126,9 +71,33 @@ def test_a_range_backfill_started_in_the_ui_is_one_run_and_writes_what_the_build
         time.sleep(1)
     assert backfill["status"] == "COMPLETED_SUCCESS"
     assert [run["status"] for run in backfill["runs"]] == ["SUCCESS"]
-    written = page.world.hashes()
-    page.world.refresh()
+    written = World(page.path).hashes()
+    World(page.path).refresh()
     own = [table.id for table in SESSIONS]
-    written, wanted_content = (found[found.index.isin(own, level=0)] for found in (written, page.world.hashes()))
+    written, wanted_content = (found[found.index.isin(own, level=0)] for found in (written, World(page.path).hashes()))
     assert written.equals(wanted_content), "each table has the dates that its own sources were landed for"
     assert len(written) > 5
+
+
+def alive(process: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.slow  # it starts a web server and a daemon of its own
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_ui_and_all_that_it_has_started(tmp_path: Path, number: signal.Signals) -> None:
+    with served(tmp_path / "home") as page:
+        started = page.processes
+        assert len(started) > 3, "a web server, a daemon and what serves the definitions"
+        page.server.send_signal(number)
+        page.server.wait(60)
+        # What is killed takes a moment to be gone.
+        deadline = time.monotonic() + 10
+        while (left := [process for process in started if alive(process)]) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert left == []
+        assert page.server.returncode == 0
