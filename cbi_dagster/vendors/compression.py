@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -36,8 +37,7 @@ def plain(path: Path, data: bytes) -> bytes:
 def _whole(path: Path, data: bytes, begin: Callable[[], Any], feed: int) -> bytes:
     """Walks from frame to frame: an unfinished one must not pass for a whole one."""
     rest = memoryview(data)
-    parts: list[bytes] = []
-    size = 0
+    whole = io.BytesIO()  # grows in place, and hands its content over without a copy
     try:
         while len(rest):
             frame = begin()
@@ -45,9 +45,8 @@ def _whole(path: Path, data: bytes, begin: Callable[[], Any], feed: int) -> byte
                 if not len(rest):
                     raise TruncatedFileError(path, "its last compressed frame is incomplete", AGAIN)
                 fed = rest[:feed]
-                parts.append(frame.decompress(fed))
-                size += len(parts[-1])
-                if size > MAX_DECODED_BYTES:
+                whole.write(frame.decompress(fed))
+                if whole.tell() > MAX_DECODED_BYTES:
                     raise UnreadableFileError(
                         path,
                         f"it unpacks to more than {MAX_DECODED_BYTES // 2**20} MiB",
@@ -56,4 +55,4 @@ def _whole(path: Path, data: bytes, begin: Callable[[], Any], feed: int) -> byte
                 rest = rest[len(fed) - len(frame.unused_data) :]
     except (zstandard.ZstdError, zlib.error, MemoryError) as error:
         raise CorruptFileError(path, f"it cannot be decompressed ({error})", AGAIN) from error
-    return b"".join(parts)
+    return whole.getvalue()

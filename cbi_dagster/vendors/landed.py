@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -173,8 +174,9 @@ class LandedFiles:
         parts = np.array_split(dates, rows // ROWS_AT_ONCE + 1) if len(dates) else []
         for number, part in enumerate(parts):
             progress(f"hashing trade dates of {schema}", number, len(parts))
-            merged = kind.read(schema, read_intervals(table, table.reads[0], part), landed)
-            yield _entries(source, table, part, merged, moment, version, known)
+            # The rows of a part go before those of the next one come.
+            read = partial(kind.read, schema, read_intervals(table, table.reads[0], part), landed)
+            yield _entries(source, table, part, read, moment, version, known)
 
 
 def rows_of(table: Table, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -196,12 +198,13 @@ def _entries(
     source: str,
     table: Table,
     dates: np.ndarray,
-    landed: pd.DataFrame,
+    read: Callable[[], pd.DataFrame],
     moment: pd.Timestamp,
     code_version: str,
     known: Ledger,
 ) -> pd.DataFrame:
     """Ledger rows of a landing source for its rows on `dates`; others are left out. Equal content stays as written."""
+    landed = read()
     days = landed[table.partitioning.column].to_numpy().astype("datetime64[D]")
     rows = check_slice(table, dates, landed[np.isin(days, dates)])
     hashes = np.array(content_hashes(rows), dtype=object)

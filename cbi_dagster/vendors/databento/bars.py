@@ -97,7 +97,7 @@ def screen_bars(
     inside = kinds["kind"].isin(["continuous", "outright"]).to_numpy(bool)[codes]
     counts = pd.Series(np.bincount(codes[~inside], minlength=len(kinds)), index=kinds["symbol"], name="rows")
 
-    own = bars[inside].reset_index(drop=True)
+    own = bars.copy(deep=False) if inside.all() else bars[inside].reset_index(drop=True)
     codes = codes[inside]
     root_codes, roots = pd.factorize(kinds["root"], sort=True)
     own["symbol"] = symbol[inside].reset_index(drop=True).cat.remove_unused_categories()
@@ -110,8 +110,9 @@ def screen_bars(
     impossible = impossible_prices(own, universe)
     reason = _first_reason(own, dates, codes, positive_only, impossible, schema, span, now)
     bad = reason > 0
+    sound = own[~bad].reset_index(drop=True) if bad.any() else own
     rejected = own[bad].assign(reason=np.array(REASONS, dtype=object)[reason[bad] - 1]).reset_index(drop=True)
-    return Screened(own[~bad].reset_index(drop=True), rejected, counts[counts > 0])
+    return Screened(sound, rejected, counts[counts > 0])
 
 
 def _bar_dates(own: pd.DataFrame, schema: str, universe: Universe) -> np.ndarray:

@@ -86,6 +86,8 @@ def decode_dbn(content: Content) -> BarFile:
         raise TruncatedFileError(path, "its last record is incomplete", AGAIN) from error
     except Exception as error:
         raise CorruptFileError(path, f"its records cannot be decoded ({error})", AGAIN) from error
+    # What is decoded is large: each stage of it goes as soon as the next one is there.
+    del store, decoded
     stamps = records["ts_event"].view(np.int64)
     start, end = header.start, header.end
     limited = bool(end is not None and header.limit and len(records) >= header.limit)

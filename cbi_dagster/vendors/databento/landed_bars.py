@@ -77,10 +77,10 @@ class Bars:
         screened = screen_bars(file.bars, file.schema, self._universe, (file.start, file.end), landed_at)
         believed = [rows for rows in (screened.bars, _of(screened.rejected, "price_out_of_bounds")) if len(rows)]
         if believed:
-            require_prices(content.path, pd.concat(believed), self._universe)
+            require_prices(content.path, _stacked(believed), self._universe)
         timed = [rows for rows in (screened.bars, _of(screened.rejected, "weekend_trade_date")) if len(rows)]
         if timed and file.observed:  # the vendor's own format knows no other zone
-            require_utc(content.path, pd.concat(timed), file.schema, self._universe)
+            require_utc(content.path, _stacked(timed), file.schema, self._universe)
         start, end, mapping = self._stated(content, file, screened.bars, landed_at)
         return Examined(
             dataset=file.dataset,
@@ -221,7 +221,7 @@ class Bars:
         """Each bar says which contract its session belongs to and whether landed data covers that session."""
         columns = [column.name for column in self.tables[schema].columns]
         files = [file for file in landed.of(schema) if _touches(file, intervals)]
-        if not any(within(landed.kept(file)["date"].to_numpy(), intervals).any() for file in files):
+        if not files:
             return pd.DataFrame(columns=columns)
         bars = self._merged(files, landed, intervals)
         if bars.empty:
@@ -328,6 +328,11 @@ def _covered_periods(files: Sequence[LandedFile], landed: Landed) -> pd.DataFram
             "end": np.minimum(end.as_unit("ns"), pd.DatetimeIndex(rows["span_end"]).as_unit("ns")),
         }
     )
+
+
+def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Frames below each other, without a copy of one alone."""
+    return frames[0] if len(frames) == 1 else pd.concat(frames)
 
 
 def _of(rejected: pd.DataFrame, reason: str) -> pd.DataFrame:
