@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
+
+#: Seconds that nobody takes from making a lock file to locking it: what is older was left by a process that was killed.
+_CLAIMING_S = 60.0
 
 #: Claims that this process holds until it ends, by their lock file.
 _held: dict[Path, sqlite3.Connection] = {}
@@ -40,10 +44,16 @@ def _locked(claims: Path, run_id: str) -> tuple[Path, sqlite3.Connection]:
     claims.mkdir(parents=True, exist_ok=True)
     path, fresh = claims / f"{run_id}.lock", claims / f"{run_id}.new"
     lock = sqlite3.connect(fresh, isolation_level=None, check_same_thread=False)
-    lock.execute("PRAGMA journal_mode=OFF")  # nothing is written, so no other file need be there
-    lock.execute("BEGIN EXCLUSIVE")
-    # Under its name it is locked from the first moment: one that nobody holds is a dead process's.
-    fresh.rename(path)
+    try:
+        lock.execute("PRAGMA journal_mode=OFF")  # nothing is written, so no other file need be there
+        lock.execute("BEGIN EXCLUSIVE")
+        # Under its name it is locked from the first moment: one that nobody holds is a dead process's.
+        fresh.rename(path)
+    except BaseException:
+        lock.close()
+        for made in (fresh, path):
+            made.unlink(missing_ok=True)
+        raise
     return path, lock
 
 
@@ -56,6 +66,10 @@ def end_orphans(claims: Path, instance: dg.DagsterInstance) -> list[str]:
         run = instance.get_run_by_id(path.stem)
         if run is None or run.is_finished:
             _held.pop(path).close()
+    for path in claims.glob("*.new"):
+        with suppress(FileNotFoundError):  # renamed just now
+            if time.time() - path.stat().st_mtime > _CLAIMING_S:
+                path.unlink()
     ended = []
     for path in claims.glob("*.lock"):
         there = f"{path.resolve().as_uri()}?mode=rw"

@@ -89,6 +89,11 @@ class DuckDBWarehouse(Warehouse):
                 if (told := self._told(error)) is error:
                     raise
                 raise told from error
+            except RuntimeError as error:
+                # The engine stops a query at a signal, and takes the exception of the signal's handler for itself.
+                if str(error) != "Query interrupted":
+                    raise
+                raise KeyboardInterrupt from error
 
     def _told(self, error: duckdb.Error) -> Exception:
         """The engine's trouble with the file as what it means, with the way out; other errors as they are."""

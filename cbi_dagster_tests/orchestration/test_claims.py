@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,6 +126,18 @@ def test_a_run_whose_process_ends_without_its_last_event_has_failed(instance: dg
     subprocess.run([sys.executable, "-c", code, str(claims), run.run_id], check=True)
     assert end_orphans(claims, instance) == [run.run_id]
     assert status(instance, run.run_id) is FAILURE
+
+
+def test_what_a_process_leaves_that_was_killed_while_it_claimed_is_cleared_away(
+    instance: dg.DagsterInstance, claims: Path
+) -> None:
+    claims.mkdir(parents=True)
+    left, coming = claims / "1.new", claims / "2.new"
+    for path, age_s in ((left, 1000.0), (coming, 0.0)):
+        path.touch()
+        os.utime(path, (time.time() - age_s,) * 2)
+    end_orphans(claims, instance)
+    assert [path.name for path in claims.iterdir()] == ["2.new"]
 
 
 def test_a_claim_that_ends_while_others_look_is_no_dead_process(instance: dg.DagsterInstance, claims: Path) -> None:

@@ -124,3 +124,9 @@ def test_two_processes_work_on_one_file_without_an_error(warehouse, rows):
         writer.join()
     assert [writer.exitcode for writer in writers] == [0, 0]
     assert to_frame(SAMPLE, warehouse.read(SAMPLE))["price"].tolist() == [19.0, 19.0]
+
+
+@pytest.mark.parametrize(("said", "raised"), [("Query interrupted", KeyboardInterrupt), ("another", RuntimeError)])
+def test_what_the_engine_says_of_a_signal_during_a_query_is_an_interrupt(warehouse, said, raised):
+    with pytest.raises(raised), warehouse.shared_connection():
+        raise RuntimeError(said)
