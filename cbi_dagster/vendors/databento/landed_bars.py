@@ -295,7 +295,8 @@ class Bars:
         return pd.concat(parts) if parts else _covered_periods([], landed)
 
     def _session_spans(self, roots: np.ndarray, dates: np.ndarray, schema: str) -> tuple[np.ndarray, np.ndarray]:
-        """What must be landed for a session to be complete: its hours, or its UTC days for vendor day bars."""
+        """What must be landed for a session to be complete: its hours to the end of the bar in which it closes, or its
+        UTC days for vendor day bars."""
         opens, closes = np.empty(len(dates), "datetime64[ns]"), np.empty(len(dates), "datetime64[ns]")
         for root in np.unique(roots):
             own = roots == root
@@ -305,7 +306,9 @@ class Bars:
                 opens[own] = first - (weekdays(first) == 0).astype("timedelta64[D]")
                 closes[own] = dates[own] + 1
             else:
-                opens[own], closes[own] = session_bounds(str(root), dates[own], self._universe)
+                opens[own], ends = session_bounds(str(root), dates[own], self._universe)
+                # The bar in which a session closes is there when it has ended.
+                closes[own] = ends + (-ends.astype(np.int64) % BAR_NS[schema]).astype("timedelta64[ns]")
         return opens, closes
 
 

@@ -177,12 +177,14 @@ def test_each_bar_names_the_file_that_it_comes_from(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("start", "end", "complete"),
     [
-        ("2024-07-02 00:00", "2024-07-02 18:20", True),  # 19:00 to 13:20 in Chicago
-        ("2024-07-02 00:00:01", "2024-07-02 18:20", False),
-        ("2024-07-02 00:00", "2024-07-02 18:19:59", False),
+        ("2024-07-02 00:00", "2024-07-02 19:00", True),  # from 19:00 to the end of the hour of 13:20 in Chicago
+        ("2024-07-02 00:00:01", "2024-07-02 19:00", False),
+        ("2024-07-02 00:00", "2024-07-02 18:59:59", False),
     ],
 )
-def test_a_session_is_covered_from_its_open_to_its_close(tmp_path: Path, start: str, end: str, complete: bool) -> None:
+def test_a_session_is_covered_from_its_open_to_the_end_of_the_bar_in_which_it_closes(
+    tmp_path: Path, start: str, end: str, complete: bool
+) -> None:
     bars = hourly("2024-07-02 01:00", 17)
     landed = together(tmp_path, (start, end, bars))
     assert BARS.read("ohlcv-1h", EVER, landed)["session_covered"].unique().tolist() == [complete]
