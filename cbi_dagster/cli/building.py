@@ -21,7 +21,8 @@ from cbi_dagster.home import Home
 if TYPE_CHECKING:
     from cbi_dagster.catalog import Table
     from cbi_dagster.home import Platform
-    from cbi_dagster.orchestration.runs import OnTable
+    from cbi_dagster.orchestration.runs import OnFound, OnTable
+    from cbi_dagster.reports.checks import Check, CheckResult
     from cbi_dagster.warehouse.builder import Builder, PreparedBuild, WriteOutcome
     from cbi_dagster.warehouse.contract import Warehouse
     from cbi_dagster.warehouse.plan import Plan, TablePlan
@@ -55,7 +56,7 @@ def backfill(start: dt.datetime | None, stop: dt.datetime | None, tables: list[T
     except runs.NothingLandedError as error:
         raise Failure(str(error)) from error
     if tables:
-        execute(platform.warehouse, lambda on_table: runs.backfill(home, tables, *span, on_table))
+        execute(platform.warehouse, lambda *told: runs.backfill(home, tables, *span, *told))
     _refuse(blocked)
 
 
@@ -135,7 +136,7 @@ def refresh(tables: list[Table]) -> None:
         if present.tables:
             from cbi_dagster.orchestration import runs
 
-            execute(platform.warehouse, lambda on_table: runs.refresh(home, tables, current, present, on_table))
+            execute(platform.warehouse, lambda *told: runs.refresh(home, tables, current, present, *told))
     _refuse(present.blocked)
     if present.tables or anew:
         raise SystemExit(STALE)
@@ -164,21 +165,32 @@ def reset(context: click.Context, names: tuple[str, ...]) -> None:
     console.print("`cbi refresh` rebuilds what is missing.")
 
 
-def execute(warehouse: Warehouse, run: Callable[[OnTable], bool]) -> None:
-    """Run with one line per finished table; exit code 1 when a table failed, which is named with the reason."""
+def execute(warehouse: Warehouse, run: Callable[[OnTable, OnFound], bool]) -> None:
+    """Run with one line per finished table, and at the end what was found in what was written.
+
+    Exit code 1 when a table failed, which is named with the reason.
+    """
     from cbi_dagster.orchestration.runs import NeverCurrentError
+    from cbi_dagster.reports.checks import lines
     from cbi_dagster.reports.status import failed_since
     from cbi_dagster.warehouse.contract import now_utc
 
     began, started = now_utc(), time.perf_counter()
+    found: dict[str, None] = {}
+
+    def look(check: Check, result: CheckResult) -> None:
+        found.update(dict.fromkeys(lines(check, result, {**result.problems, **result.warnings})))
+
     try:
-        done = run(_print_written)
+        done = run(_print_written, look)
     except NeverCurrentError as error:
         raise Failure(str(error)) from error
     if not done:
         failed = [f"  {run.source}: {run.error_message}" for run in failed_since(warehouse, began).itertuples()]
         told = "a table failed; the run's page in the UI (`cbi ui`) has the whole story"
         raise Failure("\n".join([told, *failed]))
+    if found:
+        console.print("\n".join(["To look at in what was written:", *found]), highlight=False, markup=False)
     console.print(f"done in {time.perf_counter() - started:.1f} s")
 
 

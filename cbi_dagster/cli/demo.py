@@ -51,7 +51,7 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
         print_landing(take(platform.landing, [Path(directory)]))
     first, last = runs.landed_span(platform.warehouse, None, None)
     console.print(f"\nBuilding every table for {first} … {last}:")
-    execute(platform.warehouse, lambda on_table: runs.backfill(home, ASSET_TABLES, first, last, on_table))
+    execute(platform.warehouse, lambda *told: runs.backfill(home, ASSET_TABLES, first, last, *told))
     console.print()
     print_status(home, platform.warehouse)
     console.print(f"\nAll of it took {time.perf_counter() - started:.0f} s. What to try next:")

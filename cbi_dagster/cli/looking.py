@@ -82,23 +82,28 @@ def print_refused(files: Sequence[str]) -> None:
 @click.option("--to", "stop", type=DATE, help="Last trade date, inclusive (default: all that is stored).")
 @select
 def check(start: dt.datetime | None, stop: dt.datetime | None, tables: list[Table]) -> None:
-    """Look at what is stored: is it what was declared and written? `cbi backfill` writes again what is not.
+    """Look at what is stored: is it what was declared and written, and what in it is strange?
 
-    Exit code 0: every check passed, 1: one failed.
+    `cbi backfill` writes again what is not as it was written. What is strange may be right: it is told, and no failure.
+    Exit code 0: no check failed, 1: one failed.
     """
     from cbi_dagster.reports import checks
 
     warehouse = looked_at(Home.from_environment()).warehouse
     span = (start.date() if start else None, stop.date() if stop else None)
-    failed, done = [], 0
-    for name, result in checks.check(warehouse, tables, *span):
+    failed: list[str] = []
+    strange: list[str] = []
+    done = 0
+    for item, result in checks.check(warehouse, tables, *span):
         done += 1
-        for problem, where in result.problems.items():
-            failed.append(f"  {result.table.id}: {name}: {problem.replace('_', ' ')}: {where}")
+        failed += [f"  {line}" for line in checks.lines(item, result, result.problems)]
+        strange += [f"  {line}" for line in checks.lines(item, result, result.warnings)]
+    if strange:
+        console.print("\n".join(["To look at:", *strange]), highlight=False, markup=False)
     if failed:
         told = "\n".join([f"{len(failed)} of {done} checks failed:", *failed])
         raise Failure(f"{told}\n`cbi backfill --select TABLE` writes again what is not as it was written")
-    console.print(f"{done} checks passed.")
+    console.print(f"{done} checks passed{f', {len(strange)} findings to look at' if strange else ''}.")
 
 
 @cbi.command(epilog=examples("cbi sessions", "cbi sessions --from 2014-01-01 --to 2014-12-31 --symbol ZL"))

@@ -45,6 +45,7 @@ _USUAL_SHARE = (9, 10)
 _FEW_BARS = 10  # an hour with a tenth of its usual bars or less is as good as missing
 _BUSY_SHARE = 0.7
 _MISSING_SHARE, _MISSING_HOURS = 0.1, 2
+_HABIT_DAYS = 4
 BUSY_VOLUME = 10_000
 """Contracts a day of a market that has no day without a trade."""
 _THIN_SHARE, _DYING_SHARE = 0.05, 0.25
@@ -177,18 +178,23 @@ def missing_sessions(
     """Business days from `first` to `last` without a session of a product, and its sessions on other days.
 
     `dates` (datetime64[D], ascending) and `volumes` are those of all its sessions. A business day without one is
-    missing if there was one on nine in ten of the business days in the `WINDOW_TRADE_DATES` trade dates before, with
-    `BUSY_VOLUME` contracts a day on average: a market that hardly trades may have days without a trade, and nothing is
-    missing before the first session.
+    missing if the product's habit was to have one when it had its last: on nine in ten of the business days in the
+    `WINDOW_TRADE_DATES` trade dates before that, with `BUSY_VOLUME` contracts a day on average, since a market that
+    hardly trades may have days without a trade. Nothing is missing in the product's first five business days, and
+    nothing more once `WINDOW_TRADE_DATES` trade dates went by without a session.
     """
-    due = business_days(np.busday_offset(first, -WINDOW_TRADE_DATES, roll="backward"), last, calendar)
-    at = np.minimum(np.searchsorted(dates, due), max(len(dates) - 1, 0))
-    seen = dates[at] == due if len(dates) else np.zeros(len(due), bool)
+    asked = dates[(dates >= first) & (dates <= last)]
+    if not len(dates):
+        return asked, asked
+    due = business_days(dates[0], last, calendar)
+    at = np.minimum(np.searchsorted(dates, due), len(dates) - 1)
+    seen = dates[at] == due
     past = _Past(due, np.ones(len(due), bool))
     days = past.count(np.ones(len(due), bool))
     share, whole = _USUAL_SHARE
-    usual = past.total(seen) * whole >= share * days
-    if len(dates):
-        usual &= past.total(np.where(seen, volumes[at], 0)) >= BUSY_VOLUME * days
-    asked = dates[(dates >= first) & (dates <= last)]
-    return due[(due >= first) & usual & ~seen], asked[~np.isin(asked, due)]
+    usual = (past.total(seen) * whole >= share * days) & (days >= _HABIT_DAYS)
+    usual &= past.total(np.where(seen, volumes[at], 0)) >= BUSY_VOLUME * days
+    before = np.maximum.accumulate(np.where(seen, np.arange(len(due)), 0))
+    ordinals = trade_date_ordinals(due)
+    missing = ~seen & usual[before] & (ordinals - ordinals[before] <= WINDOW_TRADE_DATES)
+    return due[missing & (due >= first)], asked[~np.isin(asked, due)]

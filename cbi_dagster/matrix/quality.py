@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cbi_dagster.catalog.columns.sessions import IN_PART
 from cbi_dagster.config.universe import Product, Universe
 from cbi_dagster.market.sessions import is_weekend
 
@@ -24,12 +25,17 @@ Floats = npt.NDArray[np.float64]
 Severity = Literal["blocking", "warning"]
 
 _EXAMPLES = 3
+_ALL = 10_000
 _KEY = ["symbol", "data_date"]
 #: Missing sessions in a row that are still only a warning.
 _GAP_SESSIONS = 3
 #: A return is unusual beyond this many median absolute deviations of its symbol, once so many returns are known.
 _UNUSUAL_MADS = 8.0
 _UNUSUAL_MIN_RETURNS = 60
+#: A high or low is unusual so many usual ranges of the sessions before beyond open and close.
+_UNUSUAL_RANGES, _RANGE_SESSIONS = 2.0, 20
+#: A roll is unusual so many usual rolls of its market before, once so many are known.
+_UNUSUAL_ROLLS, _UNUSUAL_MIN_ROLLS = 12.0, 8
 #: A feature is called constant when a symbol has so many values of it and all are equal.
 _CONSTANT_MIN_VALUES = 252
 _SETTLE_TICKS = 5
@@ -50,10 +56,14 @@ class Finding:
     count: int
     examples: tuple[str, ...]
 
+    @property
+    def where(self) -> str:
+        """The examples, and whether there are more."""
+        return ", ".join(self.examples) + (", …" if self.count > len(self.examples) else "")
+
     def __str__(self) -> str:
         """One line for a log or an error."""
-        rest = ", …" if self.count > len(self.examples) else ""
-        return f"{self.severity}: {self.rule}: broken {self.count} x ({', '.join(self.examples)}{rest})"
+        return f"{self.severity}: {self.rule}: broken {self.count} x ({self.where})"
 
 
 @dataclass(frozen=True)
@@ -82,12 +92,14 @@ def check_quality(
     *,
     as_of: dt.date | None = None,
     expected: pd.DataFrame | None = None,
+    since: dt.date | None = None,
 ) -> QualityReport:
     """Check the flat matrix (columns `<struct>_<field>`, in any order) against the `sessions` it was made from.
 
-    `sessions` are rows of `futures_continuous_1d`. `as_of` is the last trade date (inclusive) that may exist.
-    `expected` has one row (`symbol`, `date`) per session that the exchange calendar knows; it is compared between the
-    first and the last session of each symbol. Rules whose argument is not given are left out.
+    `sessions` are rows of `futures_continuous_1d`; those before `since` are there to compare later ones with. `as_of`
+    is the last trade date (inclusive) that may exist. `expected` has one row (`symbol`, `date`) per session that is
+    due; it is compared between the first and the last session of each symbol. Rules whose argument is not given are
+    left out.
 
     Blocking: symbol and date are known and unique; the rows are exactly the sessions; the symbol is in the universe;
     the date is a weekday and not after `as_of`; prices are known, ordered and, except where the product may go
@@ -95,15 +107,18 @@ def check_quality(
     lies within the range of the bar it was made from (with S1 = 2P - high and R1 = 2P - low, S1 <= P <= R1 says the
     same as low <= P <= high of that bar, across rolls too); no more than 3 expected sessions in a row are missing.
     Warnings: fewer expected sessions missing; sessions nobody expected; prices outside the product's bounds; returns of
-    adjusted closes beyond 8 median absolute deviations from the median; settlements more than 5 ticks outside the
-    session's range; rolls whose factor compares prices across a gap; numeric features that never change over 252 or
-    more rows of a symbol.
+    adjusted closes beyond 8 median absolute deviations from the median; factors that compare prices across a gap;
+    settlements more than 5 ticks outside the session's range; sessions that are there in part; highs and lows more than
+    two usual ranges (median of the 20 sessions before) beyond open and close, but in thin sessions; factor steps beyond
+    12 usual rolls (median of the market's rolls before, at least 8); features, flags included, that never change over
+    252 or more rows of a symbol.
     """
     flat = flat.sort_values(_KEY, ignore_index=True)
-    findings = [*_row_rules(flat, universe, as_of), *_row_set(flat, sessions)]
+    first = sessions["date"].min() if since is None else pd.Timestamp(since)
+    findings = [*_row_rules(flat, universe, as_of), *_row_set(flat, sessions[sessions["date"] >= first])]
     if expected is not None:
         findings += _missing_sessions(flat, expected)
-    findings += [*_unusual(flat, sessions, universe), *_constant_columns(flat)]
+    findings += [*_unusual(flat, sessions, universe, first), *_constant_columns(flat)]
     rates = flat.isna().mean() if len(flat) else pd.Series(dtype=float)
     return QualityReport(len(flat), tuple(findings), {str(name): float(rate) for name, rate in rates.items()})
 
@@ -120,7 +135,8 @@ def raise_for_blocking(report: QualityReport) -> None:
 
 def require_quality(flat: pd.DataFrame, sessions: pd.DataFrame, universe: Universe) -> None:
     """Raise QualityError when any blocking rule of `check_quality` is broken."""
-    raise_for_blocking(check_quality(flat, sessions, universe))
+    findings = (*_row_rules(flat, universe, None), *_row_set(flat, sessions))
+    raise_for_blocking(QualityReport(len(flat), findings, {}))
 
 
 def _row_rules(flat: pd.DataFrame, universe: Universe, as_of: dt.date | None) -> Iterator[Finding]:
@@ -174,44 +190,63 @@ def _missing_sessions(flat: pd.DataFrame, expected: pd.DataFrame) -> Iterator[Fi
                 named = f"{symbol} {due[run[0]]}" + (f" to {due[run[-1]]} ({len(run)})" if len(run) > 1 else "")
                 (long_gaps if len(run) > _GAP_SESSIONS else short_gaps).append(named)
     limit = f"{_GAP_SESSIONS} expected sessions in a row"
-    yield from _named(f"no more than {limit} are missing", "blocking", long_gaps)
-    yield from _named("no expected session is missing", "warning", short_gaps)
-    yield from _named("every session is one that the exchange calendar expects", "warning", unexpected)
+    yield from _named(f"no more than {limit} are missing", "blocking", long_gaps, _ALL)
+    yield from _named("no expected session is missing", "warning", short_gaps, _ALL)
+    yield from _named("every session is one that the exchange calendar expects", "warning", unexpected, _ALL)
 
 
-def _unusual(flat: pd.DataFrame, sessions: pd.DataFrame, universe: Universe) -> Iterator[Finding]:
-    """Prices, returns and settlements that may be right but should be looked at."""
+def _unusual(flat: pd.DataFrame, sessions: pd.DataFrame, universe: Universe, first: pd.Timestamp) -> Iterator[Finding]:
+    """Sessions, prices, returns, rolls and settlements that may be right but should be looked at."""
     bounds = _by_symbol(flat, universe, lambda product: product.price_bounds)
     outside = (_floats(flat, "market_data_low") < bounds[:, 0]) | (_floats(flat, "market_data_high") > bounds[:, 1])
     yield from _finding("prices lie within the product's bounds", "warning", flat, outside)
 
     ordered = sessions.sort_values(["symbol", "date"], ignore_index=True)
     rows = ordered[["symbol", "date"]].set_axis(_KEY, axis=1)
+    asked = (ordered["date"] >= first).to_numpy()
+    in_part = ordered["session_quality"].isin(IN_PART).to_numpy()
+    yield from _finding("sessions are there as a whole", "warning", rows, asked & in_part, _ALL)
     symbols = ordered.groupby("symbol", observed=True)
     returns = ordered["adj_close"] / symbols["adj_close"].shift() - 1.0
     deviation = (returns - returns.groupby(ordered["symbol"], observed=True).transform("median")).abs()
     grouped = deviation.groupby(ordered["symbol"], observed=True)
     mad, known = grouped.transform("median").to_numpy(), grouped.transform("count").to_numpy()
     strange = (deviation.to_numpy() > _UNUSUAL_MADS * mad) & (mad > 0) & (known >= _UNUSUAL_MIN_RETURNS)
-    yield from _finding(f"returns lie within {_UNUSUAL_MADS:g} MAD of the median", "warning", rows, strange)
+    yield from _finding(f"returns lie within {_UNUSUAL_MADS:g} MAD of the median", "warning", rows, asked & strange)
+
+    body, close = ordered[["open", "close"]], ordered["close"].abs()
+    reach = np.fmax(ordered["high"] - body.max(axis=1), body.min(axis=1) - ordered["low"]) / close
+    ranges = ((ordered["high"] - ordered["low"]) / close).groupby(ordered["symbol"], observed=True)
+    usual = ranges.transform(lambda values: values.rolling(_RANGE_SESSIONS).median().shift())
+    rule = f"high and low lie within {_UNUSUAL_RANGES:g} usual ranges of open and close"
+    beyond = ((reach > _UNUSUAL_RANGES * usual) & (usual > 0)).to_numpy()
+    yield from _finding(rule, "warning", rows, asked & beyond & ~(ordered["session_quality"] == "thin").to_numpy())
+
+    step = (ordered["adj_factor"] / symbols["adj_factor"].shift()).transform(np.log).abs()
+    rolls = step[ordered["is_roll"].to_numpy(bool) & (step > 0)]
+    past = rolls.groupby(ordered["symbol"], observed=True).transform(
+        lambda values: values.expanding(_UNUSUAL_MIN_ROLLS).median().shift()
+    )
+    jumps = np.zeros(len(ordered), bool)
+    jumps[rolls.index[(rolls > _UNUSUAL_ROLLS * past).to_numpy()]] = True
+    rule = f"factor steps are within {_UNUSUAL_ROLLS:g} usual rolls of the market"
+    yield from _finding(rule, "warning", rows, asked & jumps)
 
     after_gap = (ordered["roll_method"] == "after_gap").to_numpy()
-    yield from _finding("no factor compares prices across a gap", "warning", rows, after_gap)
+    yield from _finding("no factor compares prices across a gap", "warning", rows, asked & after_gap)
 
     room = _SETTLE_TICKS * _by_symbol(rows, universe, lambda product: (product.tick_size,))[:, 0] * (1 + _ROUNDING)
     settle = ordered["settle"].to_numpy(np.float64)
     high, low = (ordered[name].to_numpy(np.float64) for name in ("high", "low"))
     away = (settle > high + room) | (settle < low - room)
-    yield from _finding(f"settlements lie within {_SETTLE_TICKS} ticks of the session's range", "warning", rows, away)
+    yield from _finding(
+        f"settlements lie within {_SETTLE_TICKS} ticks of the session's range", "warning", rows, asked & away
+    )
 
 
 def _constant_columns(flat: pd.DataFrame) -> Iterator[Finding]:
-    """Numeric features (the regime's weight is none) with one value in all of at least 252 rows of a symbol."""
-    names = [
-        name
-        for name in flat.select_dtypes("number").columns
-        if "_" in name and name != "regime_weight" and not pd.api.types.is_bool_dtype(flat[name])
-    ]
+    """Features (the regime's weight is none) with one value in all of at least 252 rows of a symbol."""
+    names = [name for name in flat.select_dtypes(["number", "bool"]).columns if "_" in name and name != "regime_weight"]
     values = np.column_stack([_floats(flat, name) for name in names]) if names else np.empty((len(flat), 0))
     starts = np.flatnonzero((flat["symbol"] != flat["symbol"].shift()).to_numpy())
     if not len(starts):
@@ -236,12 +271,14 @@ def _by_symbol(frame: pd.DataFrame, universe: Universe, facts: Callable[[Product
     return np.array([*(table.get(symbol, unknown) for symbol in symbols), unknown], dtype=np.float64)[codes]
 
 
-def _finding(rule: str, severity: Severity, rows: pd.DataFrame, broken: Mask) -> Iterator[Finding]:
+def _finding(
+    rule: str, severity: Severity, rows: pd.DataFrame, broken: Mask, examples: int = _EXAMPLES
+) -> Iterator[Finding]:
     if broken.any():
-        first = rows.loc[broken, _KEY].head(_EXAMPLES).itertuples(index=False)
+        first = rows.loc[broken, _KEY].head(examples).itertuples(index=False)
         yield Finding(rule, severity, int(broken.sum()), tuple(f"{symbol} {str(day)[:10]}" for symbol, day in first))
 
 
-def _named(rule: str, severity: Severity, found: list[str]) -> Iterator[Finding]:
+def _named(rule: str, severity: Severity, found: list[str], examples: int = _EXAMPLES) -> Iterator[Finding]:
     if found:
-        yield Finding(rule, severity, len(found), tuple(found[:_EXAMPLES]))
+        yield Finding(rule, severity, len(found), tuple(found[:examples]))

@@ -15,19 +15,24 @@ import numpy as np
 from sqlalchemy.exc import DBAPIError
 
 from cbi_dagster.catalog import LANDING_SOURCES, Table
+from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR
 from cbi_dagster.home import Home
 from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED, asset_key
+from cbi_dagster.orchestration.checks import evaluation
 from cbi_dagster.orchestration.claims import claimed, end_orphans
 from cbi_dagster.orchestration.io_manager import WarehouseIOManager
 from cbi_dagster.orchestration.jobs import SILENT, next_run, record_failures, run_tags, was_interrupted
 from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, partitions_of
+from cbi_dagster.reports.checks import FINDINGS, Check, CheckResult
 from cbi_dagster.warehouse.builder import Builder, PreparedBuild, WriteOutcome
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
 from cbi_dagster.warehouse.plan import Plan, expected_partitions, newest_trade_date
 
 #: Told of every finished table: what was asked for, what came of it, and the seconds since the one before.
 OnTable = Callable[[PreparedBuild, WriteOutcome, float], None]
+#: Told of every check of what was written, once the run is over.
+OnFound = Callable[[Check, CheckResult], None]
 
 
 class NothingLandedError(RuntimeError):
@@ -61,12 +66,14 @@ def backfill(
     first: np.datetime64,
     last: np.datetime64,
     on_table: OnTable,
+    on_found: OnFound = lambda check, result: None,
 ) -> bool:
     """Materialize `tables` over the trade dates from `first` to `last` (both inclusive); False when a table failed.
 
     Raises KeyboardInterrupt when the run was interrupted: its table has not failed.
     One run for tables by trade date and unpartitioned ones, then one for tables by month: Dagster accepts two
-    partition definitions in one run and writes the wrong months. `on_table` is told of every finished table.
+    partition definitions in one run and writes the wrong months. `on_table` is told of every finished table, `on_found`
+    of every check of what was written.
     """
     daily = [item for item in tables if partitions_of(item) is not MONTHS]
     monthly = [item for item in tables if partitions_of(item) is MONTHS]
@@ -75,7 +82,7 @@ def backfill(
         for group, partitions in ((daily, TRADE_DATES), (monthly, MONTHS)):
             if group:
                 tags = run_tags(group, partitions, first, last, only_stale=False)
-                if not _run(home, current, instance, group, tags, on_table):
+                if not _run(home, current, instance, group, tags, on_table, on_found):
                     return False
     return True
 
@@ -90,12 +97,13 @@ def refresh(
     current: Builder,
     plan: Plan,
     on_table: OnTable,
+    on_found: OnFound = lambda check, result: None,
 ) -> bool:
     """Rebuild what is stale of `wanted`, layer by layer, until nothing is; False when a table failed.
 
     Each round is one run over the covering range of the stale partitions of one partition definition; inside it every
     table asks again what is stale by then, so that a partition whose inputs came out equal is not rebuilt. `plan` is
-    `current`'s plan of `wanted`. Raises NeverCurrentError.
+    `current`'s plan of `wanted`. Raises NeverCurrentError. Callbacks as of `backfill`.
     """
     seen: set[str] = set()
     with opened_instance(home) as instance:
@@ -107,7 +115,7 @@ def refresh(
                 )
             seen.add(plan.digest)
             run = next_run(plan)
-            if not _run(home, current, instance, run.tables, run.tags, on_table):
+            if not _run(home, current, instance, run.tables, run.tags, on_table, on_found):
                 return False
             plan = current.plan(wanted)
     return True
@@ -141,7 +149,9 @@ def _run(
     tables: Sequence[Table],
     tags: dict[str, str],
     on_table: OnTable,
+    on_found: OnFound,
 ) -> bool:
+    spans: dict[str, Interval] = {}
     clock = time.perf_counter()
 
     def written(build: PreparedBuild, outcome: WriteOutcome) -> None:
@@ -149,8 +159,14 @@ def _run(
         now = time.perf_counter()
         on_table(build, outcome, now - clock)
         clock = now
+        if outcome.result.written:
+            partitioning = build.table.partitioning
+            (spans[build.table.id],) = partitioning.covering(
+                np.sort(np.array([partitioning.parse(label) for label in outcome.result.written], "datetime64[D]"))
+            )
 
-    # Every write is validated; the asset checks, which read all of it again, belong to the UI's and the daemon's runs.
+    # Every write is validated; the blocking checks, which read all of it again, belong to the UI's and the daemon's
+    # runs. What a person should look at is looked for in what was written, and kept where those runs keep it.
     defs = dg.Definitions(
         assets=[*LANDED, *ASSETS],
         resources={IO_MANAGER_KEY: WarehouseIOManager(current, written)},
@@ -170,4 +186,10 @@ def _run(
         raise KeyboardInterrupt
     if not result.success:
         record_failures(current.warehouse, instance, run_id)
+    for check in FINDINGS:
+        for table in check.tables:
+            if table.id in spans:
+                found = check.function(current.warehouse, table, spans[table.id])
+                instance.report_runless_asset_event(evaluation(check, found))
+                on_found(check, found)
     return bool(result.success)

@@ -1,26 +1,31 @@
-"""What is stored against what was declared and written: rows that other hands changed are found here.
+"""What is stored against what was declared and written, and what a person should look at.
 
-A check looks at one table and says what is wrong with it in words. Dagster's asset checks and `cbi check` show the same
-results; a further check is one function and its entry in CHECKS.
+A check looks at one table and says in words what is wrong with it and what is strange. Dagster's asset checks, `cbi
+check` and the ends of `cbi refresh` and `cbi backfill` show the same results; a further check is one function and its
+entry in CHECKS.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
 from cbi_dagster.catalog import ASSET_TABLES, Table
+from cbi_dagster.catalog.model import names
 from cbi_dagster.catalog.partitioning import BEGINNING, END, Interval
+from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
+from cbi_dagster.reports.quality import findings_page, matrix_report, null_rates_page
 from cbi_dagster.warehouse.contract import Warehouse
 from cbi_dagster.warehouse.hashing import content_hashes
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
 from cbi_dagster.warehouse.slices import ContractError, check_slice
 
 _EXAMPLES = 5
+_SPLIT_ROWS = 60
 
 #: Rows of a table that are looked at together.
 ROWS_AT_ONCE = 250_000
@@ -28,25 +33,36 @@ ROWS_AT_ONCE = 250_000
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found in `partitions` of a table with `rows`; `problems` by their names, none if it passed."""
+    """What a check found in `partitions` of a table with `rows`.
+
+    `problems` are wrong, `warnings` are strange and may be right; both by their names, none if it passed. `pages`: the
+    same and more as Markdown, by title, where a table says it better.
+    """
 
     table: Table
     partitions: int
     rows: int
     problems: Mapping[str, str]
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    pages: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
-        return not self.problems
+        return not self.problems and not self.warnings
 
 
 @dataclass(frozen=True)
 class Check:
-    """A check of some tables: `function(warehouse, table, span)`, `span` as in `stored_as_written`."""
+    """A check of some tables: `function(warehouse, table, span)`, `span` as in `stored_as_written`.
+
+    Where a `blocking` one finds a problem, nothing is built on the table.
+    """
 
     name: str
+    description: str
     tables: tuple[Table, ...]
     function: Callable[[Warehouse, Table, Interval | None], CheckResult]
+    blocking: bool = False
 
 
 def stored_as_written(warehouse: Warehouse, table: Table, span: Interval | None = None) -> CheckResult:
@@ -113,13 +129,71 @@ def _some(labels: Sequence[str]) -> str:
     return ", ".join(labels[:_EXAMPLES]) + (f" and {more:,} more" if more > 0 else "")
 
 
-CHECKS = (Check("stored_as_written", ASSET_TABLES, stored_as_written),)
+def quality(warehouse: Warehouse, table: Table, span: Interval | None = None) -> CheckResult:
+    """What is impossible or unusual in the rows of the matrix: see `matrix.quality`."""
+    report = matrix_report(warehouse, span)
+    keys = warehouse.ledger_by_table({table.id}).get(table.id, NOTHING).keys
+    inside = keys if span is None else keys[(keys >= span[0]) & (keys <= span[1])]
+    words = {finding.rule: f"{finding.count:,} x ({finding.where})" for finding in report.findings}
+    blocking = {finding.rule for finding in report.blocking}
+    return CheckResult(
+        table,
+        len(inside),
+        report.rows,
+        {rule: words[rule] for rule in words if rule in blocking},
+        {rule: words[rule] for rule in words if rule not in blocking},
+        {"findings": findings_page(report), "null_rates": null_rates_page(report)},
+    )
+
+
+def split_sizes(warehouse: Warehouse, table: Table, span: Interval | None = None) -> CheckResult:
+    """Whether every split of a training table has rows enough to say anything; of the whole table whatever `span`."""
+    splits = warehouse.read(table, None, ["split"])["split"].to_pandas()
+    counts = splits.value_counts().reindex(["train", "val", "test"], fill_value=0)
+    small = {
+        f"{split} split": f"{count:,} rows, fewer than {_SPLIT_ROWS}"
+        for split, count in counts.items()
+        if count < _SPLIT_ROWS
+    }
+    partitions = len(warehouse.ledger_by_table({table.id}).get(table.id, NOTHING).keys)
+    return CheckResult(table, partitions, len(splits), {}, small)
+
+
+STORED_AS_WRITTEN = Check(
+    "stored_as_written",
+    "Types, required columns, unique keys, partitions and content hashes of what is stored.",
+    ASSET_TABLES,
+    stored_as_written,
+    blocking=True,
+)
+#: What is looked at after every write too: what was just written is as it was written.
+FINDINGS = (
+    Check(
+        "quality",
+        "Sessions against the exchange calendar, prices against bounds, returns, ranges and rolls against the past, "
+        "constant features, NULL rates.",
+        (DAILY_ML_MATRIX,),
+        quality,
+    ),
+    Check(
+        "split_sizes",
+        f"Every split has {_SPLIT_ROWS} rows or more.",
+        tuple(table for table in ASSET_TABLES if "split" in names(table.columns)),
+        split_sizes,
+    ),
+)
+CHECKS = (STORED_AS_WRITTEN, *FINDINGS)
+
+
+def lines(item: Check, result: CheckResult, found: Mapping[str, str]) -> list[str]:
+    """Problems or warnings of a result, each in a line."""
+    return [f"{result.table.id}: {item.name}: {name.replace('_', ' ')}: {where}" for name, where in found.items()]
 
 
 def check(
     warehouse: Warehouse, tables: Sequence[Table], first: dt.date | None, last: dt.date | None
-) -> Iterator[tuple[str, CheckResult]]:
-    """The name and the result of every check of `tables`, over the trade dates from `first` to `last`.
+) -> Iterator[tuple[Check, CheckResult]]:
+    """Every check and its result of `tables`, over the trade dates from `first` to `last`.
 
     Both are inclusive, None is unbounded.
     """
@@ -129,4 +203,4 @@ def check(
     for item in CHECKS:
         for table in tables:
             if table in item.tables:
-                yield item.name, item.function(warehouse, table, span)
+                yield item, item.function(warehouse, table, span)

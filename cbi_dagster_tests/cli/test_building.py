@@ -15,8 +15,9 @@ from cbi_dagster.cli.main import STALE, console
 from cbi_dagster.home import Home
 from cbi_dagster_tests.cli.commands import BARS, build_bars, cbi
 
-#: Of the landed trade dates, which are two weeks and the Monday that a last evening belongs to.
-LANDED = 11
+#: Of the landed trade dates, which are two weeks, the Monday that a last evening belongs to and, since that is
+#: Juneteenth, the Tuesday whose session it joins.
+LANDED = 12
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def home(built: Path, tmp_path: Path) -> Path:
         (("--from", "2023-06-07", "--to", "2023-06-09"), 3),
         (("--from", "2023-06-08", "--to", "2023-06-08"), 1),
         (("--to", "2023-06-06"), 2),
-        (("--from", "2023-06-15"), 3),
+        (("--from", "2023-06-15"), 4),
         ((), LANDED),
     ],
 )
@@ -78,7 +79,7 @@ def test_a_table_that_is_reset_is_missing_and_rebuilt_by_the_next_refresh(home: 
     planned = cbi(home, "plan", "--select", BARS)
     assert planned.exit_code == STALE
     (line,) = (line.split() for line in planned.output.splitlines() if OHLCV_1H.id in line)
-    assert [word for word in line if word != "│"][1:] == [str(LANDED), "unknown", "2023-06-05", "2023-06-19", "missing"]
+    assert [word for word in line if word != "│"][1:] == [str(LANDED), "unknown", "2023-06-05", "2023-06-20", "missing"]
     assert cbi(home, "refresh", "--select", BARS).exit_code == STALE
     assert contents(home) == before
     assert cbi(home, "plan", "--select", BARS).exit_code == 0

@@ -28,6 +28,7 @@ def _sessions(count: int) -> pd.DataFrame:
     frame["vwap"] = np.where(rng.random(len(frame)) < 0.1, np.nan, frame["close"])
     frame["settle"] = np.nan
     frame["roll_method"] = None
+    frame["is_roll"] = False
     frame["realized_vol_1h"] = rng.uniform(0.005, 0.02, len(frame))
     close = frame["date"] + pd.Timedelta("13h20min")
     frame["session_close_ts"] = close.dt.tz_localize("America/Chicago").dt.tz_convert("UTC")

@@ -229,6 +229,7 @@ def test_a_return_is_unusual_beyond_eight_deviations_once_sixty_are_known(flat: 
         assert len(close) == count
         prices = dict.fromkeys(("open", "high", "low", "close", "adj_close", "settle"), close)
         plain = pd.DataFrame({"symbol": "ZL", "date": days[:count], "roll_method": None, **prices})
+        plain = plain.assign(session_quality="complete", is_roll=False, adj_factor=1.0)
         assert (rule in rules(check_quality(flat, plain, UNIVERSE))) is warns, (last, count)
 
 
@@ -259,6 +260,62 @@ def test_a_feature_that_never_changes_warns(flat: pd.DataFrame, continuous: pd.D
     for count, warns in ((251, False), (252, True)):
         report = check_quality(put_out(stuck, known[count:]), continuous, UNIVERSE)
         assert (len(report.findings) == 1) is warns
+
+
+def test_a_flag_that_never_changes_warns(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    known = pd.array(flat["symbol"] == "ZL", dtype="boolean")
+    report = check_quality(flat.assign(pivots_price_above_P=known), continuous, UNIVERSE)
+    assert report.findings[0].examples == ("MES pivots_price_above_P", "ZL pivots_price_above_P")
+
+
+def test_sessions_that_are_there_in_part_are_named_one_and_all(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    continuous.loc[[5, 40, 41, 42], "session_quality"] = ["cut", "holed", "holed", "cut"]
+    continuous.loc[50, "session_quality"] = "thin"
+    (finding,) = check_quality(flat, continuous, UNIVERSE).findings
+    assert finding.rule == "sessions are there as a whole"
+    assert finding.examples == tuple(key(flat, row) for row in (5, 40, 41, 42))
+
+
+def test_a_high_or_low_far_from_open_and_close_warns(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    zl = int(np.flatnonzero(continuous["symbol"] == "ZL")[60])
+    rows = continuous.loc[zl - 20 : zl - 1]
+    usual = ((rows["high"] - rows["low"]) / rows["close"]).median() * continuous.loc[zl, "close"]
+    for name, sign in (("high", 1), ("low", -1)):
+        for ranges, warns in ((1.99, False), (2.01, True)):
+            spiked = continuous.copy()
+            spiked.loc[zl, ["high", "low"]] = spiked.loc[zl, "close"]
+            spiked.loc[zl, ["open", name]] = spiked.loc[zl, "close"], spiked.loc[zl, "close"] + sign * ranges * usual
+            found = rules(check_quality(flat, spiked, UNIVERSE))
+            expected = {"high and low lie within 2 usual ranges of open and close": ("warning", 1)} if warns else {}
+            assert found == expected
+            thin = spiked.assign(session_quality="thin")
+            assert check_quality(flat, thin, UNIVERSE).findings == ()
+
+
+def test_a_factor_step_far_beyond_the_rolls_before_warns(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    zl = np.flatnonzero(continuous["symbol"] == "ZL")
+    for rolls, last, warns in ((8, 1.13, True), (8, 1.12, False), (7, 1.5, False)):
+        steps = np.ones(len(zl))
+        steps[10 : 10 + 20 * rolls : 20] = 1.01
+        steps[300] = last
+        rolled = continuous.copy()
+        rolled.loc[zl, "adj_factor"] = np.cumprod(steps)
+        rolled.loc[zl, "is_roll"] = steps != 1
+        found = rules(check_quality(flat, rolled, UNIVERSE))
+        assert ("factor steps are within 12 usual rolls of the market" in found) is warns, (rolls, last)
+
+
+def test_sessions_before_a_date_are_there_to_compare_with(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
+    zl = np.flatnonzero(continuous["symbol"] == "ZL")
+    days = continuous["date"]
+    shocked = continuous.copy()
+    for row in (zl[100], zl[200]):
+        shocked.loc[row:, "adj_close"] *= np.where(continuous["symbol"][row:] == "ZL", 1.5, 1.0)
+    since = days[zl[150]].date()
+    late = flat[(flat["data_date"] >= pd.Timestamp(since)).to_numpy()]
+    report = check_quality(late, shocked, UNIVERSE, since=since)
+    assert rules(report) == {"returns lie within 8 MAD of the median": ("warning", 1)}
+    assert report.findings[0].examples == (key(flat, zl[200]),)
 
 
 def test_null_rates_are_reported(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:

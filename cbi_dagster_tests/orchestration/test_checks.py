@@ -18,7 +18,7 @@ from cbi_dagster.catalog.tables.regimes import REGIME_WEIGHTS
 from cbi_dagster.definitions import build_defs
 from cbi_dagster.home import Home
 from cbi_dagster.orchestration.assets import asset_key
-from cbi_dagster.orchestration.checks import CHECKS, matrix_quality, stored_as_written
+from cbi_dagster.orchestration.checks import CHECKS, checked
 from cbi_dagster.orchestration.jobs import QUIET, RANGE_END_TAG, RANGE_START_TAG
 from cbi_dagster.reports import checks
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
@@ -59,7 +59,12 @@ def other_hands(world: World, *statements: str) -> Iterator[World]:
 
 
 def stored(world: World, item: Table, tags: dict[str, str] = WHOLE) -> dg.AssetCheckResult:
-    return stored_as_written(item, world.warehouse, tags)
+    return checked(checks.STORED_AS_WRITTEN, item, world.warehouse, tags)
+
+
+def matrix_quality(world: World, tags: dict[str, str] = WHOLE) -> dg.AssetCheckResult:
+    (quality,) = (check for check in checks.FINDINGS if check.name == "quality")
+    return checked(quality, DAILY_ML_MATRIX, world.warehouse, tags)
 
 
 def said(result: dg.AssetCheckResult, name: str) -> str:
@@ -203,7 +208,7 @@ def test_in_a_run_a_failing_check_stops_what_is_built_on_the_table(world: World)
 
 
 def test_the_simulated_matrix_breaks_no_blocking_rule(world: World) -> None:
-    result = matrix_quality(world.warehouse, WHOLE)
+    result = matrix_quality(world)
     assert result.severity is dg.AssetCheckSeverity.WARN
     assert said(result, "rows") == str(len(world.warehouse.read(DAILY_ML_MATRIX)))
     assert "blocking" not in said(result, "findings")
@@ -248,7 +253,7 @@ ZL = "symbol = 'ZL' AND data_date = '2023-06-14'"
 def test_a_row_that_cannot_be_is_an_error_that_names_it(world: World, changes: list[str], rule: str) -> None:
     statements = [change.format(m=DAILY_ML_MATRIX.id, c=FUTURES_CONTINUOUS_1D.id, zl=ZL) for change in changes]
     with other_hands(world, *statements):
-        result = matrix_quality(world.warehouse, WHOLE)
+        result = matrix_quality(world)
     assert not result.passed
     assert result.severity is dg.AssetCheckSeverity.ERROR
     assert f"| blocking {rule}" in said(result, "findings")

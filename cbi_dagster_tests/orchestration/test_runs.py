@@ -16,12 +16,14 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from cbi_dagster.catalog import Table
+from cbi_dagster.catalog import ASSET_TABLES, Table
+from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H, OHLCV_1M
 from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR
 from cbi_dagster.catalog.tables.training import ZL_TRAINING
 from cbi_dagster.home import Home
+from cbi_dagster.orchestration.assets import asset_key
 from cbi_dagster.orchestration.runs import (
     NeverCurrentError,
     NothingLandedError,
@@ -167,3 +169,23 @@ def test_who_creates_the_dagster_instance_is_alone_with_it(tmp_path: Path) -> No
     assert opened == [0]
     with opened_instance(place) as first, opened_instance(place) as second:  # only creating it takes turns
         assert first.get_runs_count() == second.get_runs_count() == 0
+
+
+def test_what_was_written_is_looked_at_told_and_shown_on_the_asset_page(home: Home) -> None:
+    found: list[tuple[str, str]] = []
+    assert backfill(
+        home, ASSET_TABLES, FIRST, LAST, Told(),
+        lambda check, result: found.append((check.name, result.table.id)),
+    )  # fmt: skip
+    assert ("quality", DAILY_ML_MATRIX.id) in found
+    assert {name for name, _ in found} == {"quality", "split_sizes"}
+    key = dg.AssetCheckKey(asset_key(DAILY_ML_MATRIX.id), "quality")
+    with opened_instance(home) as instance:
+        (record,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=5)
+        assert record.event is not None
+        evaluation = record.event.asset_check_evaluation
+        assert evaluation is not None
+        assert {"rows", "findings", "null_rates"} <= evaluation.metadata.keys()
+    again: list[str] = []
+    assert backfill(home, ASSET_TABLES, FIRST, LAST, Told(), lambda check, result: again.append(check.name))
+    assert again == [], "nothing was written, nothing is looked at"

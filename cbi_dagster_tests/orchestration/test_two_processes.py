@@ -21,8 +21,8 @@ from cbi_dagster.catalog.tables.ops import LANDED_FILES
 from cbi_dagster.cli.main import cbi as group
 from cbi_dagster.definitions import defs
 from cbi_dagster.home import Home
-from cbi_dagster.orchestration.checks import stored_as_written
 from cbi_dagster.orchestration.sensors import build_sensors
+from cbi_dagster.reports.checks import stored_as_written
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import restating_file
@@ -81,8 +81,8 @@ def require_consistent(home: World, scratch: World, *files: Path) -> None:
     """The tables are current, hold what the ledger says, and are those of one process working alone."""
     assert not home.builder.plan(CHAIN).tables
     for table in CHAIN:
-        result = stored_as_written(table, home.warehouse, {})
-        assert result.passed, (table.id, result.metadata)
+        result = stored_as_written(home.warehouse, table)
+        assert result.passed, (table.id, result.problems)
     scratch.land(*files[:1])
     for file in files[1:]:
         scratch.land(file)

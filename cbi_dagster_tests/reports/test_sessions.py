@@ -58,13 +58,17 @@ def test_nothing_is_missing_before_the_first_session_after_the_last_or_of_a_mark
     assert listed(quiet[quiet["date"] != "2024-08-06"]) == []
 
 
-def test_months_without_sessions_end_the_expectation() -> None:
-    """A hole of the landed data is named where it begins, not once for every day."""
+def test_a_long_hole_is_named_for_thirty_trade_dates() -> None:
     rows = sessions()
-    hole = rows[(rows["date"] < "2024-07-29") | (rows["date"] > "2024-08-23")]
+    hole = rows[(rows["date"] < "2024-07-08") | (rows["date"] > "2024-08-27")]
     missing = [day for day, _, verdict in listed(hole) if verdict == "missing"]
-    assert missing[0] == "07-29"
-    assert len(missing) < 5
+    assert (missing[0], missing[-1], len(missing)) == ("07-08", "08-16", 30)
+
+
+def test_nothing_is_missing_before_five_sessions_made_a_habit() -> None:
+    rows = sessions()
+    assert [case[0] for case in listed(rows[rows["date"] != "2024-06-10"])] == ["06-10"]
+    assert listed(rows[rows["date"] != "2024-06-07"]) == []
 
 
 @pytest.mark.parametrize("symbol", ["MES", "ZLZ4"])

@@ -9,5 +9,5 @@ COLUMNS = (Column("feature_version", Type.STRING, "Version of the set of feature
 
 SESSION = (*OHLCV, "vwap", "realized_vol_1h")
 """What the matrix takes of the session itself."""
-INPUTS = ("date", "symbol", "session_close_ts", "session_quality", *SESSION, "settle", "adj_close", "roll_method")
-"""What the matrix and its quality gates need of the continuous series."""
+INPUTS = ("date", "symbol", "session_close_ts", "session_quality", *SESSION)
+"""What the matrix needs of the continuous series."""
