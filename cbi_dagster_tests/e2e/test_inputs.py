@@ -137,9 +137,9 @@ def test_what_is_edited_is_named_and_ends_as_a_fresh_build_does(installed: Insta
 def test_a_setting_is_named_by_the_plan(installed: Installed) -> None:
     training = "zl_training_prod_allhistory_1w"
     assert installed.cbi("refresh", "--select", training).returncode == STALE
-    installed.edit("config/horizons.yaml", "train_to: 2022-12-31", "train_to: 2021-12-31")
+    installed.edit("config/horizons.yaml", "splits:\n  train_to: 2022-12-31", "splits:\n  train_to: 2021-12-31")
     planned = installed.cbi("plan", "--select", training, "--json")
-    installed.edit("config/horizons.yaml", "train_to: 2021-12-31", "train_to: 2022-12-31")
+    installed.edit("config/horizons.yaml", "splits:\n  train_to: 2021-12-31", "splits:\n  train_to: 2022-12-31")
     assert planned.returncode == STALE
     (item,) = json.loads(planned.stdout)["upper_bound"]
     assert {part["reason"] for part in item["ranges"]} == {"setting changed: horizons.splits.train_to"}
