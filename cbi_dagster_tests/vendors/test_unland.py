@@ -40,9 +40,9 @@ def landed_hashes(world: World) -> pd.Series:
     return world.hashes()["landing.ohlcv_1h"]
 
 
-def restating(path: Path, close: float) -> Path:
-    """The bar of 2 July 14:00 UTC with another close."""
-    bar = zl_bars().iloc[[38]].assign(open=close, high=close + 1, low=close - 1, close=close)
+def restating(path: Path, close: float, hour: int = 38) -> Path:
+    """A bar of 2 July, that of 14:00 UTC unless another is named, with another close."""
+    bar = zl_bars().iloc[[hour]].assign(open=close, high=close + 1, low=close - 1, close=close)
     start = bar["ts_event"].iloc[0]
     return zl_file(path, bar, ZL_ROLL, start=start, end=start + pd.Timedelta(hours=1))
 
@@ -61,6 +61,22 @@ def test_what_a_withdrawn_file_had_corrected_returns_and_the_plan_follows(world:
     assert rows_of(world, OHLCV_1H.id)["close"].tolist() == zl_bars()["close"].tolist()
     assert len(rows_of(world, "ops.corrections")) == 2
     assert rows_of(world, "ops.landed_files")["withdrawn_at"].notna().tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("withdrawn", [0, 1, 2])
+def test_what_is_left_of_a_day_is_what_the_other_files_say(world: World, tmp_path: Path, withdrawn: int) -> None:
+    files = [
+        zl_file(tmp_path / "whole.ohlcv-1h.dbn.zst"),
+        restating(tmp_path / "first.ohlcv-1h.dbn.zst", 50.0),
+        restating(tmp_path / "second.ohlcv-1h.dbn.zst", 51.0, hour=39),
+    ]
+    others = World(tmp_path / "others")
+    for file in files:
+        world.land(file)
+        if file != files[withdrawn]:
+            others.land(file)
+    door(world).unland(files[withdrawn].name)
+    pd.testing.assert_series_equal(landed_hashes(world), landed_hashes(others))
 
 
 def test_bars_that_a_withdrawn_file_had_taken_back_return(world: World, tmp_path: Path) -> None:
