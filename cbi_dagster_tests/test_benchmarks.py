@@ -21,6 +21,7 @@ def run(name: str, *arguments: str) -> str:
 @pytest.mark.parametrize(
     "name",
     [
+        "bigquery_costs.py",
         "d4_rins.py",
         "empty_steps.py",
         "event_log.py",
