@@ -18,13 +18,16 @@ from cbi_dagster_tests.properties.worlds import SEED, World
 START, MINUTES, TRUNK, END = dt.date(2023, 2, 1), dt.date(2023, 6, 12), dt.date(2023, 6, 14), dt.date(2023, 7, 8)
 #: Instants in UTC; Chicago is five hours behind. Juneteenth is a Monday, Independence Day a Tuesday.
 CUTS = (
+    "2023-06-14 19:00",  # 14:00: grains have closed, the others trade
     "2023-06-16 23:00",  # a Friday evening
     "2023-06-19 19:30",  # 14:30 on the holiday
     "2023-06-20 12:00",  # 07:00, in the session that the holiday was joined with
 )
 MORE_CUTS = (
-    "2023-06-15 18:00", "2023-06-15 21:00", "2023-06-15 22:00", "2023-06-19 12:00", "2023-06-19 17:30",
-    "2023-06-20 22:30", "2023-06-21 12:00", "2023-06-23 23:00", "2023-07-04 19:30", "2023-07-05 12:00",
+    "2023-06-15 18:00", "2023-06-15 18:20", "2023-06-15 18:30", "2023-06-15 19:00", "2023-06-15 19:30",
+    "2023-06-15 21:00", "2023-06-15 22:00", "2023-06-19 12:00", "2023-06-19 17:30", "2023-06-20 19:00",
+    "2023-06-20 22:30", "2023-06-21 12:00", "2023-06-21 19:00", "2023-06-22 19:00", "2023-06-23 23:00",
+    "2023-06-26 19:00", "2023-07-03 18:30", "2023-07-04 19:30", "2023-07-05 12:00", "2023-07-05 19:00",
 )  # fmt: skip
 
 
@@ -101,5 +104,5 @@ def test_a_delivery_cut_at_any_instant_makes_rows_that_stay(delivery, trunk, who
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cut", MORE_CUTS)
-def test_ten_more_instants(delivery, trunk, whole, tmp_path, cut) -> None:
+def test_twenty_more_instants(delivery, trunk, whole, tmp_path, cut) -> None:
     require_cut(trunk, delivery, whole, tmp_path, cut)
