@@ -8,7 +8,7 @@ import dagster as dg
 
 from cbi_dagster.home import Home
 from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED
-from cbi_dagster.orchestration.checks import CHECKS
+from cbi_dagster.orchestration.checks import CHECKS, DATA_AGE_SCHEDULE
 from cbi_dagster.orchestration.io_manager import WarehouseIOManager, claiming
 from cbi_dagster.orchestration.landing import landing_job
 from cbi_dagster.orchestration.sensors import build_sensors, failure_sensor
@@ -23,6 +23,7 @@ def build_defs(home: Home, watched: str | None = None) -> dg.Definitions:
         resources={IO_MANAGER_KEY: claiming(WarehouseIOManager(current), home.claims), **home.resources()},
         asset_checks=CHECKS,
         jobs=[landing_job(home, platform)],
+        schedules=[DATA_AGE_SCHEDULE],
         sensors=[*build_sensors(home, current, watched), failure_sensor(current)],
         executor=dg.in_process_executor,
     )

@@ -10,6 +10,7 @@ date of Tuesday".
 from __future__ import annotations
 
 import datetime as dt
+import functools
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +71,16 @@ def business_days(first: np.datetime64, last: np.datetime64, calendar: ExchangeC
     """The trade dates (datetime64[D]) for which a session is expected, from `first` to `last` (both inclusive)."""
     days = np.arange(first, last + 1, dtype="datetime64[D]")
     return days[np.is_busday(days, holidays=_no_business(calendar))]
+
+
+def newest_due(now: np.datetime64, universe: Universe) -> np.datetime64:
+    """The last trade date whose session should have landed at `now` (UTC): that of every market at noon of the day
+    after, America/Chicago. A day on which any market rests is not due."""
+    chicago = pd.Timestamp(now, tz="UTC").tz_convert(CHICAGO).tz_localize(None)
+    today = np.datetime64((chicago - pd.Timedelta(hours=12)).date(), "D")
+    due = [business_days(today - 14, today - 1, calendar) for calendar in universe.calendars.values()]
+    newest: np.datetime64 = functools.reduce(np.intersect1d, due).max()
+    return newest
 
 
 def early_close_minutes(dates: np.ndarray, calendar: ExchangeCalendar) -> npt.NDArray[np.int64]:

@@ -6,7 +6,6 @@ group, owners and the window that each input is read in.
 
 from __future__ import annotations
 
-import datetime as dt
 import inspect
 import warnings
 from collections.abc import Callable
@@ -22,12 +21,6 @@ from cbi_dagster.recipes import RECIPES, Recipe
 
 IO_MANAGER_KEY = "warehouse"
 _HOME = Home.from_environment()
-
-#: Fresh means: rebuilt between the close of a trade date (Mon-Fri, 16:00 Chicago) and noon of the day after. The cron
-#: knows the exchange's week, not its holidays: after one, tables read as late until the next session is in.
-TRADING_WEEK = dg.FreshnessPolicy.cron(
-    deadline_cron="0 12 * * 2-6", lower_bound_delta=dt.timedelta(hours=20), timezone="America/Chicago"
-)
 
 
 def asset_key(table_id: str) -> dg.AssetKey:
@@ -62,7 +55,6 @@ def _asset(table: Table, recipe: Recipe, partitions: dg.TimeWindowPartitionsDefi
         kinds={"pandas", _HOME.target},
         code_version=code_versions()[table.id].digest,
         partitions_def=partitions,
-        freshness_policy=TRADING_WEEK if partitions else None,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
         io_manager_key=IO_MANAGER_KEY,
         dagster_type=_frame_type(table) if _returns_frame(recipe.function) else None,

@@ -9,10 +9,11 @@ import numpy as np
 
 from cbi_dagster.catalog import Table
 from cbi_dagster.catalog.partitioning import Interval
+from cbi_dagster.market.sessions import CHICAGO
 from cbi_dagster.orchestration.assets import IO_MANAGER_KEY, asset_key
 from cbi_dagster.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG
 from cbi_dagster.reports.checks import CHECKS as EVERY
-from cbi_dagster.reports.checks import Check, CheckResult
+from cbi_dagster.reports.checks import DATA_AGE, Check, CheckResult
 from cbi_dagster.warehouse.contract import Warehouse
 
 PARTITION_TAG = "dagster/partition"
@@ -69,3 +70,13 @@ def _asset_check(item: Check, table: Table) -> dg.AssetChecksDefinition:
 
 
 CHECKS = [_asset_check(item, table) for item in EVERY for table in item.tables]
+#: Data grows old without a run: its age is asked for every weekday, when the session of the day before is due.
+DATA_AGE_SCHEDULE = dg.ScheduleDefinition(
+    name="data_age",
+    job=dg.define_asset_job(
+        "data_age", selection=dg.AssetSelection.checks(*(_asset_check(DATA_AGE, table) for table in DATA_AGE.tables))
+    ),
+    cron_schedule="5 12 * * 1-5",
+    execution_timezone=CHICAGO,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)

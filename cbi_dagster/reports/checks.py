@@ -18,8 +18,11 @@ from cbi_dagster.catalog import ASSET_TABLES, Table
 from cbi_dagster.catalog.model import names
 from cbi_dagster.catalog.partitioning import BEGINNING, END, Interval
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
+from cbi_dagster.catalog.tables.market_data import OHLCV_1D
+from cbi_dagster.config.universe import load_universe
+from cbi_dagster.market.sessions import newest_due
 from cbi_dagster.reports.quality import findings_page, matrix_report, null_rates_page
-from cbi_dagster.warehouse.contract import Warehouse
+from cbi_dagster.warehouse.contract import Warehouse, now_utc
 from cbi_dagster.warehouse.hashing import content_hashes
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
 from cbi_dagster.warehouse.slices import ContractError, check_slice
@@ -159,6 +162,24 @@ def split_sizes(warehouse: Warehouse, table: Table, span: Interval | None = None
     return CheckResult(table, partitions, len(splits), {}, small)
 
 
+def data_age(
+    warehouse: Warehouse, table: Table, span: Interval | None = None, now: dt.datetime | None = None
+) -> CheckResult:
+    """Whether the newest session is the one that the exchange's calendars make due by `now`, whatever was rebuilt when.
+
+    Of the whole table whatever `span`.
+    """
+    known = warehouse.ledger_by_table({table.id}).get(table.id, NOTHING)
+    filled = known.keys[known.row_counts > 0]
+    moment = np.datetime64((now or now_utc()).replace(tzinfo=None), "s")
+    due = newest_due(moment, load_universe())
+    behind: dict[str, str] = {}
+    if len(filled) and filled[-1] < due:
+        days = int(np.busday_count(filled[-1], due))
+        behind = {"newest session": f"{filled[-1]}, {days:,} trade dates before {due}, which is due"}
+    return CheckResult(table, len(known.keys), int(known.row_counts.sum()), {}, behind)
+
+
 STORED_AS_WRITTEN = Check(
     "stored_as_written",
     "Types, required columns, unique keys, partitions and content hashes of what is stored.",
@@ -182,7 +203,13 @@ FINDINGS = (
         split_sizes,
     ),
 )
-CHECKS = (STORED_AS_WRITTEN, *FINDINGS)
+DATA_AGE = Check(
+    "data_age",
+    "The newest session is the one that the exchange's calendars make due, at noon of the day after.",
+    (OHLCV_1D, DAILY_ML_MATRIX),
+    data_age,
+)
+CHECKS = (STORED_AS_WRITTEN, *FINDINGS, DATA_AGE)
 
 
 def lines(item: Check, result: CheckResult, found: Mapping[str, str]) -> list[str]:

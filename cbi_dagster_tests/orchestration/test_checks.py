@@ -13,7 +13,7 @@ import pytest
 
 from cbi_dagster.catalog import ASSET_TABLES, Table, table
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX, VOLATILITY_DAILY
-from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
+from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1D
 from cbi_dagster.catalog.tables.regimes import REGIME_WEIGHTS
 from cbi_dagster.definitions import build_defs
 from cbi_dagster.home import Home
@@ -202,6 +202,19 @@ def test_in_a_run_a_failing_check_stops_what_is_built_on_the_table(world: World)
     started = {event.step_key for event in result.all_events if event.event_type_value == "STEP_START"}
     assert not any("volatility" in str(step) for step in started)
     assert world.warehouse.ledger_rows({VOLATILITY_DAILY.id}).equals(ledger)
+
+
+def test_the_age_of_data_is_asked_for_by_a_job_of_checks_alone(world: World) -> None:
+    home = Home(world.path)
+    home.prepare()
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        result = build_defs(home).resolve_job_def("data_age").execute_in_process(instance=instance, run_config=QUIET)
+    found = {".".join(e.asset_key.path): e for e in result.get_asset_check_evaluations()}
+    assert set(found) == {OHLCV_1D.id, DAILY_ML_MATRIX.id}
+    for evaluation in found.values():
+        assert (evaluation.check_name, evaluation.passed) == ("data_age", False)
+        assert evaluation.severity is dg.AssetCheckSeverity.WARN
+        assert "2023-06-2" in str(evaluation.metadata["newest session"].value)
 
 
 # -- the quality of the matrix ----------------------------------------------------------------------------------------

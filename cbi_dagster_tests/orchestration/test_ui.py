@@ -33,7 +33,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         yield made
 
 
-def test_the_ui_shows_every_table_with_its_layer_columns_and_freshness(page: Page) -> None:
+def test_the_ui_shows_every_table_with_its_layer_columns_and_checks(page: Page) -> None:
     nodes = page.ask("{assetNodes{assetKey{path} groupName hasAssetChecks metadataEntries{__typename label}}}")
     shown = {".".join(node["assetKey"]["path"]): node for node in nodes["assetNodes"]}
     assert {table.id for table in ASSET_TABLES} | set(LANDING_SOURCES) <= set(shown)

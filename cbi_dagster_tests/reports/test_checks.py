@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ import pandas as pd
 import pytest
 
 from cbi_dagster.catalog import Type
+from cbi_dagster.catalog.tables.features import VOLATILITY_DAILY
 from cbi_dagster.catalog.tables.training import ZL_TRAINING
 from cbi_dagster.home import Home
-from cbi_dagster.reports.checks import FINDINGS, split_sizes
+from cbi_dagster.reports.checks import FINDINGS, data_age, split_sizes
 from cbi_dagster.warehouse.changes import Provenance
-from cbi_dagster.warehouse.contract import now_utc
+from cbi_dagster.warehouse.contract import Warehouse, now_utc
 
 TABLE = ZL_TRAINING[0]
 
@@ -42,3 +44,29 @@ def test_a_split_with_fewer_than_sixty_rows_is_told(tmp_path: Path, validation: 
 def test_every_training_table_is_asked_for_its_splits() -> None:
     (sizes,) = (check for check in FINDINGS if check.name == "split_sizes")
     assert len(sizes.tables) == 17
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [
+        ("2024-07-04T17:05", None),  # noon of a holiday: the newest session is of the 3rd
+        ("2024-07-05T20:00", None),  # the holiday itself is not due
+        ("2024-07-06T16:55", None),  # before noon of the day after the 5th
+        ("2024-07-06T17:05", "2024-07-05"),
+        ("2024-07-08T12:00", "2024-07-05"),
+        ("2027-01-20T18:00", "2027-01-19"),
+    ],
+)
+def test_data_is_as_old_as_its_newest_session_by_the_exchanges_calendars(
+    warehouse: Warehouse, now: str, due: str | None
+) -> None:
+    """The fixture's newest session is that of 2024-07-03."""
+    result = data_age(warehouse, VOLATILITY_DAILY, now=dt.datetime.fromisoformat(now).replace(tzinfo=dt.UTC))
+    assert list(result.warnings) == ([] if due is None else ["newest session"])
+    if due:
+        assert result.warnings["newest session"].startswith("2024-07-03, ")
+        assert f"before {due}" in result.warnings["newest session"]
+
+
+def test_a_table_without_sessions_has_no_age(tmp_path: Path) -> None:
+    assert data_age(Home(tmp_path).open().ready().warehouse, VOLATILITY_DAILY).passed
