@@ -30,7 +30,7 @@ def run(name: str, *arguments: str) -> str:
         "policy.py",
         "restatement.py",
     ],
-)  # fmt: skip
+)
 def test_every_benchmark_explains_itself_with_an_example(name: str) -> None:
     told = run(name, "--help")
     assert f"python benchmarks/{name}" in told

@@ -222,7 +222,7 @@ def _json_lines(content: Content, names: Sequence[str], prose: frozenset[str]) -
     present = [name for name in names if any(name in row for row in rows)]
     try:
         return pa.table({name: _json_column([row.get(name) for row in rows]) for name in present})
-    except (pa.ArrowException, TypeError) as error:
+    except (pa.ArrowException, TypeError, OverflowError) as error:
         raise LayoutError(content.path, f"a column has values of several kinds ({error})", "Correct it") from error
 
 

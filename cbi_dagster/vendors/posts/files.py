@@ -46,6 +46,7 @@ REASONS = (
     "published_in_future",
     "before_first_trade_date",
     "says_nothing",
+    "impossible_count",
     "duplicate_post",
 )
 """Why a row is rejected, in the order in which the reasons are looked for: a row gets the first that holds."""
@@ -60,6 +61,8 @@ STATEMENT = (
 _CLOCKS = pd.Timedelta(hours=1)
 _KEY_LETTERS = 40  # of a text by which its post is known: copies are cut at different lengths
 _DIGEST_BYTES = 8
+_MOST = 2**53
+_LAST = pd.Timestamp("2200-01-01", tz="UTC")
 _COUNTS = ("likes", "reposts", "replies")
 #: Tags, one that is cut off at the end, and one at the beginning that has lost its bracket.
 _MARKUP = re.compile(
@@ -97,6 +100,7 @@ def decode_posts(content: Content) -> pd.DataFrame:
     for name in ("published_at", "found_at"):
         file.refuse(name, file.without_zone(name), "names no time zone")
     published = file.instants("published_at").copy()
+    file.refuse("published_at", published > _LAST, "is later than any post can be")
     bare = file.bare_dates("published_at")
     next_days = published[bare].dt.tz_localize(None) + pd.Timedelta(days=1)
     published[bare] = next_days.dt.tz_localize(CHICAGO).dt.tz_convert("UTC")
@@ -121,7 +125,7 @@ def decode_posts(content: Content) -> pd.DataFrame:
         }
     )
     for name in _COUNTS:
-        rows[name] = file.numbers(name).round().astype("Int64")
+        rows[name] = file.numbers(name)
     rows["post_id"] = [*_identities(rows)]
     return rows
 
@@ -156,7 +160,8 @@ def _place(url: str) -> str:
 def screen_posts(rows: pd.DataFrame, landed_at: pd.Timestamp, universe: Universe) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows that are taken (STATEMENT), and those that are not, with their `reason`; both in the file's order.
 
-    A row says nothing if neither its text nor the time of its publication is known. Of several rows of one post the
+    A row says nothing if neither its text nor the time of its publication is known. A count is a whole number from 0 on
+    that a double holds exactly, or not known. Of several rows of one post the
     first that is sound counts, and every later one is rejected as `duplicate_post`, equal or not: nothing in a file
     says which of two is right.
     """
@@ -171,11 +176,14 @@ def screen_posts(rows: pd.DataFrame, landed_at: pd.Timestamp, universe: Universe
     rows = rows.assign(trade_date_available=dates)
     faults.append(dates < pd.Timestamp(FIRST_TRADE_DATE))
     faults.append(rows["text"].isna() & ~rows["is_published_time_known"] & ~rows["withdrawn"])
+    counts = rows[list(_COUNTS)]
+    possible = counts.isna() | ((counts >= 0) & (counts <= _MOST) & (counts == counts.round()))
+    faults.append(~possible.all(axis=1))
     sound = ~np.logical_or.reduce(faults)
     faults.append(rows[sound].duplicated("post_id").reindex(rows.index, fill_value=False))
     reason = np.select(faults, np.array(REASONS, dtype=object).tolist(), default="")
     bad = reason != ""
-    kept = rows.loc[~bad, list(STATEMENT)].reset_index(drop=True)
+    kept = rows.loc[~bad, list(STATEMENT)].reset_index(drop=True).astype(dict.fromkeys(_COUNTS, "Int64"))
     return kept, rows[bad].assign(reason=reason[bad].astype(object)).reset_index(drop=True)
 
 

@@ -9,12 +9,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cbi_dagster.catalog.columns.policy import POSTS
+from cbi_dagster.catalog.tables.raw_intelligence import POLICY_POSTS
 from cbi_dagster.config.universe import load_universe
-from cbi_dagster.vendors.files import DeliveryError, LayoutError, TruncatedFileError
+from cbi_dagster.vendors.files import Content, DeliveryError, LayoutError, TruncatedFileError
 from cbi_dagster.vendors.posts.files import STATEMENT, decode_posts, quarantine_rows, repaired, screen_posts
+from cbi_dagster.warehouse.slices import check_slice
 from cbi_dagster_tests.vendors.small_files import content
 
 NOW = pd.Timestamp("2024-07-10", tz="UTC")
@@ -94,6 +97,7 @@ def test_a_compressed_file_is_read_like_a_plain_one(tmp_path: Path) -> None:
         ('{"source": "x", "published_at": "yesterday"}\n', LayoutError, "published_at of data row 0"),
         ('{"source": "x", "published_at": "2024-07-01T14:00:00"}\n', LayoutError, "names no time zone"),
         ('{"source": "x", "published_at": "2024-07-01 14:00"}\n', LayoutError, "names no time zone"),
+        ('{"source": "x", "published_at": "2262-04-11"}\n', LayoutError, "later than any post"),
         ("[" * 100_000 + "\n", LayoutError, "no JSON"),
     ],
 )
@@ -104,6 +108,41 @@ def test_a_file_that_is_no_list_of_posts_is_refused_by_name(
     path.write_text(text, encoding="utf-8")
     with pytest.raises(error, match=says):
         decode_posts(content(path))
+
+
+BEGINNINGS = [b"", b"source,published_at,text\n", b'{"source": "x", "published_at": "2024-07-01", "text": ']
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.datetimes().map(lambda t: f"{t}Z"),
+    st.dates().map(str), st.sampled_from(["2024-07-01T14:00:00Z", "9999-12-31", "0001-01-01T00:00:00Z", "true", "x"]),
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    name=st.sampled_from(["a.posts.jsonl", "a.posts.csv", "a.posts.parquet", "a.posts.csv.zst", "a.posts.jsonl.gz"]),
+    data=st.builds(bytes.__add__, st.sampled_from(BEGINNINGS), st.binary(max_size=80)),
+)
+def test_any_bytes_are_posts_or_refused_by_name(name: str, data: bytes) -> None:
+    require_posts_or_refusal(Content(Path(name), name, data, ""))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.dictionaries(st.sampled_from([*BASE, "found_at", "url", "likes", "withdrawn"]), VALUES), max_size=4))
+def test_any_values_are_posts_or_refused_by_name(rows: list[dict[str, object]]) -> None:
+    data = "".join(f"{json.dumps({**BASE, **row})}\n" for row in rows).encode()
+    require_posts_or_refusal(Content(Path("a.posts.jsonl"), "a.posts.jsonl", data, ""))
+
+
+def require_posts_or_refusal(found: Content) -> None:
+    """What is taken can be stored; what is not has a reason; and a refusal has a name."""
+    try:
+        rows = decode_posts(found)
+    except DeliveryError:
+        return
+    taken, rejected = screen_posts(rows, NOW, load_universe())
+    assert len(taken) + len(rejected) == len(rows)
+    quarantine_rows(rejected, load_universe(), NOW)
+    check_slice(POLICY_POSTS, None, taken.assign(source_file="a")[list(POSTS)])
 
 
 # -- rows -------------------------------------------------------------------------------------------------------------
@@ -118,6 +157,9 @@ def test_every_row_is_taken_or_rejected_with_a_reason(tmp_path: Path) -> None:
         {**BASE, "published_at": "2024-07-10T02:00:00Z"},
         {**BASE, "published_at": "2010-06-01T00:00:00Z"},
         {**BASE, "published_at": None, "found_at": "2024-07-01T00:00:00Z", "text": " "},
+        {**BASE, "likes": -1},
+        {**BASE, "replies": 1e300},
+        {**BASE, "reposts": 0.5},
         BASE,
     ) == [
         "null_source",
@@ -125,6 +167,9 @@ def test_every_row_is_taken_or_rejected_with_a_reason(tmp_path: Path) -> None:
         "published_in_future",
         "before_first_trade_date",
         "says_nothing",
+        "impossible_count",
+        "impossible_count",
+        "impossible_count",
         "duplicate_post",
     ]
 
