@@ -27,15 +27,15 @@ from cbi_dagster_tests.fakes.bigquery.storage import ServiceError
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import restating_file, zl_file
 
-START, END = dt.date(2023, 6, 5), dt.date(2023, 6, 17)
-RESTATED = pd.Timestamp("2023-06-13 15:00", tz="UTC")
+START, END = dt.date(2023, 6, 5), dt.date(2023, 6, 10)
+RESTATED = pd.Timestamp("2023-06-07 15:00", tz="UTC")
 
 
 @pytest.fixture(scope="module")
 def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two weeks of all markets, minutes in the last days."""
+    """A week of all markets, minutes of its last day."""
     directory = tmp_path_factory.mktemp("delivery")
-    simulate_delivery(directory, seed=3, start=START, end=END, minute_start=dt.date(2023, 6, 15))
+    simulate_delivery(directory, seed=3, start=START, end=END, minute_start=dt.date(2023, 6, 9))
     simulate_macro(directory, seed=3, start=START, end=END)
     return directory
 
