@@ -810,7 +810,7 @@ OPTIONS(description='What was said of policy up to the decision time (13:20 Chic
 CREATE TABLE IF NOT EXISTS `features.daily_ml_matrix` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
-  `timestamp` TIMESTAMP NOT NULL OPTIONS(description='Decision time of the row: the session close of its symbol (UTC).'),
+  `timestamp` TIMESTAMP NOT NULL OPTIONS(description='Decision time of the row (UTC): the session close of its symbol, or the end of its last bar where that is later.'),
   `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
   `market_data` STRUCT<
     `open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),

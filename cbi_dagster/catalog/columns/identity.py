@@ -26,7 +26,12 @@ COLUMNS = (
     Column("publisher_id", _I, "Vendor's id of the publisher (venue feed).", ge=0),
     Column("exchange", _S, "Venue of the product."),
     Column("currency", _S, "Currency of the price."),
-    Column("timestamp", _T, "Decision time of the row: the session close of its symbol (UTC)."),
+    Column(
+        "timestamp",
+        _T,
+        "Decision time of the row (UTC): the session close of its symbol, or the end of its last bar where that is "
+        "later.",
+    ),
     Column("ts_event", _T, "Start of the bar (UTC, inclusive)."),
     Column(
         "bar_close_ts",
