@@ -88,7 +88,7 @@ def test_a_table_that_is_reset_is_missing_and_rebuilt_by_the_next_refresh(home: 
 def test_nothing_can_be_reset_before_anything_is_built(tmp_path: Path) -> None:
     result = cbi(tmp_path, "reset", BARS)
     assert result.exit_code == 1
-    assert "there is nothing to drop" in result.stderr
+    assert "and nothing to drop" in result.stderr
     assert not Home(tmp_path).warehouse_file.exists()
 
 
