@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +67,11 @@ def lived(world: World, delivery: Path) -> World:
     """Landed, built, corrected and refreshed."""
     world.land(delivery)
     world.refresh()
+    return corrected(world)
+
+
+def corrected(world: World) -> World:
+    """A bar of the delivery corrected, what a plan says of it, and a refresh that does just that."""
     bars = to_frame(OHLCV_1H, world.warehouse.read(OHLCV_1H))
     bar = bars[(bars["root"] == "ZL") & (bars["ts_event"] == RESTATED)]
     file = world.path.with_name(f"{world.path.name}.ohlcv-1h.dbn.zst")
@@ -111,6 +119,20 @@ def test_every_tenth_request_may_fail(server, delivery, in_a_file, tmp_path):
     assert len(server.faults.met) > 100
     server.faults = Faults()
     require_equal(world, in_a_file)
+
+
+@pytest.mark.slow
+def test_two_machines_refresh_the_same_tables_at_the_same_time(server, delivery, in_a_file, tmp_path):
+    machines = [beside(server, tmp_path / name, ARCHIVE=str(tmp_path / "archive")) for name in ("one", "other")]
+    machines[0].land(delivery)
+    command = [sys.executable, "-m", "cbi_dagster.cli", "refresh"]
+    runs = [
+        subprocess.Popen(command, env={**os.environ, "CBI_HOME": str(machine.path)}, stdout=subprocess.DEVNULL)
+        for machine in machines
+    ]
+    assert [run.wait(300) for run in runs] == [STALE, STALE]
+    assert not machines[0].builder.plan().tables
+    require_equal(corrected(machines[1]), in_a_file)
 
 
 def test_simulated_data_is_refused_by_a_warehouse_for_real_data(server, delivery, tmp_path, monkeypatch):
