@@ -153,13 +153,11 @@ def split_sizes(warehouse: Warehouse, table: Table, span: Interval | None = None
     """Whether every split of a training table has rows enough to say anything; of the whole table whatever `span`."""
     splits = warehouse.read(table, None, ["split"])["split"].to_pandas()
     counts = splits.value_counts().reindex(["train", "val", "test"], fill_value=0)
-    small = {
-        f"{split} split": f"{count:,} rows, fewer than {_SPLIT_ROWS}"
-        for split, count in counts.items()
-        if count < _SPLIT_ROWS
-    }
+    small = [str(split) for split, count in counts.items() if count < _SPLIT_ROWS]
+    told = ", ".join(f"{count:,} {split}" for split, count in counts.items())
+    found = {"small splits": f"{', '.join(small)} (rows: {told})"} if small else {}
     partitions = len(warehouse.ledger_by_table({table.id}).get(table.id, NOTHING).keys)
-    return CheckResult(table, partitions, len(splits), {}, small)
+    return CheckResult(table, partitions, len(splits), {}, found)
 
 
 def data_age(

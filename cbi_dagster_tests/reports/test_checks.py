@@ -22,7 +22,11 @@ TABLE = ZL_TRAINING[0]
 
 @pytest.mark.parametrize(
     ("validation", "said"),
-    [(60, {}), (59, {"val split": "59 rows, fewer than 60"}), (0, {"val split": "0 rows, fewer than 60"})],
+    [
+        (60, {}),
+        (59, {"small splits": "val (rows: 80 train, 59 val, 61 test)"}),
+        (0, {"small splits": "val (rows: 80 train, 0 val, 61 test)"}),
+    ],
 )
 def test_a_split_with_fewer_than_sixty_rows_is_told(tmp_path: Path, validation: int, said: dict[str, str]) -> None:
     warehouse = Home(tmp_path).open().ready().warehouse
