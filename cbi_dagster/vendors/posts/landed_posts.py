@@ -73,13 +73,15 @@ class Posts:
         """Posts whose text or time the file states otherwise, and those that it takes back; none of coverage."""
         if file.vendor_schema != "posts":
             return pd.DataFrame()
-        return _changes(_merged(before.of("posts"), before), _merged([*before.of("posts"), file], before))
+        own = before.kept(file)["post_id"]
+        return _changes(_merged(before.of("posts"), before, own), _merged([*before.of("posts"), file], before, own))
 
     def returns(self, file: LandedFile, landed: Landed) -> pd.DataFrame:
         if file.vendor_schema != "posts":
             return pd.DataFrame()
+        own = landed.kept(file)["post_id"]
         others = [other for other in landed.of("posts") if other.file_hash != file.file_hash]
-        return _changes(_merged(landed.of("posts"), landed), _merged(others, landed), come_back=True)
+        return _changes(_merged(landed.of("posts"), landed, own), _merged(others, landed, own), come_back=True)
 
     def trade_dates(self, files: Sequence[LandedFile], landed: Landed) -> np.ndarray:
         """The trade dates on which posts of the files are known first, by whatever file; those that spans reach."""
@@ -108,13 +110,17 @@ class Posts:
         return rows.loc[inside, list(columns)].reset_index(drop=True)
 
 
-def _merged(files: Sequence[LandedFile], landed: Landed) -> pd.DataFrame:
+def _merged(files: Sequence[LandedFile], landed: Landed, only: pd.Series | None = None) -> pd.DataFrame:
     """The posts of files in landing order: what the last of them states of each, and what only earlier ones know.
+
+    `only`: the posts asked for, by their identities (None: all).
 
     A time of publication that is known counts before one that is not; of several of these the first counts, since a
     post that is found again is not published again. Posts that are taken back last are left out.
     """
     parts = [landed.kept(file).assign(source_file=file.source_file) for file in files]
+    if only is not None:
+        parts = [part[part["post_id"].isin(only)] for part in parts]
     filled = [part for part in parts if len(part)]
     if not filled:
         return pd.DataFrame(columns=[*STATEMENT, "source_file"])
