@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cbi_dagster.catalog.columns.policy import PREDICTED
 from cbi_dagster.config.policy import load_policy
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.policy.daily import policy_daily
@@ -49,7 +50,9 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Archives:
     posts, coverage = (world.platform.landing.read(f"landing.{name}", ALWAYS) for name in ("posts", "posts_coverage"))
     scored = scored_events(posts, load_policy())
     weekdays = pd.DataFrame({"date": pd.bdate_range("2010-06-07", "2025-12-31"), "symbol": "ZL"})
-    return Archives(report, posts, scored, policy_daily(weekdays, scored.events, coverage, load_universe()))
+    nothing = pd.DataFrame({"date": weekdays["date"], **dict.fromkeys(PREDICTED)})
+    daily = policy_daily(weekdays, scored.events, coverage, nothing, load_universe())
+    return Archives(report, posts, scored, daily)
 
 
 def test_every_row_of_the_archives_is_a_post_or_has_a_reason(archives: Archives) -> None:
