@@ -44,7 +44,9 @@ def convert(archives: tuple[Path, ...], out_dir: Path) -> None:
 
 
 @posts.command(
-    epilog=examples("CBI_POSTS_KEY=… cbi posts fetch --account realDonaldTrump --since 2025-11-01 --out posts")
+    epilog=examples(
+        "export CBI_POSTS_KEY=… && cbi posts fetch --account realDonaldTrump --since 2025-11-01 --out posts"
+    )
 )
 @click.option("--account", required=True, help="Account whose posts are asked for.")
 @click.option("--since", required=True, type=DATE, help="First date (UTC).")
