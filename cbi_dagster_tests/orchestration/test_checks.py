@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
 import pytest
 
 from cbi_dagster.catalog import ASSET_TABLES, Table, table
@@ -225,6 +226,13 @@ def test_the_simulated_matrix_breaks_no_blocking_rule(world: World) -> None:
     assert result.severity is dg.AssetCheckSeverity.WARN
     assert said(result, "rows") == str(len(world.warehouse.read(DAILY_ML_MATRIX)))
     assert "blocking" not in said(result, "findings")
+
+
+def test_the_quality_of_a_run_is_that_of_its_range(world: World) -> None:
+    days = world.warehouse.read(DAILY_ML_MATRIX, [(np.datetime64("2023-06-12"), np.datetime64("2023-06-16"))])
+    result = matrix_quality(world, SECOND_WEEK)
+    assert said(result, "rows") == str(len(days))
+    assert 0 < len(days) < len(world.warehouse.read(DAILY_ML_MATRIX))
 
 
 ZL = "symbol = 'ZL' AND data_date = '2023-06-14'"
