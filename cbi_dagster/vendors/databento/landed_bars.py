@@ -295,7 +295,7 @@ class Bars:
         return pd.concat(parts) if parts else _covered_periods([], landed)
 
     def _session_spans(self, roots: np.ndarray, dates: np.ndarray, schema: str) -> tuple[np.ndarray, np.ndarray]:
-        """What must be landed for a session to be complete: its hours to the end of the bar in which it closes, or its
+        """What must be landed for a session to be complete: its hours to the end of the one in which it closes, or its
         UTC days for vendor day bars."""
         opens, closes = np.empty(len(dates), "datetime64[ns]"), np.empty(len(dates), "datetime64[ns]")
         for root in np.unique(roots):
@@ -307,8 +307,9 @@ class Bars:
                 closes[own] = dates[own] + 1
             else:
                 opens[own], ends = session_bounds(str(root), dates[own], self._universe)
-                # The bar in which a session closes is there when it has ended.
-                closes[own] = ends + (-ends.astype(np.int64) % BAR_NS[schema]).astype("timedelta64[ns]")
+                # The bar in which a session closes is there when it has ended. Minutes wait for the hour as well: rows
+                # read each other's close, and of other products there may be hours alone.
+                closes[own] = ends + (-ends.astype(np.int64) % BAR_NS["ohlcv-1h"]).astype("timedelta64[ns]")
         return opens, closes
 
 
