@@ -82,10 +82,11 @@ def download_posts(
     name = f"{source}-{_NO_NAME.sub('_', account)}-{since:%Y%m%dT%H%M%S}-{now:%Y%m%dT%H%M%S}"
     files = out_dir / f"{name}.posts.jsonl", out_dir / f"{name}.posts-coverage.csv"
     bounds = ",".join(f"{moment.tz_convert('UTC'):%Y-%m-%dT%H:%M:%SZ}" for moment in (since.ceil("s"), now.floor("s")))
-    files[1].write_text(f"source,span_start,span_end,content\n{source},{bounds},text\n", encoding="utf-8")
     if posts:
         lines = (json.dumps(row, ensure_ascii=False) for row in posts)
         files[0].write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
+    # Last: a time that is called covered without its posts would be one in which nothing was said.
+    files[1].write_text(f"source,span_start,span_end,content\n{source},{bounds},text\n", encoding="utf-8")
     return Downloaded(files if posts else files[1:], len(posts), (since, now))
 
 

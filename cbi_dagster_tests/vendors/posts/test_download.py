@@ -124,6 +124,16 @@ def test_a_time_in_which_nothing_was_said_is_covered_all_the_same(social: Social
     assert (done.posts, [file.suffix for file in done.files]) == (0, [".csv"])
 
 
+def test_nothing_is_called_covered_where_the_posts_could_not_be_written(social: Social, tmp_path: Path) -> None:
+    posts, coverage = fetched(social, tmp_path).files
+    for file in (posts, coverage):
+        file.unlink()
+    posts.mkdir()
+    with pytest.raises(IsADirectoryError):
+        fetched(social, tmp_path)
+    assert not coverage.exists()
+
+
 def test_an_overloaded_service_is_asked_again(social: Social, tmp_path: Path) -> None:
     social.troubles = [(429, {"Retry-After": "0"}, b""), (503, {}, b""), (500, {}, b"")]
     assert fetched(social, tmp_path).posts == 4
