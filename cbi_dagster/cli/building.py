@@ -190,7 +190,7 @@ def execute(warehouse: Warehouse, run: Callable[[OnTable, OnFound], bool]) -> No
         told = "a table failed; the run's page in the UI (`cbi ui`) has the whole story"
         raise Failure("\n".join([told, *failed]))
     if found:
-        console.print("\n".join(["To look at in what was written:", *found]), highlight=False, markup=False)
+        console.print("\n".join(["To look at in what was written:", *found]))
     console.print(f"done in {time.perf_counter() - started:.1f} s")
 
 

@@ -99,7 +99,7 @@ def check(start: dt.datetime | None, stop: dt.datetime | None, tables: list[Tabl
         failed += [f"  {line}" for line in checks.lines(item, result, result.problems)]
         strange += [f"  {line}" for line in checks.lines(item, result, result.warnings)]
     if strange:
-        console.print("\n".join(["To look at:", *strange]), highlight=False, markup=False)
+        console.print("\n".join(["To look at:", *strange]))
     if failed:
         told = "\n".join([f"{len(failed)} of {done} checks failed:", *failed])
         raise Failure(f"{told}\n`cbi backfill --select TABLE` writes again what is not as it was written")

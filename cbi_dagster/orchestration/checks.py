@@ -74,7 +74,10 @@ CHECKS = [_asset_check(item, table) for item in EVERY for table in item.tables]
 DATA_AGE_SCHEDULE = dg.ScheduleDefinition(
     name="data_age",
     job=dg.define_asset_job(
-        "data_age", selection=dg.AssetSelection.checks(*(_asset_check(DATA_AGE, table) for table in DATA_AGE.tables))
+        "data_age",
+        selection=dg.AssetSelection.checks(
+            *(dg.AssetCheckKey(asset_key(table.id), DATA_AGE.name) for table in DATA_AGE.tables)
+        ),
     ),
     cron_schedule="5 12 * * 1-5",
     execution_timezone=CHICAGO,
