@@ -93,21 +93,20 @@ def test_a_command_that_is_interrupted_in_a_run_says_so_and_not_that_a_table_fai
 ) -> None:
     environment = {**os.environ, "CBI_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "cbi_dagster.cli", "backfill", "--select", BARS]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     claims = home / "claims"
-    while process.poll() is None and not (claims.exists() and any(claims.iterdir())):
-        time.sleep(0.02)
-    process.send_signal(number)
-    told, failed = process.communicate(timeout=60)
-    if process.returncode == 0:  # the signal came when all was done
-        assert "done in" in told
-        assert failed == ""
-    else:
-        # A shell calls both 130; Python ends by the signal where it came while a text was executed, as imports do.
-        assert process.returncode in (130, -signal.SIGINT)
-        assert failed == (
-            "cbi: interrupted; what was finished before is kept, and the same command goes on from there\n"
-        )
+    for _ in range(4):
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while process.poll() is None and not (claims.exists() and any(claims.iterdir())):
+            time.sleep(0.02)
+        process.send_signal(number)
+        told, failed = process.communicate(timeout=60)
+        if process.returncode != 0:
+            break
+        assert "done in" in told, "it may be that the signal came when all was done, but not every time"
+    said = "cbi: interrupted; what was finished before is kept, and the same command goes on from there\n"
+    assert failed == said
+    # A shell calls both 130; Python ends by the signal where it came while a text was executed, as imports do.
+    assert process.returncode in (130, -signal.SIGINT)
     assert list(claims.iterdir()) == []
     status = cbi(home, "status")
     assert "failed last" not in status.output

@@ -233,6 +233,7 @@ def test_the_quality_of_a_run_is_that_of_its_range(world: World) -> None:
     result = matrix_quality(world, SECOND_WEEK)
     assert said(result, "rows") == str(len(days))
     assert 0 < len(days) < len(world.warehouse.read(DAILY_ML_MATRIX))
+    assert said(result, "partitions") == str(len(set(days["data_date"].to_pylist())))
 
 
 ZL = "symbol = 'ZL' AND data_date = '2023-06-14'"
