@@ -33,7 +33,7 @@ STAGES = (
     ("warehouse",),
     ("vendors",),
     ("home",),
-    ("orchestration", "reports"),
+    ("orchestration", "reports", "api"),
     ("definitions",),
     ("cli",),
 )

@@ -10,15 +10,6 @@ CUT = dt.date(2023, 8, 1)
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """Everything built from the whole delivery."""
-    built = World(tmp_path_factory.mktemp("world"))
-    built.land(simulated(tmp_path_factory.mktemp("delivery")))
-    built.refresh()
-    return built
-
-
-@pytest.fixture(scope="session")
 def past(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Everything built when the files after `CUT` did not exist yet."""
     built = World(tmp_path_factory.mktemp("past"))

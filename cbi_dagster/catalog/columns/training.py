@@ -57,3 +57,20 @@ LABEL_INPUTS = ("date", "symbol", "session_quality", "close", "adj_factor")
 """What labels of sessions need of the continuous series."""
 QUALITY_INPUTS = ("date", "symbol", "session_quality")
 """What labels of bars need of it."""
+
+_ROLES = {
+    "key": "symbol data_date bar_close_ts",
+    "label": " ".join(column.name for column in COLUMNS if column.name.startswith("target_")),
+    "weight": "training_weight",
+    "split": "split",
+    "about": "session_quality regime horizon_sessions horizon_minutes as_of source_run_id",
+}
+
+
+def role(column: str) -> str:
+    """What a column of a training table is for.
+
+    `feature`: known at the row's decision time, to learn from. `label`: what came true later. `key`, `weight`, `split`.
+    `about`: what is known about the row and is not to be learned from.
+    """
+    return next((name for name, columns in _ROLES.items() if column in columns.split()), "feature")
