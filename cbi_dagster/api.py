@@ -7,7 +7,6 @@ who writes waits for a model to be trained.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,7 +124,7 @@ class Tables:
         """A digest of the contents of a table in these dates: it changes when, and only when, a row does."""
         declared = table(name)
         ledger = self.warehouse.ledger_by_table({declared.id}).get(declared.id, NOTHING)
-        return _version(declared, ledger, [_interval(start, end)])
+        return ledger.digest(declared, [_interval(start, end)])
 
     def _read(
         self, declared: Table, start: Date | None, end: Date | None, symbols: Sequence[str], columns: Sequence[str]
@@ -201,7 +200,7 @@ def load_training_frame(
         rest=rows[[name for name in columns if roles[name] not in ("feature", "weight")]],
         roles=roles,
         left_out=left_out,
-        version=_version(declared, ledger, periods),
+        version=ledger.digest(declared, periods),
     )
 
 
@@ -324,18 +323,6 @@ def _uninformative(features: pd.DataFrame) -> Iterator[tuple[str, str]]:
             yield str(name), "NULL throughout"
         elif len(known) == len(values) and known.nunique() == 1:
             yield str(name), f"always {known.iloc[0]}"
-
-
-def _version(declared: Table, ledger: Ledger, intervals: Sequence[Interval]) -> str:
-    """A digest of the partitions that dates of the intervals lie in."""
-    read = np.zeros(len(ledger.keys), bool)
-    for interval in intervals:
-        first, last = declared.partitioning.keys_of(np.array(interval))
-        read |= (ledger.keys >= first) & (ledger.keys <= last)
-    digest = hashlib.blake2b(declared.id.encode(), digest_size=8)
-    for key, content in zip(ledger.keys[read], ledger.hashes[read], strict=True):
-        digest.update(f"\n{key}={content}".encode())
-    return digest.hexdigest()
 
 
 def _day_of(warehouse: Warehouse, symbol: str, as_of: Date | pd.Timestamp | None) -> np.datetime64:

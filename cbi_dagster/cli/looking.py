@@ -200,15 +200,57 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-@cbi.command(epilog=examples("cbi export zl_training_prod_allhistory_1m --out zl_1m.parquet"))
+@cbi.command(
+    epilog=examples(
+        "cbi export zl_training_prod_allhistory_1m --out zl_1m.parquet",
+        "cbi export futures_continuous_1d --symbol ZL --from 2024-01-01 --to 2024-06-28 --out zl.csv",
+    )
+)
 @click.argument("table", metavar="TABLE", callback=one_table)
 @click.option(
-    "--out", "out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Parquet file to write."
+    "--out",
+    "out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="File to write: .parquet, .arrow or .csv.",
 )
-def export(table: Table, out: Path) -> None:
-    """Write a whole table to a Parquet file."""
+@click.option(
+    "--format", "stated", type=click.Choice(["parquet", "arrow", "csv"]), help="Where the name does not say it."
+)
+@click.option("--from", "start", type=DATE, help="First date (default: all).")
+@click.option("--to", "stop", type=DATE, help="Last date, inclusive.")
+@click.option("--symbol", "symbols", multiple=True, help="Only this symbol (repeatable; default: all).")
+def export(
+    table: Table,
+    out: Path,
+    stated: str | None,
+    start: dt.datetime | None,
+    stop: dt.datetime | None,
+    symbols: Sequence[str],
+) -> None:
+    """Write a table, or part of it, to a file.
+
+    Parquet and Arrow files say in their metadata what the columns mean and which version of the content they hold.
+    """
+    import numpy as np
+
+    from cbi_dagster.catalog.partitioning import BEGINNING, END
     from cbi_dagster.reports import rows as reports
 
+    interval = None
+    if start or stop:
+        if not table.partitioning.column:
+            raise Failure(f"{table.id} has no dates; leave --from and --to out")
+        interval = (
+            np.datetime64(start.date(), "D") if start else BEGINNING,
+            np.datetime64(stop.date(), "D") if stop else END,
+        )
+    if symbols and not any(column.name == "symbol" for column in table.columns):
+        raise Failure(f"{table.id} has no symbols; leave --symbol out")
+    try:
+        reports.format_of(out, stated)
+    except ValueError as error:
+        raise Failure(f"{error}; --format takes parquet, arrow or csv") from error
     warehouse = looked_at(Home.from_environment()).warehouse
-    count = reports.export(warehouse, table, out)
+    count = reports.export(warehouse, table, out, stated=stated, interval=interval, symbols=symbols)
     console.print(f"{count:,} rows of {table.id} -> {out}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from cbi_dagster.catalog.model import Table
-from cbi_dagster.catalog.partitioning import parse_labels
+from cbi_dagster.catalog.partitioning import Interval, parse_labels
 from cbi_dagster.warehouse.hashing import mixed
 
 #: Columns of `ops.partition_ledger` beside its key, by the field of `Ledger` that holds them.
@@ -67,6 +68,21 @@ class Ledger:
     def version(self) -> int:
         """When a partition was last verified, in microseconds since 1970: later after every write; 0 for none."""
         return int(self.verified_at.astype("datetime64[us]").astype(np.int64).max(initial=0))
+
+    def digest(self, table: Table, intervals: Sequence[Interval]) -> str:
+        """A digest of the contents of the partitions that dates of the intervals lie in: of the very same rows, or not.
+
+        `table` is the one whose ledger this is. Partitions that are empty and that are not there are the same.
+        """
+        filled = self.row_counts > 0
+        wanted = np.zeros(len(filled), bool)
+        for interval in intervals:
+            first, last = table.partitioning.keys_of(np.array(interval))
+            wanted |= filled & (self.keys >= first) & (self.keys <= last)
+        digest = hashlib.blake2b(table.id.encode(), digest_size=8)
+        for key, content in zip(self.keys[wanted], self.hashes[wanted], strict=True):
+            digest.update(f"\n{key}={content}".encode())
+        return digest.hexdigest()
 
     def at(self, keys: np.ndarray) -> np.ndarray:
         """Index of each of `keys`, -1 for a partition without content."""

@@ -160,6 +160,12 @@ def test_an_export_is_the_whole_table(scene: Scene, tmp_path: Path) -> None:
         assert reader.read() == b"yesterday's", "whoever reads the file meanwhile reads the old one to its end"
     assert result.exit_code == 0
     assert pq.read_table(out).equals(scene.warehouse.read(OHLCV_1H))
+    part = cbi(
+        scene.path, "export", OHLCV_1H.id, "--out", tmp_path / "zl.csv", "--from", DAY, "--to", DAY, "--symbol", "ZL"
+    )
+    assert part.output.startswith(f"{len(pd.read_csv(tmp_path / 'zl.csv'))} rows of {OHLCV_1H.id}")
+    assert set(pd.read_csv(tmp_path / "zl.csv")["date"]) == {DAY}
+    (tmp_path / "zl.csv").unlink()
     rows = len(scene.warehouse.read(OHLCV_1H))
     assert " ".join(result.output.split()) == f"{rows:,} rows of {OHLCV_1H.id} -> {out}"
     assert [path.name for path in tmp_path.iterdir()] == ["bars.parquet"]
@@ -276,6 +282,10 @@ def test_real_and_simulated_data_do_not_mix(scene: Scene, tmp_path: Path) -> Non
         (("show", "daily_ml_matrix"), 2, "Missing option '--date'"),
         (("export", "daily_ml_matrix"), 2, "Missing option '--out'"),
         (("export", "daily_ml_matrix", "--out", "/"), 2, "is a directory"),
+        (("export", "daily_ml_matrix", "--out", "x.csv", "--format", "parquet"), 1, "under a name that says csv"),
+        (("export", "daily_ml_matrix", "--out", "x"), 1, "--format takes parquet, arrow or csv"),
+        (("export", "regime_weights", "--out", "x.csv", "--from", "2024-06-03"), 1, "has no dates"),
+        (("export", "regime_weights", "--out", "x.csv", "--symbol", "ZL"), 1, "has no symbols"),
         (("land", "/no/such/file"), 2, "does not exist"),
         (("land", __file__), 1, "its name does not say that it holds data"),
         (("show", "daily_ml_matrix", "--date", "14.6.2023"), 2, "does not match the format"),

@@ -107,7 +107,7 @@ def test_an_export_replaces_a_regular_file_and_nothing_else(home: Path, tmp_path
     os.mkfifo(pipe)
     foreign.write_text("somebody else's")
     for out in (pipe, Path("/dev/null")):
-        refused = cbi(home, "export", BARS, "--out", str(out))
+        refused = cbi(home, "export", BARS, "--out", str(out), "--format", "parquet")
         assert refused.exit_code == 1
         assert "there is no regular file to replace" in refused.stderr
     assert cbi(home, "export", BARS, "--out", str(tmp_path / "bars.parquet")).exit_code == 0

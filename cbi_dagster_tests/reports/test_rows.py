@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import resource
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv, feather
 
-from cbi_dagster.catalog.tables.features import VOLATILITY_DAILY
+from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX, VOLATILITY_DAILY
 from cbi_dagster.catalog.tables.ops import HELD_BACK, PARTITION_LEDGER
+from cbi_dagster.catalog.tables.training import ZL_TRAINING
 from cbi_dagster.reports.rows import export, rows_of
 from cbi_dagster.warehouse.contract import Warehouse
 
@@ -39,6 +44,58 @@ def test_an_export_takes_the_place_of_the_file_and_never_changes_it(warehouse: W
     assert export(warehouse, VOLATILITY_DAILY, out) == 4
     assert kept.read_bytes() == b"an earlier export"
     assert pq.read_table(out).equals(warehouse.read(VOLATILITY_DAILY))
+
+
+def test_a_part_is_exported_in_the_format_that_the_name_says(warehouse: Warehouse, tmp_path: Path) -> None:
+    day = np.datetime64("2024-07-03")
+    for name, read in {"x.parquet": pq.read_table, "x.arrow": feather.read_table, "x.CSV": csv.read_csv}.items():
+        count = export(warehouse, VOLATILITY_DAILY, tmp_path / name, interval=(day, day), symbols=["ZL"])
+        rows = read(tmp_path / name)
+        assert count == len(rows) == 1
+        assert (rows["symbol"].to_pylist(), rows["k_vol"].to_pylist()) == (["ZL"], [1])
+
+
+def test_structs_are_flat_in_csv(warehouse: Warehouse, tmp_path: Path) -> None:
+    assert export(warehouse, DAILY_ML_MATRIX, tmp_path / "x.csv") == 0
+    header = (tmp_path / "x.csv").read_text().split(",")
+    assert '"pivots_P"' in header
+    assert '"pivots"' not in header
+
+
+@pytest.mark.parametrize(
+    ("name", "stated", "said"),
+    [
+        ("x.csv", "parquet", "x.csv would be parquet under a name that says csv"),
+        ("x.txt", None, "x.txt does not say what it is: let its name end in one of .parquet"),
+    ],
+)
+def test_no_format_is_written_under_the_name_of_another(
+    warehouse: Warehouse, tmp_path: Path, name: str, stated: str | None, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        export(warehouse, VOLATILITY_DAILY, tmp_path / name, stated=stated)
+    assert not list(tmp_path.glob("x.*"))
+    assert export(warehouse, VOLATILITY_DAILY, tmp_path / "x.data", stated="csv") == 4
+
+
+def test_a_file_says_what_its_columns_mean_and_which_version_they_are_of(warehouse: Warehouse, tmp_path: Path) -> None:
+    def about(interval: tuple[np.datetime64, np.datetime64] | None = None) -> Any:
+        export(warehouse, VOLATILITY_DAILY, tmp_path / "x.parquet", interval=interval)
+        return json.loads(pq.read_schema(tmp_path / "x.parquet").metadata[b"cbi_dagster"])
+
+    said = about()
+    assert said["table"] == VOLATILITY_DAILY.id
+    assert said["columns"]["k_vol"] == {
+        "meaning": VOLATILITY_DAILY.column("k_vol").description, "unit": VOLATILITY_DAILY.column("k_vol").unit
+    }  # fmt: skip
+    assert about((np.datetime64("2024-07-01"), np.datetime64("2024-07-02")))["version"] != said["version"]
+    # The dates that are asked for beyond those that are there change nothing.
+    assert about((np.datetime64("2020-01-01"), np.datetime64("2030-01-01")))["version"] == said["version"]
+    export(warehouse, ZL_TRAINING[0], tmp_path / "t.parquet")
+    columns = json.loads(pq.read_schema(tmp_path / "t.parquet").metadata[b"cbi_dagster"])["columns"]
+    assert [columns[name]["role"] for name in ("pivots_P", "target_1w", "training_weight", "split")] == [
+        "feature", "label", "weight", "split",
+    ]  # fmt: skip
 
 
 def test_an_export_that_fails_leaves_the_earlier_file(warehouse: Warehouse, tmp_path: Path) -> None:
