@@ -252,5 +252,8 @@ def export(
     except ValueError as error:
         raise Failure(f"{error}; --format takes parquet, arrow or csv") from error
     warehouse = looked_at(Home.from_environment()).warehouse
-    count = reports.export(warehouse, table, out, stated=stated, interval=interval, symbols=symbols)
+    try:
+        count = reports.export(warehouse, table, out, stated=stated, interval=interval, symbols=symbols)
+    except LookupError as error:
+        raise Failure(str(error)) from error
     console.print(f"{count:,} rows of {table.id} -> {out}")

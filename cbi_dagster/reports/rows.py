@@ -36,7 +36,7 @@ def rows_of(warehouse: Warehouse, table: Table, date: dt.date, symbol: str | Non
 
 
 def format_of(path: Path, stated: str | None = None) -> str:
-    """The format that a file of this name is written in. Raises ValueError where it is called otherwise than `stated`."""
+    """The format that a file of this name is written in; ValueError where it is called otherwise than `stated`."""
     named = next((name for name, suffixes in FORMATS.items() if path.suffix.lower() in suffixes), None)
     if stated is None and named is None:
         known = ", ".join(suffix for suffixes in FORMATS.values() for suffix in suffixes)
@@ -60,8 +60,8 @@ def export(
     The format is `stated`, one of `FORMATS`, or what the name says; `interval`: only these dates, both inclusive. In
     CSV, STRUCTs are columns `<struct>_<field>`. Parquet and Arrow files say in their schema's metadata, under
     `cbi_dagster`, as JSON: the table, the version of its content, and what each column means, its unit and, in training
-    tables, its role. Raises ValueError for a format that the name contradicts, OSError for a path where something else
-    than a regular file is.
+    tables, its role. Raises ValueError for a format that the name contradicts, LookupError for symbols of which there is
+    nothing, OSError for a path where something else than a regular file is.
     """
     written_as = format_of(path, stated)
     if path.exists() and not path.is_file():
@@ -69,6 +69,9 @@ def export(
     with warehouse.snapshot():
         rows = warehouse.read(table, None if interval is None else [interval], symbols=symbols)
         ledger = warehouse.ledger_by_table({table.id}).get(table.id, NOTHING)
+        if symbols and not len(rows):
+            there = ", ".join(sorted(pc.unique(warehouse.read(table, columns=["symbol"])["symbol"]).to_pylist()))
+            raise LookupError(f"{table.id} has no such rows; its symbols are {there or 'none'}")
     about = {
         "table": table.id,
         "version": ledger.digest(table, [interval or (BEGINNING, END)]),

@@ -161,7 +161,17 @@ def test_an_export_is_the_whole_table(scene: Scene, tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert pq.read_table(out).equals(scene.warehouse.read(OHLCV_1H))
     part = cbi(
-        scene.path, "export", OHLCV_1H.id, "--out", tmp_path / "zl.csv", "--from", DAY, "--to", DAY, "--symbol", "ZL"
+        scene.path,
+        "export",
+        OHLCV_1H.id,
+        "--out",
+        tmp_path / "zl.csv",
+        "--from",
+        DAY,
+        "--to",
+        DAY,
+        "--symbol",
+        "ZL.v.0",
     )
     assert part.output.startswith(f"{len(pd.read_csv(tmp_path / 'zl.csv'))} rows of {OHLCV_1H.id}")
     assert set(pd.read_csv(tmp_path / "zl.csv")["date"]) == {DAY}
@@ -286,6 +296,7 @@ def test_real_and_simulated_data_do_not_mix(scene: Scene, tmp_path: Path) -> Non
         (("export", "daily_ml_matrix", "--out", "x"), 1, "--format takes parquet, arrow or csv"),
         (("export", "regime_weights", "--out", "x.csv", "--from", "2024-06-03"), 1, "has no dates"),
         (("export", "regime_weights", "--out", "x.csv", "--symbol", "ZL"), 1, "has no symbols"),
+        (("export", OHLCV_1H.id, "--out", "x.csv", "--symbol", "ZL"), 1, "no such rows; its symbols are 6A.v.0"),
         (("land", "/no/such/file"), 2, "does not exist"),
         (("land", __file__), 1, "its name does not say that it holds data"),
         (("show", "daily_ml_matrix", "--date", "14.6.2023"), 2, "does not match the format"),
