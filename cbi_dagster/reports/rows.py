@@ -60,8 +60,9 @@ def export(
     The format is `stated`, one of `FORMATS`, or what the name says; `interval`: only these dates, both inclusive. In
     CSV, STRUCTs are columns `<struct>_<field>`. Parquet and Arrow files say in their schema's metadata, under
     `cbi_dagster`, as JSON: the table, the version of its content, and what each column means, its unit and, in training
-    tables, its role. Raises ValueError for a format that the name contradicts, LookupError for symbols of which there is
-    nothing, OSError for a path where something else than a regular file is.
+    tables, its role.
+    Raises ValueError for a format that the name contradicts, LookupError for symbols of which there is nothing, OSError
+    for a path where something else than a regular file is.
     """
     written_as = format_of(path, stated)
     if path.exists() and not path.is_file():
