@@ -129,7 +129,7 @@ def print_landing(report: LandingReport) -> None:
             grid.add_row(str(case.reason), shown(case.symbol, 60), f"{case.rows:,}")
         console.print(grid)
     if report.outside:
-        console.print(f"{len(report.outside)} symbols outside universe.yaml left out: {_names(report.outside)}")
+        console.print(f"Left out, outside universe.yaml or of no table: {_names(report.outside)}")
     if len(report.corrections):
         for kind, rows in report.corrections.groupby(report.corrections["vendor_schema"].map(_kind)):
             console.print(f"{len(rows)} {kind} corrected (see ops.corrections).")

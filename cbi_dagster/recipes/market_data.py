@@ -9,6 +9,8 @@ from cbi_dagster.catalog.tables.market_data import (
     CRUSH_LEGS_1D,
     FUTURES_CONTINUOUS_1D,
     FUTURES_DECISION_1D,
+    FUTURES_STATISTICS,
+    INSTRUMENTS,
     OHLCV_1D,
     OHLCV_1H,
     OHLCV_1M,
@@ -35,6 +37,16 @@ def databento_futures_ohlcv_1h(ohlcv_1h: pd.DataFrame) -> pd.DataFrame:
 @recipe(OHLCV_UTC_1D)
 def databento_futures_ohlcv_utc_1d(ohlcv_1d: pd.DataFrame) -> pd.DataFrame:
     return ohlcv_1d
+
+
+@recipe(FUTURES_STATISTICS)
+def databento_futures_statistics(statistics: pd.DataFrame) -> pd.DataFrame:
+    return statistics
+
+
+@recipe(INSTRUMENTS)
+def instruments(definition: pd.DataFrame) -> pd.DataFrame:
+    return definition
 
 
 @recipe(OHLCV_1D)

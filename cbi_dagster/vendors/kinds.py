@@ -106,7 +106,8 @@ class Kind(Protocol):
     def examine(self, content: Content, landed_at: pd.Timestamp) -> Examined:
         """Read a file to its end and judge its rows; `landed_at` stands where the file does not say when.
 
-        Raises a DeliveryError whose class says what is wrong with the file.
+        Raises a DeliveryError whose class says what is wrong with the file: LaterFeatureError where it is of another
+        kind that has names like this one.
         """
 
     def corrections(self, file: LandedFile, before: Landed) -> pd.DataFrame:

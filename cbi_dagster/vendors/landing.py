@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from cbi_dagster.vendors.arrivals import Arrival, Gathered, LandingReport, Withd
 from cbi_dagster.vendors.databento.conditions import landed_conditions
 from cbi_dagster.vendors.delivery import Delivery, open_delivery
 from cbi_dagster.vendors.files import (
+    Content,
     DeliveredFile,
     DeliveryError,
     LaterFeatureError,
@@ -267,11 +268,18 @@ class Landing(ReadingAnew):
         content = content_of(file)
         if content.sha256 in known:
             return Arrival(file, content.sha256, outcome="already landed"), None
-        kind = next(kind for kind in self._kinds if kind.recognises(file.name))
-        examined = kind.examine(content, landed_at)
+        examined = self._examined(content, landed_at)
         # A copy, since a slice would keep all rows in memory.
         alone = replace(examined, kept=examined.kept.iloc[:0].copy())
         return Arrival(file, content.sha256, landed_file(content, examined, landed_at), alone), examined
+
+    def _examined(self, content: Content, landed_at: pd.Timestamp) -> Examined:
+        """What a file holds, by the kind whose it is: where its name leaves that open, the file itself says it."""
+        *others, last = (kind for kind in self._kinds if kind.recognises(content.name))
+        for kind in others:
+            with suppress(LaterFeatureError):
+                return kind.examine(content, landed_at)
+        return last.examine(content, landed_at)
 
     def _require_one_dataset(self, files: Sequence[LandedFile]) -> None:
         datasets = {file.dataset for file in files if self._kind_of[file.vendor_schema].one_dataset}

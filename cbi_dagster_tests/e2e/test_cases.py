@@ -253,17 +253,18 @@ def test_the_vendors_word_on_its_days_is_kept_and_its_later_words_too(world: Wor
 
 def test_files_of_other_schemas_are_named_and_left_and_the_bars_land(world: World, tmp_path: Path) -> None:
     es_file(tmp_path / "es.ohlcv-1h.dbn.zst")
-    statistics = es_file(tmp_path / "es.statistics.dbn.zst", es_week().iloc[:0], schema="statistics")
+    trades = es_file(tmp_path / "es.trades.dbn.zst", es_week().iloc[:0], schema="trades")
     report = world.land(tmp_path)
-    assert [said.partition(":")[0] for said in report.left] == ["es.statistics.dbn.zst"]
+    assert [said.partition(":")[0] for said in report.left] == ["es.trades.dbn.zst"]
     with pytest.raises(LaterFeatureError, match="left for a later feature"):
-        world.land(statistics)
+        world.land(trades)
     require_the_week(world)
 
 
-def test_given_statistics_are_left(world: World) -> None:
+def test_given_statistics_land_beside_bars(world: World) -> None:
     report = world.land(case("statistics_beside_bars"))
-    assert [said.partition(":")[0] for said in report.left] == ["glbx-mdp3-20201228.statistics.dbn.zst"]
+    files = report.files.set_index("vendor_schema")
+    assert (report.left, files.loc["statistics", "outside_rows"]) == ((), 4)  # bids and a high of the session
     require_the_week(world)
 
 

@@ -75,6 +75,59 @@ PARTITION BY `date`
 CLUSTER BY `root`, `symbol`
 OPTIONS(description='Vendor UTC-day bars (not sessions) of the universe, merged over all deliveries; a later one wins for its bars.');
 
+CREATE TABLE IF NOT EXISTS `market_data.databento_futures_statistics` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
+  `ts_recv` TIMESTAMP NOT NULL OPTIONS(description='When the vendor received the record (UTC): from then on its content is known.'),
+  `ref_date` DATE NOT NULL OPTIONS(description='Trade date that the record is about; it may be received on a later one.'),
+  `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `instrument_id` INT64 NOT NULL OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),
+  `publisher_id` INT64 OPTIONS(description='Vendor\'s id of the publisher (venue feed).'),
+  `stat_type` STRING NOT NULL OPTIONS(description='What the record states.'),
+  `update_action` STRING NOT NULL OPTIONS(description='Whether the record states a value or takes one back.'),
+  `price` FLOAT64 OPTIONS(description='Settlement price that the record states; NULL for none, 0 for what nobody trades. [quote unit]'),
+  `quantity` INT64 OPTIONS(description='Contracts that the record states; NULL for none. [contracts]'),
+  `stat_flags` INT64 OPTIONS(description='The exchange\'s flags of a settlement, as a sum: 1 final, 2 actual, 4 rounded, 8 intraday, 128 none; 255 where they do not apply.'),
+  `sequence` INT64 OPTIONS(description='The exchange\'s number of the message, per channel and week.'),
+  `dataset` STRING NOT NULL OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
+  `source_file` STRING OPTIONS(description='Name of the landed file the bar came from; not part of the row\'s content.'),
+  `source_row` INT64 OPTIONS(description='Row (0-based) in that file; not part of the row\'s content.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+CLUSTER BY `root`, `symbol`
+OPTIONS(description='Settlements, cleared volumes and open interest of outrights, every record as it was published, by the trade date on which it was received. settlements_1d says what holds in the end.');
+
+CREATE TABLE IF NOT EXISTS `market_data.instruments` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
+  `ts_recv` TIMESTAMP NOT NULL OPTIONS(description='When the vendor received the record (UTC): from then on its content is known.'),
+  `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `instrument_id` INT64 NOT NULL OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),
+  `publisher_id` INT64 OPTIONS(description='Vendor\'s id of the publisher (venue feed).'),
+  `instrument_class` STRING NOT NULL OPTIONS(description='The vendor\'s letter for the kind of instrument; F is a future.'),
+  `security_update_action` STRING OPTIONS(description='Whether the definition adds (A), modifies (M) or deletes (D) the contract.'),
+  `delivery_month` DATE OPTIONS(description='First day of the contract\'s delivery month.'),
+  `activation` TIMESTAMP OPTIONS(description='When the contract was or will be listed (UTC).'),
+  `expiration` TIMESTAMP NOT NULL OPTIONS(description='When the contract\'s trading ends (UTC).'),
+  `min_price_increment` FLOAT64 OPTIONS(description='Smallest difference of two prices of the contract (tick). [quote unit]'),
+  `display_factor` FLOAT64 OPTIONS(description='Price on the exchange\'s screens per price of the vendor. [ratio]'),
+  `unit_of_measure` STRING OPTIONS(description='Unit of what the contract delivers, e.g. LBS, as the exchange writes it.'),
+  `unit_of_measure_qty` FLOAT64 OPTIONS(description='How much of that one contract delivers. [unit_of_measure]'),
+  `trading_currency` STRING OPTIONS(description='Currency of the price, as the exchange writes it.'),
+  `exchange_mic` STRING OPTIONS(description='Market identifier of the exchange, e.g. XCBT.'),
+  `security_group` STRING OPTIONS(description='The exchange\'s product group, e.g. ZL.'),
+  `dataset` STRING NOT NULL OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
+  `source_file` STRING OPTIONS(description='Name of the landed file the bar came from; not part of the row\'s content.'),
+  `source_row` INT64 OPTIONS(description='Row (0-based) in that file; not part of the row\'s content.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+CLUSTER BY `root`, `symbol`
+OPTIONS(description='Outright futures as the exchange defined them, by the trade date on which the definition was received: the vendor restates every contract each day, and an id is a contract\'s for that day only.');
+
 CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_1d` (
   `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),

@@ -113,7 +113,7 @@ CREATE TABLE IF NOT EXISTS `ops.corrections` (
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
 )
-OPTIONS(description='Bars and posts that a later delivery changed, with the values before and after: a bar that it states no longer, or a post that it takes back, has no new values. Of a post, `symbol` is its identity and `ts_event` when it was published. A withdrawn file changes back what it had changed.');
+OPTIONS(description='What a later delivery changed, with the values before and after: a bar that it states no longer, or a post that it takes back, has no new values. Of a post, `symbol` is its identity and `ts_event` when it was published; of a statistic or a definition, `symbol` names it and `ts_event` is when it was received. A withdrawn file changes back what it had changed.');
 
 CREATE TABLE IF NOT EXISTS `ops.vendor_conditions` (
   `file_hash` STRING NOT NULL OPTIONS(description='SHA-256 of a landed file.'),

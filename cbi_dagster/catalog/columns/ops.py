@@ -27,7 +27,7 @@ COLUMNS = (
         _S,
         "Vendor schema of a file or bar; `macro` for a file of macro series, `posts` and `posts-coverage` for files of "
         "posts and of what is known of them, empty for rows of a table.",
-        isin=("ohlcv-1m", "ohlcv-1h", "ohlcv-1d", "macro", "posts", "posts-coverage", ""),
+        isin=("ohlcv-1m", "ohlcv-1h", "ohlcv-1d", "statistics", "definition", "macro", "posts", "posts-coverage", ""),
     ),
     Column("bar_rows", _I, "Number of bars or rows.", "rows", ge=0),
     Column("file_hash", _S, "SHA-256 of a landed file."),

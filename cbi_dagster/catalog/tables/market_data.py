@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cbi_dagster.catalog.columns import bars, continuous, crush, decisions, pick, sessions
+from cbi_dagster.catalog.columns import bars, continuous, crush, decisions, instruments, pick, sessions, statistics
 from cbi_dagster.catalog.model import Read, Table, ordered
 from cbi_dagster.catalog.partitioning import INCEPTION, Daily
 
@@ -29,6 +29,37 @@ def _landed(name: str, schema: str, what: str) -> Table:
 OHLCV_1M = _landed("databento_futures_ohlcv_1m", "ohlcv-1m", "Vendor 1-minute bars")
 OHLCV_1H = _landed("databento_futures_ohlcv_1h", "ohlcv-1h", "Vendor 1-hour bars")
 OHLCV_UTC_1D = _landed("databento_futures_ohlcv_utc_1d", "ohlcv-1d", "Vendor UTC-day bars (not sessions)")
+
+FUTURES_STATISTICS = Table(
+    dataset="market_data",
+    name="databento_futures_statistics",
+    description="Settlements, cleared volumes and open interest of outrights, every record as it was published, by the "
+    "trade date on which it was received. settlements_1d says what holds in the end.",
+    columns=pick(*statistics.STATISTICS),
+    key=statistics.KEY,
+    partitioning=Daily("date"),
+    layer="market_data",
+    required=frozenset({"root", "instrument_id", "update_action", "dataset"}),
+    cluster=("root", "symbol"),
+    reads=(Read("landing.statistics", columns=statistics.STATISTICS),),
+    owners=("team:market-data",),
+)
+
+INSTRUMENTS = Table(
+    dataset="market_data",
+    name="instruments",
+    description="Outright futures as the exchange defined them, by the trade date on which the definition was "
+    "received: the vendor restates every contract each day, and an id is a contract's for that day only.",
+    columns=pick(*instruments.INSTRUMENTS),
+    key=instruments.KEY,
+    partitioning=Daily("date"),
+    layer="market_data",
+    required=frozenset({"root", "instrument_id", "instrument_class", "expiration", "dataset"}),
+    cluster=("root", "symbol"),
+    reads=(Read("landing.definition", columns=instruments.INSTRUMENTS),),
+    row_checks=(ordered("activation", "expiration"),),
+    owners=("team:market-data",),
+)
 
 OHLCV_1D = Table(
     dataset="market_data",

@@ -71,9 +71,10 @@ LANDED_SYMBOLS = _ops(
 )
 CORRECTIONS = _ops(
     "corrections",
-    "Bars and posts that a later delivery changed, with the values before and after: a bar that it states no longer, "
-    "or a post that it takes back, has no new values. Of a post, `symbol` is its identity and `ts_event` when it was "
-    "published. A withdrawn file changes back what it had changed.",
+    "What a later delivery changed, with the values before and after: a bar that it states no longer, or a post that "
+    "it takes back, has no new values. Of a post, `symbol` is its identity and `ts_event` when it was published; of a "
+    "statistic or a definition, `symbol` names it and `ts_event` is when it was received. A withdrawn file changes "
+    "back what it had changed.",
     "file_hash vendor_schema symbol ts_event date old_open old_high old_low old_close old_volume old_instrument_id "
     "new_open new_high new_low new_close new_volume new_instrument_id old_text new_text old_published_at "
     "new_published_at landed_at",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-RTYPES = {"ohlcv-1m": 0x21, "ohlcv-1h": 0x22, "ohlcv-1d": 0x23}
+RTYPES = {"ohlcv-1m": 0x21, "ohlcv-1h": 0x22, "ohlcv-1d": 0x23, "statistics": 0x18, "definition": 0x13}
 """What a DBN record of each schema calls itself."""
 
 PRICES = ("open", "high", "low", "close")

@@ -1,15 +1,17 @@
-"""Bars from files in Databento's own format, DBN, versions 1 to 3, schemas ohlcv-1m, ohlcv-1h and ohlcv-1d.
+"""Records from files in Databento's own format, DBN, versions 1 to 3, and the bars of ohlcv-1m, ohlcv-1h, ohlcv-1d.
 
 What a file alone can prove. A cut compressed file is noticed unless it was cut exactly between two compressed frames,
 a cut uncompressed file unless it was cut exactly between two records. A flipped bit in a compressed file is noticed by
 the checksum of its frame (the vendor writes one); in an uncompressed file only where it contradicts the header or makes
-an impossible bar. The hashes of a batch's manifest.json close all these gaps: keep that file beside the data.
+an impossible record. The hashes of a batch's manifest.json close all these gaps: keep that file beside the data.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import databento_dbn
@@ -34,9 +36,8 @@ from cbi_dagster.vendors.files import (
     some,
 )
 
-_STYPES = ("continuous", "parent", "raw_symbol")
-_OHLCV_WORDS = 14  # a record states its own length in units of four bytes
-_OHLCV_BYTES = 4 * _OHLCV_WORDS
+STYPES = ("continuous", "parent", "raw_symbol")
+_WORD_BYTES = 4  # a record states its own length in words
 _LATEST_NS = pd.Timestamp(LATEST).value
 
 
@@ -45,10 +46,57 @@ def is_dbn(name: str) -> bool:
     return name.endswith((".dbn", ".dbn.zst"))
 
 
+@dataclass(frozen=True)
+class DbnFile:
+    """A DBN file that was decoded to its end and does not contradict its header.
+
+    `records` are its records as the vendor lays them out in the file's version; `stamps` (nanoseconds since 1970, UTC)
+    is the time of each that its period [start, end) is about. `limited`: the vendor stopped at a requested number of
+    records, and `end` is what lies behind the last of them, `length` nanoseconds. `mapping` as in `BarFile`;
+    `by_symbology` where it is that of the delivery's symbology.json.
+    """
+
+    dataset: str
+    schema: str
+    stype_in: str
+    start: pd.Timestamp
+    end: pd.Timestamp
+    symbols: tuple[str, ...]
+    mapping: pd.DataFrame
+    not_found: tuple[str, ...]
+    limited: bool
+    by_symbology: bool
+    records: np.ndarray
+    stamps: np.ndarray
+
+
 def decode_dbn(content: Content) -> BarFile:
     """The bars of a DBN file, which agrees with its header; raises a DeliveryError.
 
     A file without rows is valid: it says that nothing traded.
+    """
+    file = read_dbn(content, BAR_NS, "ts_event")
+    require_period(content.path, file)
+    return BarFile(
+        dataset=file.dataset,
+        schema=file.schema,
+        stype_in=file.stype_in,
+        start=file.start,
+        end=file.end,
+        symbols=file.symbols,
+        bars=_bars(content.path, file),
+        mapping=file.mapping,
+        not_found=file.not_found,
+        exhaustive=not file.limited,
+        by_symbology=file.by_symbology,
+    )
+
+
+def read_dbn(content: Content, lengths: Mapping[str, int], stamp: str) -> DbnFile:
+    """The records of a DBN file of one of the schemas in `lengths`, whose records are that many nanoseconds long.
+
+    `stamp` is the field of a record that the header's period is about. Raises a DeliveryError: LaterFeatureError for a
+    file of any other schema.
     """
     # The vendor's client takes a quarter of a second to import, and every command loads this module.
     import databento
@@ -61,22 +109,20 @@ def decode_dbn(content: Content) -> BarFile:
     except Exception as error:  # whatever the decoder raises on damaged bytes means that they are damaged
         raise CorruptFileError(path, f"its header cannot be decoded ({error})", AGAIN) from error
     schema = str(header.schema) if header.schema is not None else "none"
-    if header.schema is None or (schema in BAR_NS and header.end is None):
+    if header.schema is None or (schema in lengths and header.end is None):
         raise LiveRecordingError(
             path,
-            "it is a recording of the live feed: its header states no end, so nobody knows which bars are missing",
+            "it is a recording of the live feed: its header states no end, so nobody knows which records are missing",
             "Request the period as a historical download and land that",
         )
-    if schema not in BAR_NS:
+    if schema not in lengths:
         raise LaterFeatureError(
-            path,
-            f"its schema is {schema}, bars are landed from {', '.join(BAR_NS)}",
-            "It is left for a later feature",
+            path, f"its schema is {schema}, of which nothing is made", "It is left for a later feature"
         )
     _require_one_file(path, decoded)
-    if str(header.stype_in) not in _STYPES:
+    if str(header.stype_in) not in STYPES:
         raise UnsupportedSchemaError(
-            path, f"its symbols are of type {header.stype_in}", f"Request the data by {', '.join(_STYPES)}"
+            path, f"its symbols are of type {header.stype_in}", f"Request the data by {', '.join(STYPES)}"
         )
     try:
         with warnings.catch_warnings():
@@ -88,62 +134,67 @@ def decode_dbn(content: Content) -> BarFile:
         raise CorruptFileError(path, f"its records cannot be decoded ({error})", AGAIN) from error
     # What is decoded is large: each stage of it goes as soon as the next one is there.
     del store, decoded
-    stamps = records["ts_event"].view(np.int64)
+    stamps = records[stamp].view(np.int64)
     start, end = header.start, header.end
     limited = bool(end is not None and header.limit and len(records) >= header.limit)
     if limited:
         # The vendor stopped at the requested number of records: nothing is known after the last of them.
-        end = min(end, int(stamps[-1]) + BAR_NS[schema])
+        end = min(end, int(stamps[-1]) + lengths[schema])
     if not isinstance(end, int) or not start <= end < _LATEST_NS:
         raise HeaderMismatchError(path, f"its header states the period {start} to {end}", AGAIN)
     symbols = set() if str(header.stype_in) == "parent" else set(header.symbols)
     mapping = _stated_mapping(path, header) if header.mappings else symbology_mapping(content)
-    _check_records(path, records, stamps, schema, start, end)
-    return BarFile(
+    _check_records(path, records, schema)
+    return DbnFile(
         dataset=header.dataset,
         schema=schema,
         stype_in=str(header.stype_in),
         start=pd.Timestamp(start, tz="UTC"),
         end=pd.Timestamp(end, tz="UTC"),
         symbols=tuple(sorted({*mapping["symbol"], *symbols})),
-        bars=_bars(path, records, stamps, mapping),
         mapping=mapping,
         not_found=tuple(header.not_found),
-        exhaustive=not limited,
+        limited=limited,
         by_symbology=not header.mappings and bool(len(mapping)),
+        records=records,
+        stamps=stamps,
     )
 
 
 def _require_one_file(path: Path, data: bytes) -> None:
     """Raise ConcatenatedFileError where a second file begins after whole records."""
     at = 8 + int.from_bytes(data[4:8], "little")
-    count = (len(data) - at) // _OHLCV_BYTES
+    size = _WORD_BYTES * data[at] if len(data) > at else 0
+    count = (len(data) - at) // size if size else 0
     if count <= 0:
         return
-    lengths = np.frombuffer(data, np.uint8, count=count * _OHLCV_BYTES, offset=at)[::_OHLCV_BYTES]
-    strange = np.flatnonzero(lengths != _OHLCV_WORDS)
-    end = at + int(strange[0] if len(strange) else count) * _OHLCV_BYTES
+    lengths = np.frombuffer(data, np.uint8, count=count * size, offset=at)[::size]
+    strange = np.flatnonzero(lengths != lengths[0])
+    end = at + int(strange[0] if len(strange) else count) * size
     if data[end : end + 3] == b"DBN":
         raise ConcatenatedFileError(
             path,
             "it is two DBN files, one after the other: the second begins after record "
-            f"{(end - at) // _OHLCV_BYTES - 1}, and the header of the first says nothing of it",
+            f"{(end - at) // size - 1}, and the header of the first says nothing of it",
             "Land the files that it was made of, each by itself",
         )
 
 
-def _check_records(path: Path, records: np.ndarray, stamps: np.ndarray, schema: str, start: int, end: int) -> None:
-    if not len(records):
-        return
-    strange = (records["rtype"] != RTYPES[schema]) | (records["length"] != _OHLCV_WORDS)
+def _check_records(path: Path, records: np.ndarray, schema: str) -> None:
+    strange = (records["rtype"] != RTYPES[schema]) | (records["length"] != records.dtype.itemsize // _WORD_BYTES)
     if strange.any():
         raise HeaderMismatchError(path, f"record {strange.argmax()} is no {schema} record", AGAIN)
-    outside = (stamps < start) | (stamps >= end)
+
+
+def require_period(path: Path, file: DbnFile) -> None:
+    """Raise HeaderMismatchError for a record outside the period that the header states."""
+    start, end = file.start.value, file.end.value
+    outside = (file.stamps < start) | (file.stamps >= end)
     if outside.any():
         row = int(outside.argmax())
         raise HeaderMismatchError(
             path,
-            f"record {row} of {np.datetime64(int(stamps[row]), 'ns')} lies outside the header's period "
+            f"record {row} of {np.datetime64(int(file.stamps[row]), 'ns')} lies outside the header's period "
             f"{np.datetime64(start, 'ns')} to {np.datetime64(end, 'ns')}",
             AGAIN,
         )
@@ -164,13 +215,19 @@ def _stated_mapping(path: Path, header: databento_dbn.Metadata) -> pd.DataFrame:
     return mapping_frame([(symbol, first, end, int(number)) for symbol, first, end, number in rows])
 
 
-def _bars(path: Path, records: np.ndarray, stamps: np.ndarray, mapping: pd.DataFrame) -> pd.DataFrame:
-    rows, codes, symbols = symbols_of(records["instrument_id"].astype(np.int64), stamps // DAY_NS, mapping)
-    unmapped = np.ones(len(records), bool)
+def symbols_of_records(path: Path, file: DbnFile) -> tuple[np.ndarray, np.ndarray, pd.Index]:
+    """Whose records they are by the file's mapping: positions of records (ascending), symbol codes, the symbols.
+
+    A record of a contract that several symbols stand for is there once for each. Raises UnresolvedSymbolsError or
+    HeaderMismatchError where no symbol stands for a record.
+    """
+    instruments = file.records["instrument_id"].astype(np.int64)
+    rows, codes, symbols = symbols_of(instruments, file.stamps // DAY_NS, file.mapping)
+    unmapped = np.ones(len(instruments), bool)
     unmapped[rows] = False
     if unmapped.any():
         row = int(unmapped.argmax())
-        if mapping.empty:
+        if file.mapping.empty:
             raise UnresolvedSymbolsError(
                 path,
                 "its header does not say which symbols its contracts belong to",
@@ -178,10 +235,16 @@ def _bars(path: Path, records: np.ndarray, stamps: np.ndarray, mapping: pd.DataF
             )
         raise HeaderMismatchError(
             path,
-            f"record {row} is of instrument {records['instrument_id'][row]}, which the header maps to no symbol on "
-            f"{np.datetime64(int(stamps[row]), 'ns').astype('datetime64[D]')}",
+            f"record {row} is of instrument {instruments[row]}, which the header maps to no symbol on "
+            f"{np.datetime64(int(file.stamps[row]), 'ns').astype('datetime64[D]')}",
             AGAIN,
         )
+    return rows, codes, symbols
+
+
+def _bars(path: Path, file: DbnFile) -> pd.DataFrame:
+    rows, codes, symbols = symbols_of_records(path, file)
+    records, stamps = file.records, file.stamps
     if len(rows) != len(records):
         records, stamps = records[rows], stamps[rows]
     return pd.DataFrame(
@@ -190,7 +253,7 @@ def _bars(path: Path, records: np.ndarray, stamps: np.ndarray, mapping: pd.DataF
             "symbol": pd.Categorical.from_codes(codes, symbols),
             "instrument_id": records["instrument_id"].astype(np.int64),
             "publisher_id": records["publisher_id"].astype(np.int64),
-            **{name: _price(records[name]) for name in PRICES},
+            **{name: price_of(records[name]) for name in PRICES},
             "volume": records["volume"].astype(np.int64),
             "source_row": rows,
         },
@@ -198,7 +261,7 @@ def _bars(path: Path, records: np.ndarray, stamps: np.ndarray, mapping: pd.DataF
     )
 
 
-def _price(fixed: np.ndarray) -> np.ndarray:
+def price_of(fixed: np.ndarray) -> np.ndarray:
     """Prices from billionths: one rounded division, so the double nearest to the decimal below nine million."""
     price = fixed / 1e9
     price[fixed == databento_dbn.UNDEF_PRICE] = np.nan

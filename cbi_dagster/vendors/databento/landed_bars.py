@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -20,10 +18,8 @@ from cbi_dagster.market.bars import quarantine_rows
 from cbi_dagster.market.decision import decision_instants
 from cbi_dagster.market.sessions import (
     BAR_NS,
-    exchange_days,
     first_exchange_days,
     session_bounds,
-    trade_dates,
     utc_instants,
     weekdays,
     with_closed_hours,
@@ -32,7 +28,6 @@ from cbi_dagster.vendors.databento.bar_files import BarFile
 from cbi_dagster.vendors.databento.bar_tables import decode_table, observed_mapping, period_named, schema_named
 from cbi_dagster.vendors.databento.bars import (
     arrivals,
-    classify_symbols,
     corrections,
     covered,
     keys_of,
@@ -45,11 +40,16 @@ from cbi_dagster.vendors.databento.bars import (
 )
 from cbi_dagster.vendors.databento.dbn import decode_dbn, is_dbn
 from cbi_dagster.vendors.databento.plausibility import FUTURE_AFTER, require_prices, require_utc
-from cbi_dagster.vendors.files import Content, LayoutError, UnresolvedSymbolsError, shown, some
+from cbi_dagster.vendors.databento.stated import (
+    as_categories,
+    covered_periods,
+    landed_symbols,
+    require_known,
+    touched_dates,
+    touches,
+)
+from cbi_dagster.vendors.files import Content, shown
 from cbi_dagster.vendors.kinds import Examined, Landed, LandedFile, within
-
-_KEPT = ("continuous", "outright")
-_DATASET = re.compile(r"[A-Z0-9]{2,16}\.[A-Z0-9]{2,16}")
 
 
 def decode_bars(content: Content) -> BarFile:
@@ -73,7 +73,7 @@ class Bars:
 
     def examine(self, content: Content, landed_at: pd.Timestamp) -> Examined:
         file = decode_bars(content)
-        self._require_known(content.path, file)
+        require_known(content.path, file.dataset, file.not_found, self._universe)
         screened = screen_bars(file.bars, file.schema, self._universe, (file.start, file.end), landed_at)
         believed = [rows for rows in (screened.bars, _of(screened.rejected, "price_out_of_bounds")) if len(rows)]
         if believed:
@@ -92,24 +92,12 @@ class Bars:
             kept=screened.bars,
             rejected=quarantine_rows(screened.rejected),
             outside={shown(symbol, 80): int(count) for symbol, count in screened.outside_counts.items()},
-            symbols=self._symbols(file, start, end, mapping),
+            symbols=landed_symbols(
+                sorted(set(mapping["symbol"])) if file.observed else file.symbols, mapping, start, end, self._universe
+            ),
             exhaustive=file.exhaustive,
             by_symbology=file.by_symbology,
         )
-
-    def _require_known(self, path: Path, file: BarFile) -> None:
-        """A symbol of the universe that the vendor does not know is a mistake of the request."""
-        kinds = classify_symbols(file.not_found, self._universe)
-        parents = {f"{root}.FUT" for root in self._universe.roots}
-        unknown = kinds.loc[kinds["kind"].isin(_KEPT) | kinds["symbol"].isin(parents), "symbol"]
-        if len(unknown):
-            raise UnresolvedSymbolsError(
-                path, f"the vendor does not know {some(unknown)}", "Request the file again without these symbols"
-            )
-        if not _DATASET.fullmatch(file.dataset):
-            raise LayoutError(
-                path, f"{file.dataset!r} is no vendor's dataset", "Name it as the vendor does, e.g. GLBX.MDP3"
-            )
 
     def _stated(
         self, content: Content, file: BarFile, kept: pd.DataFrame, landed_at: pd.Timestamp
@@ -131,21 +119,6 @@ class Bars:
         end = max(min(end, landed_at + FUTURE_AFTER), start)
         return start.ceil("us"), end.floor("us"), mapping
 
-    def _symbols(self, file: BarFile, start: pd.Timestamp, end: pd.Timestamp, mapping: pd.DataFrame) -> pd.DataFrame:
-        """The file's symbology for the universe; a symbol it could not resolve keeps its span without a contract."""
-        kinds = classify_symbols(sorted(set(mapping["symbol"])) if file.observed else file.symbols, self._universe)
-        wanted = kinds[kinds["kind"].isin(_KEPT)]
-        rows = wanted[["symbol", "root"]].merge(mapping.astype({"symbol": object}), on="symbol", how="left")
-        return pd.DataFrame(
-            {
-                "symbol": rows["symbol"],
-                "root": rows["root"],
-                "mapping_start": rows["start_date"].fillna(start.tz_convert(None).normalize()),
-                "mapping_end": rows["end_date"].fillna(end.tz_convert(None).ceil("D")),
-                "instrument_id": rows["instrument_id"].astype("Int64"),
-            }
-        )
-
     def corrections(self, file: LandedFile, before: Landed) -> pd.DataFrame:
         earlier = [
             other
@@ -159,7 +132,7 @@ class Bars:
         if not new.exhaustive:
             return changed
         missing = old[~keys_of(old).isin(keys_of(new.kept))].reset_index(drop=True)
-        gone = missing[left_out(missing, _covered_periods([file], before), new.rejected)]
+        gone = missing[left_out(missing, covered_periods([file], before), new.rejected)]
         return pd.concat([changed, removals(gone)], ignore_index=True) if len(gone) else changed
 
     def returns(self, file: LandedFile, landed: Landed) -> pd.DataFrame:
@@ -197,45 +170,32 @@ class Bars:
                 examined = landed.examined(file)
                 if examined.exhaustive:
                     earlier = bars["file"].to_numpy() < number
-                    gone |= earlier & left_out(bars, _covered_periods([file], landed), examined.rejected)
+                    gone |= earlier & left_out(bars, covered_periods([file], landed), examined.rejected)
         return bars[~gone].reset_index(drop=True) if gone.any() else bars
 
     def trade_dates(self, files: Sequence[LandedFile], landed: Landed) -> np.ndarray:
         """Weekdays whose session any of the files' spans touches."""
-        if not files:
-            return np.empty(0, "datetime64[D]")
-        spans = pd.DataFrame(files, columns=LandedFile._fields)
-        spans = spans[spans["span_start"] < spans["span_end"]]
-        if spans.empty:
-            return np.empty(0, "datetime64[D]")
-        first = exchange_days(utc_instants(spans["span_start"]))
-        last = exchange_days(utc_instants(spans["span_end"] - pd.Timedelta(1, "ns")))
-        # What ends on a joined day touches the business day after it.
-        calendars = self._universe.calendars.values()
-        last = np.max([last, *(trade_dates(last, calendar) for calendar in calendars)], axis=0)
-        touched = np.unique(np.column_stack([first, last]), axis=0)
-        days = np.unique(np.concatenate([np.arange(start, stop + 1) for start, stop in touched]))
-        return days[np.is_busday(days)]
+        return touched_dates(files, self._universe)
 
     def read(self, schema: str, intervals: Sequence[Interval], landed: Landed) -> pd.DataFrame:
         """Each bar says which contract its session belongs to and whether landed data covers that session."""
         columns = [column.name for column in self.tables[schema].columns]
-        files = [file for file in landed.of(schema) if _touches(file, intervals)]
+        files = [file for file in landed.of(schema) if touches(file, intervals)]
         if not files:
             return pd.DataFrame(columns=columns)
         bars = self._merged(files, landed, intervals)
         if bars.empty:
             return pd.DataFrame(columns=columns)
         of_file = bars["file"].to_numpy()
-        bars["source_file"] = _named([file.source_file for file in files], of_file)
-        bars["dataset"] = _named([file.dataset for file in files], of_file)
+        bars["source_file"] = as_categories([file.source_file for file in files], of_file)
+        bars["dataset"] = as_categories([file.dataset for file in files], of_file)
         return self._with_session_facts(bars, schema, landed)[columns]
 
     def _with_session_facts(self, bars: pd.DataFrame, schema: str, landed: Landed) -> pd.DataFrame:
         """Add each bar's session contract and whether landed data covers its session."""
         files = landed.of(schema)
         stated = [file for file in files if is_dbn(file.source_file)]
-        spans = pd.concat([_covered_periods(stated, landed), self._observed_periods(files, landed)])
+        spans = pd.concat([covered_periods(stated, landed), self._observed_periods(files, landed)])
         sequence = pd.DataFrame(files, columns=LandedFile._fields)[["file_hash", "landing_sequence"]]
         symbols = landed.symbols.merge(sequence, on="file_hash").sort_values("landing_sequence", kind="stable")
         mapping = merge_mappings([symbols.rename(columns={"mapping_start": "start_date", "mapping_end": "end_date"})])
@@ -282,7 +242,7 @@ class Bars:
         """What files without a header cover: the trading hours around their rows, for each symbol that they have."""
         found = [file for file in files if not is_dbn(file.source_file)]
         if not found:
-            return _covered_periods([], landed)
+            return covered_periods([], landed)
         observed = pd.DataFrame(found, columns=LandedFile._fields)
         rows = landed.symbols.merge(observed[["file_hash", "span_start", "span_end"]], on="file_hash")
         rows = rows[["symbol", "root", "span_start", "span_end"]].drop_duplicates()
@@ -292,7 +252,7 @@ class Bars:
             start, end = with_closed_hours(str(root), first, last, self._universe)
             periods = {"start": pd.DatetimeIndex(start, tz="UTC"), "end": pd.DatetimeIndex(end, tz="UTC")}
             parts.append(pd.DataFrame({"symbol": own["symbol"].to_numpy(object), **periods}))
-        return pd.concat(parts) if parts else _covered_periods([], landed)
+        return pd.concat(parts) if parts else covered_periods([], landed)
 
     def _session_spans(self, roots: np.ndarray, dates: np.ndarray, schema: str) -> tuple[np.ndarray, np.ndarray]:
         """What must be landed for a session to be complete: its hours to the end of the one in which it closes, or its
@@ -313,27 +273,6 @@ class Bars:
         return opens, closes
 
 
-def _covered_periods(files: Sequence[LandedFile], landed: Landed) -> pd.DataFrame:
-    """What files with a header cover: `symbol`, `start`, `end` (UTC, exclusive), as far as a contract is stated.
-
-    A symbol of which no contract is known in the whole period is covered in vain; it has no bars.
-    """
-    spans = pd.DataFrame(files, columns=LandedFile._fields)[["file_hash", "span_start", "span_end"]]
-    rows = landed.symbols.merge(spans, on="file_hash") if files else landed.symbols.iloc[:0]
-    rows = rows[rows["instrument_id"].notna()]
-    if rows.empty:
-        moments = pd.DatetimeIndex([], tz="UTC").as_unit("ns")
-        return pd.DataFrame({"symbol": pd.Series([], dtype=object), "start": moments, "end": moments})
-    start, end = (pd.DatetimeIndex(rows[name]).tz_localize("UTC") for name in ("mapping_start", "mapping_end"))
-    return pd.DataFrame(
-        {
-            "symbol": rows["symbol"].to_numpy(object),
-            "start": np.maximum(start.as_unit("ns"), pd.DatetimeIndex(rows["span_start"]).as_unit("ns")),
-            "end": np.minimum(end.as_unit("ns"), pd.DatetimeIndex(rows["span_end"]).as_unit("ns")),
-        }
-    )
-
-
 def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Frames below each other, without a copy of one alone."""
     return frames[0] if len(frames) == 1 else pd.concat(frames)
@@ -341,17 +280,3 @@ def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def _of(rejected: pd.DataFrame, reason: str) -> pd.DataFrame:
     return rejected[rejected["reason"] == reason].drop(columns="reason")
-
-
-def _touches(file: LandedFile, intervals: Sequence[Interval]) -> bool:
-    """Whether a file may have bars of trade dates in the intervals.
-
-    A trade date begins on the evening before, for Monday on Sunday: three days leave room for both.
-    """
-    days = np.array([file.span_start.tz_convert(None), file.span_end.tz_convert(None)], "datetime64[D]")
-    return any(first <= days[1] + 3 and last >= days[0] - 1 for first, last in intervals)
-
-
-def _named(values: Sequence[str], codes: np.ndarray) -> pd.Series:
-    """`values[code]` of every code (categorical: each value is in memory once)."""
-    return pd.Series(values, dtype="category").take(codes).reset_index(drop=True)

@@ -73,7 +73,7 @@ def test_bars_agree_with_the_vendors_own_reader(zst: Path) -> None:
 
 @given(fixed=st.integers(-(2**52), 2**52))
 def test_a_price_is_the_double_nearest_to_its_decimal(fixed: int) -> None:
-    (price,) = dbn._price(np.array([fixed], dtype=np.int64))
+    (price,) = dbn.price_of(np.array([fixed], dtype=np.int64))
     assert price == float(Decimal(fixed) / Decimal(10**9))
 
 
