@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: setup demo test proofs mutants lint types generate ui clean
+.PHONY: setup demo wheel test proofs mutants lint types generate ui clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -17,6 +17,16 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/cbi demo $(DEMO_ARGS)
+
+# What is installed from the wheel, alone in an environment and away from the checkout, works as the checkout does.
+WHEEL := $(abspath build/wheel)
+wheel:
+	rm -rf $(WHEEL)
+	$(PYTHON) -m venv $(WHEEL)/venv
+	$(WHEEL)/venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL) .
+	$(WHEEL)/venv/bin/python -m pip install --quiet --only-binary :all: --constraint constraints.txt $(WHEEL)/*.whl
+	cd $(WHEEL) && CBI_HOME=$(WHEEL)/home venv/bin/cbi demo --from 2023-06-01 --to 2023-08-31
+	cd $(WHEEL) && CBI_HOME=$(WHEEL)/home/demo venv/bin/cbi sql "SELECT table_name, table_rows FROM monitoring.vw_pipeline_health"
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow' $(PYTEST_ARGS)

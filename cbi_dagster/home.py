@@ -33,6 +33,7 @@ SETTINGS = {
     "CBI_BIGQUERY_ENDPOINT": "A server in place of Google's, e.g. http://127.0.0.1:9050.",
     "CBI_BIGQUERY_KEY_FILE": "A service account's key; the account that the machine is set up with without it.",
     "CBI_BIGQUERY_MAX_BYTES": "What one query may read at most, in bytes; 1 TiB by default.",
+    "CBI_BIGQUERY_MAX_RUN_BYTES": "What all queries and reads of one run may read at most together; 4 TiB by default.",
     "CBI_BIGQUERY_KMS_KEY": "The key that new tables are encrypted with.",
     "CBI_BIGQUERY_REQUIRE_FILTER": "1: queries over tables of partitions must name partitions.",
 }
@@ -200,18 +201,22 @@ class Home:
         found = {name.removeprefix("CBI_BIGQUERY_"): value for name, value in self.settings.items()}
         if not found.get("PROJECT"):
             raise SettingsError(f"CBI_BIGQUERY_PROJECT is not set. {SETTINGS['CBI_BIGQUERY_PROJECT']}")
-        prefix, limit = found.get("PREFIX", ""), found.get("MAX_BYTES", str(1 << 40))
+        prefix = found.get("PREFIX", "")
         if not re.fullmatch(r"\w*", prefix, re.ASCII):
             raise SettingsError(f"CBI_BIGQUERY_PREFIX is {prefix}; it can have letters, digits and underscores")
-        if not limit.isdecimal():
-            raise SettingsError(f"CBI_BIGQUERY_MAX_BYTES is {limit}, which is no number of bytes")
+        limits = {"MAX_BYTES": str(1 << 40), "MAX_RUN_BYTES": str(1 << 42)}
+        limits |= {name: found[name] for name in limits if name in found}
+        for name, limit in limits.items():
+            if not limit.isdecimal() or int(limit) == 0:
+                raise SettingsError(f"CBI_BIGQUERY_{name} is {limit}, which is no number of bytes")
         return BigQuerySettings(
             project=found["PROJECT"],
             location=found.get("LOCATION", "US"),
             prefix=prefix,
             endpoint=found.get("ENDPOINT", ""),
             key_file=found.get("KEY_FILE", ""),
-            max_bytes_billed=int(limit),
+            max_bytes_billed=int(limits["MAX_BYTES"]),
+            max_run_bytes=int(limits["MAX_RUN_BYTES"]),
             kms_key=found.get("KMS_KEY", ""),
             require_partition_filter=found.get("REQUIRE_FILTER", "0") not in ("0", "false"),
         )

@@ -70,6 +70,7 @@ HOMES = {
     "google": {"warehouse"},
     "dagster_gcp": {"warehouse"},
     "grpc": {"warehouse"},
+    "sqlglot": {"warehouse"},
     "databento": {"vendors"},
     "databento_dbn": {"vendors"},
     "click": {"cli"},

@@ -1,15 +1,18 @@
-"""Generated files: `sql/schema/<dataset>.sql` (DDL) and `docs/data_dictionary.md`.
+"""Generated files: `sql/schema/<dataset>.sql` (DDL), views that are derived, and `docs/data_dictionary.md`.
 
 `python -m cbi_dagster.catalog.documents` writes them; a test keeps them in step with the declarations.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
 from cbi_dagster.catalog import TABLES, Column, Table, Type
 from cbi_dagster.catalog.ddl import table_ddl
+from cbi_dagster.catalog.generated_views import GENERATED, generated_views
+from cbi_dagster.catalog.views import View, views
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,13 +21,22 @@ def generated_files() -> dict[str, str]:
     """Path below the repository root and content of every generated file."""
     tables = sorted(TABLES.values(), key=lambda table: table.dataset)
     files = {
-        f"sql/schema/{dataset}.sql": "-- Generated from cbi_dagster/catalog by `make generate`. Do not edit.\n\n"
-        + "\n\n".join(table_ddl(table) for table in members)
-        + "\n"
+        f"sql/schema/{dataset}.sql": f"{GENERATED}\n" + "\n\n".join(table_ddl(table) for table in members) + "\n"
         for dataset, members in groupby(tables, key=lambda table: table.dataset)
     }
-    files["docs/data_dictionary.md"] = _dictionary(tables)
+    derived = dict(generated_views())
+    files |= {f"sql/views/{name}.sql": text for name, text in derived.items()}
+    everything = views() | {name: View(name, text) for name, text in derived.items()}
+    files["docs/data_dictionary.md"] = _dictionary(tables) + _views(everything.values())
     return files
+
+
+def _views(shown: Iterable[View]) -> str:
+    about = 'Made beside the tables; `cbi sql "SELECT * FROM api.vw_regime_strip"` asks one.'
+    lines = ["", "## Views", "", about, ""]
+    lines += ["| view | what it shows |", "|---|---|"]
+    lines += [f"| `{view.id}` | {view.description} |" for view in sorted(shown, key=lambda view: view.id)]
+    return "\n".join(lines) + "\n"
 
 
 def _dictionary(tables: list[Table]) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cbi_dagster.warehouse.builder import Builder, PreparedBuild, WriteOutcome
     from cbi_dagster.warehouse.contract import Warehouse
     from cbi_dagster.warehouse.plan import Plan, TablePlan
+    from cbi_dagster.warehouse.traffic import Traffic
 
 #: To rebuild at most this many rows the warehouse is kept for the seconds it takes instead of opened for every step:
 #: other processes can wait that long.
@@ -136,6 +137,10 @@ def refresh(tables: list[Table]) -> None:
         if present.tables:
             from cbi_dagster.orchestration import runs
 
+            if platform.warehouse.bills_bytes and (
+                why := platform.warehouse.too_costly(_traffic(platform.warehouse, present).read)
+            ):
+                raise Failure(why)
             execute(platform.warehouse, lambda *told: runs.refresh(home, tables, current, present, *told))
     _refuse(present.blocked)
     if present.tables or anew:
@@ -279,10 +284,14 @@ def _print_plan(present: Plan) -> None:
 def _print_traffic(warehouse: Warehouse, present: Plan) -> None:
     """What a refresh costs where bytes are paid for."""
     if warehouse.bills_bytes and present.tables:
-        from cbi_dagster.warehouse.traffic import traffic
-
-        found = traffic(present, warehouse.ledger_by_table())
+        found = _traffic(warehouse, present)
         console.print(f"A refresh reads about {found.read:,} bytes of stored tables and writes {found.written:,}.")
+
+
+def _traffic(warehouse: Warehouse, present: Plan) -> Traffic:
+    from cbi_dagster.warehouse.traffic import traffic
+
+    return traffic(present, warehouse.ledger_by_table())
 
 
 def _print_stale_inputs(current: Builder, wanted: Sequence[Table]) -> None:

@@ -17,11 +17,13 @@ _NAMED = "\b\nSettings, in the environment or in CBI_HOME/settings.yaml:\n" + "\
 @cbi.command(epilog=f"{_NAMED}\n\n{examples('cbi init --dry-run', 'cbi init')}")
 @click.option("--dry-run", is_flag=True, help="Show what would be made, and make nothing.")
 def init(dry_run: bool) -> None:
-    """Make the tables that are missing where tables are kept, and show the settings that say where.
+    """Make the tables and views that are missing where tables are kept, and show the settings that say where.
 
     Every other command makes what it needs by itself; this one shows before anything is landed that it can.
     """
     from cbi_dagster.catalog import TABLES
+    from cbi_dagster.catalog.views import views
+    from cbi_dagster.warehouse.stored import Lacking
 
     home = Home.from_environment()
     console.print(f"Tables: {home.place}", soft_wrap=True)
@@ -31,20 +33,21 @@ def init(dry_run: bool) -> None:
             console.print(f"  {name}={home.settings[name]}", soft_wrap=True)
     warehouse = home.warehouse()
     if dry_run and not warehouse.exists():
-        new, columns = list(TABLES.values()), []
+        lacking = Lacking(tuple(TABLES.values()), views=tuple(views().values()))
     else:
-        lacking = warehouse.lacking(TABLES.values())
-        new, columns = list(lacking.tables), list(lacking.columns)
+        lacking = warehouse.lacking(TABLES.values(), views().values())
     if not dry_run:
         home.prepare()
-        warehouse.ensure(TABLES.values())
+        warehouse.ensure(TABLES.values(), views().values())
     said = "would be made" if dry_run else "made"
-    for dataset, tables in groupby(sorted(new, key=lambda table: table.id), key=lambda table: table.dataset):
-        names = ", ".join(table.name for table in tables)
+    for dataset, members in groupby(sorted(lacking.ids), key=lambda name: name.partition(".")[0]):
+        names = ", ".join(name.partition(".")[2] for name in members)
         console.print(f"{said} in {home.stored_name(dataset)}: {names}", soft_wrap=True)
-    for table, column in columns:
+    for name in lacking.left_over:
+        console.print(f"{'would be dropped' if dry_run else 'dropped'}: view {home.stored_name(name)}", soft_wrap=True)
+    for table, column in lacking.columns:
         console.print(f"{said}: column {column.name} of {home.stored_name(table.id)}", soft_wrap=True)
     for name, differences in warehouse.drifted.items():
         console.print(f"{name} is stored otherwise than declared: {'; '.join(differences)}", soft_wrap=True)
-    if not new and not columns:
+    if not lacking:
         console.print("every table is there")

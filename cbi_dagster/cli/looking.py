@@ -184,11 +184,12 @@ def show(table: Table, date: dt.datetime, symbol: str | None) -> None:
     for _, row in rows.iterrows():
         grid = Grid(table.id, "", show_lines=False)
         for name, value in row.items():
-            grid.add_row(str(name), _cell(value))
+            grid.add_row(str(name), cell(value))
         console.print(grid)
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as it is shown."""
     import pandas as pd
 
     if value is None or value is pd.NaT or value is pd.NA or value != value:

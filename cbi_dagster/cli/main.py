@@ -73,7 +73,8 @@ def _speaks_for_itself(error: Exception) -> bool:
     """Whether an error is one that any command may meet, and says what to do."""
     from cbi_dagster.home import SettingsError
     from cbi_dagster.vendors.files import DeliveryError
-    from cbi_dagster.warehouse.contract import DamagedWarehouseError, EngineError, SchemaDriftError
+    from cbi_dagster.warehouse.contract import DamagedWarehouseError, EngineError
+    from cbi_dagster.warehouse.stored import SchemaDriftError
 
     return isinstance(error, (SettingsError, DeliveryError, SchemaDriftError, DamagedWarehouseError, EngineError))
 

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, TABLES, Read, Table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.partitioning import Interval
+from cbi_dagster.catalog.views import views
 from cbi_dagster.recipes import Recipe, TableOutput
 from cbi_dagster.warehouse.changes import LeftOutRows, Provenance
 from cbi_dagster.warehouse.code import CodeAccount
@@ -112,7 +113,7 @@ class Builder:
     @cached_property
     def warehouse(self) -> Warehouse:
         """The warehouse, whose tables exist once it has been asked for: loading definitions opens no file."""
-        self.store.ensure(TABLES.values())
+        self.store.ensure(TABLES.values(), views().values())
         return self.store
 
     def stale_sources(self) -> Mapping[str, str]:
@@ -179,7 +180,7 @@ class Builder:
         started_at = now_utc()
         code = self.code.digests(self.warehouse)[table.id]
         relevant = {table.id, *LANDING_SOURCES, *(read.source for read in table.reads)}
-        with self.warehouse.snapshot():
+        with self.warehouse.for_run(run_id), self.warehouse.snapshot():
             ledgers = self.warehouse.ledger_by_table(relevant)
             newest, not_landed = newest_trade_date(now_utc()), 0
             wanted, gone = expected_partitions(table, ledgers, newest), gone_partitions(table, ledgers, newest, ())
@@ -239,9 +240,16 @@ class Builder:
 
         validate(table, to_frame(table, rows))
         self.code.record(self.warehouse)
-        result = self.warehouse.replace(
-            table, partitions, rows, build.provenance, left_out, against_stored=build.against_stored, gone=build.gone
-        )
+        with self.warehouse.for_run(build.provenance.run_id):
+            result = self.warehouse.replace(
+                table,
+                partitions,
+                rows,
+                build.provenance,
+                left_out,
+                against_stored=build.against_stored,
+                gone=build.gone,
+            )
         nulls = {path: leaf_values(rows, path).null_count for path, _ in table.leaves()}
         span = None
         if table.partitioning.column and len(rows):

@@ -11,8 +11,9 @@ import abc
 import datetime as dt
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,34 +23,21 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.model import Column, Table
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables.ops import PARTITION_LEDGER
+from cbi_dagster.catalog.views import View
 from cbi_dagster.warehouse.changes import Change, Gone, LeftOutRows, Provenance, RunSums, Swap, replacement
 from cbi_dagster.warehouse.coverage import Coverage
 from cbi_dagster.warehouse.hashing import content_hashes
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
 from cbi_dagster.warehouse.slices import ContractError, check_slice
+from cbi_dagster.warehouse.stored import Lacking, SchemaDriftError, Stored, compared
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+    from cbi_dagster.warehouse.sql import Parameter
 
 #: What the vendor datasets of simulated data begin with.
 SIMULATED = "SIM."
-
-
-class SchemaDriftError(RuntimeError):
-    """Stored tables differ from their declarations in ways that adding nullable columns cannot mend.
-
-    `tables`: what differs, by table id.
-    """
-
-    def __init__(self, tables: Mapping[str, Sequence[str]]) -> None:
-        self.tables = dict(tables)
-        lines = [f"  {name}: {'; '.join(differences)}" for name, differences in self.tables.items()]
-        super().__init__(
-            "the warehouse was made by another version of the declarations:\n"
-            + "\n".join(lines)
-            + (
-                "\nThey keep the books: use the version of cbi that made this warehouse, or another CBI_HOME."
-                if any(name.startswith("ops.") for name in self.tables)
-                else f"\n`cbi reset {' '.join(self.tables)}` drops these tables; `cbi refresh` then rebuilds them."
-            )
-        )
 
 
 class DamagedWarehouseError(RuntimeError):
@@ -109,14 +97,6 @@ class LandingFacts:
     gone: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Lacking:
-    """Tables that are not stored, and declared columns that stored tables lack and that can be added."""
-
-    tables: tuple[Table, ...]
-    columns: tuple[tuple[Table, Column], ...]
-
-
 @dataclass
 class _Memory:
     """What has been read of the ledger in a block of one connection; NOTHING for tables without content."""
@@ -142,51 +122,38 @@ class Warehouse(abc.ABC):
         """Whether simulated data may be landed in it."""
         return True
 
+    def for_run(self, run_id: str) -> AbstractContextManager[None]:
+        """A block that reads and writes for a run, whose bytes together may be capped; EngineError at the cap."""
+        return nullcontext()
+
     @property
     def bills_bytes(self) -> bool:
         """Whether what is read is paid for by its bytes."""
         return False
 
+    def too_costly(self, count: int) -> str:
+        """Why a run may not have so many bytes, and what to do; empty where it may."""
+        return ""
+
     @abc.abstractmethod
     def exists(self) -> bool:
         """Whether there are tables of the platform, or were any; nothing is made by asking."""
 
-    def ensure(self, tables: Iterable[Table]) -> None:
-        """Create missing tables and add missing nullable columns.
+    def ensure(self, tables: Iterable[Table], views: Collection[View] = ()) -> None:
+        """Create missing tables, add missing nullable columns, and make `views` what they should be.
 
         Tables that are stored otherwise than declared are left as they are: `drifted` names them, and only what touches
-        one raises SchemaDriftError.
+        one raises SchemaDriftError. Views of ours that are none of `views` are dropped, unless there are none.
         """
         with self.shared_connection():
-            lacking = self.lacking(tables)
-            if lacking.tables or lacking.columns:
-                self._evolve(lacking.tables, lacking.columns)
+            if lacking := self.lacking(tables, views):
+                self._evolve(lacking)
 
-    def lacking(self, tables: Iterable[Table]) -> Lacking:
-        """What `ensure` would make of these tables; `drifted` is known from then on."""
+    def lacking(self, tables: Iterable[Table], views: Collection[View] = ()) -> Lacking:
+        """What `ensure` would make of these tables and views; `drifted` is known from then on."""
         with self.shared_connection():
-            stored = self._stored()
-            new: list[Table] = []
-            added: list[tuple[Table, Column]] = []
-            drift: dict[str, list[str]] = {}
-            for table in tables:
-                if table.id not in stored:
-                    new.append(table)
-                    continue
-                there, declared = stored[table.id], {column.name: column for column in table.stored_columns}
-                extra = [name for name in there if name not in declared]
-                differences = [f"stored and not declared: {', '.join(extra)}"] if extra else []
-                for name, column in declared.items():
-                    if name not in there and name in table.required:
-                        differences.append(f"{name} is required and not stored")
-                    elif name not in there:
-                        added.append((table, column))
-                    elif there[name] != (wanted := self._type_of(column)):
-                        differences.append(f"{name} is stored as {there[name]}, declared as {wanted}")
-                if differences:
-                    drift[table.id] = differences
-            self._drifted = {name: tuple(differences) for name, differences in drift.items()}
-            return Lacking(tuple(new), tuple((table, column) for table, column in added if table.id not in drift))
+            lacking, self._drifted = compared(self._stored(), tables, views, self._type_of)
+        return lacking
 
     @property
     def drifted(self) -> Mapping[str, Sequence[str]]:
@@ -196,7 +163,8 @@ class Warehouse(abc.ABC):
     def undeclared(self, declared: Collection[Table]) -> list[str]:
         """Ids of stored tables in the datasets of the `declared` ones that are none of these."""
         datasets, known = {table.dataset for table in declared}, {table.id for table in declared}
-        return sorted(name for name in self._stored() if name.partition(".")[0] in datasets and name not in known)
+        stored = self._stored().tables
+        return sorted(name for name in stored if name.partition(".")[0] in datasets and name not in known)
 
     def drop(self, table_id: str) -> None:
         """Drop a table with its ledger rows; `ensure` makes it anew, and all of its partitions are missing."""
@@ -273,6 +241,20 @@ class Warehouse(abc.ABC):
                 read = Ledger.by_table(self._read_ledger(missing))
                 known.update({name: read.get(name, NOTHING) for name in missing})
             return {name: known[name] for name in wanted if len(known.get(name, NOTHING).keys)}
+
+    def query(self, text: str, **parameters: Parameter) -> pa.Table:
+        """The answer to one query in the dialect of `sql/`, over tables and views by their ids.
+
+        `parameters`: values for the names in the text that begin with `@`. Whole numbers are INT64, others FLOAT64,
+        instants in UTC. Nothing is changed: raises QueryError for what is no query, names no table or cannot be
+        answered here, and SchemaDriftError. In a `snapshot` it is of that moment.
+        """
+        from cbi_dagster.warehouse.sql import query_of, tables_of  # takes long to import, and few need it
+
+        asked = query_of(text, parameters)
+        self.require_sound(*tables_of(asked))
+        with self.shared_connection():
+            return self._query(asked)
 
     @abc.abstractmethod
     def coverage(self, table: Table) -> list[Coverage]:
@@ -380,6 +362,15 @@ class Warehouse(abc.ABC):
         checked = check_slice(table, None, rows).data
         self._commit(Change((Swap(table, checked, same_key=True),)))
 
+    def adopt(self, change: Change, about: Collection[str]) -> None:
+        """Make a change that was worked out on what another warehouse holds.
+
+        `about`: tables and landing sources whose ledger rows it changes. Raises OvertakenError, and nothing has changed
+        then.
+        """
+        self._commit(change)
+        self._forget(about)
+
     # -- memory -------------------------------------------------------------------------------------------------------
 
     @property
@@ -409,16 +400,16 @@ class Warehouse(abc.ABC):
         """A block in which this thread's operations use one connection."""
 
     @abc.abstractmethod
-    def _stored(self) -> dict[str, dict[str, str]]:
-        """The engine's type of each stored column, by table id and column."""
+    def _stored(self) -> Stored:
+        """What there is."""
 
     @abc.abstractmethod
     def _type_of(self, column: Column) -> str:
         """The engine's type for a declared column, in the words of `_stored`."""
 
     @abc.abstractmethod
-    def _evolve(self, new: Sequence[Table], added: Sequence[tuple[Table, Column]]) -> None:
-        """Create tables, and add columns to tables."""
+    def _evolve(self, lacking: Lacking) -> None:
+        """Create tables, add columns to tables, make views, and drop those that are left over."""
 
     @abc.abstractmethod
     def _drop(self, table_id: str) -> None:
@@ -438,6 +429,10 @@ class Warehouse(abc.ABC):
 
         Of the declared Arrow types; sorted by key if `ordered`.
         """
+
+    @abc.abstractmethod
+    def _query(self, query: exp.Query) -> pa.Table:
+        """The answer to a query over tables by their ids; raises QueryError for one that this engine cannot answer."""
 
     @abc.abstractmethod
     def _commit(self, change: Change) -> None:

@@ -6,7 +6,7 @@ repeated copies what has changed since.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -16,7 +16,7 @@ from cbi_dagster.catalog.model import Table
 from cbi_dagster.catalog.registry import LANDING_SOURCES, OPS_TABLES
 from cbi_dagster.catalog.tables.ops import LANDED_FILES, PARTITION_LEDGER
 from cbi_dagster.warehouse.changes import Change, Gone, Swap
-from cbi_dagster.warehouse.contract import SIMULATED, Warehouse
+from cbi_dagster.warehouse.contract import SIMULATED, OvertakenError, Warehouse
 from cbi_dagster.warehouse.hashing import content_hashes
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
 from cbi_dagster.warehouse.slices import check_slice, to_arrow
@@ -65,8 +65,7 @@ def copy_books(source: Warehouse, target: Warehouse) -> bool:
         swaps += [Swap(PARTITION_LEDGER, nothing, gone=Gone(table_name=name)) for name in LANDING_SOURCES]
         swaps.append(Swap(PARTITION_LEDGER, to_arrow(PARTITION_LEDGER, known)))
     if swaps:
-        target._commit(Change(tuple(swaps), registered=len(there)))
-        target._forget(LANDING_SOURCES)
+        _adopt(target, Change(tuple(swaps), registered=len(there)), LANDING_SOURCES)
     return bool(swaps)
 
 
@@ -139,8 +138,16 @@ def _content_of(table: Table, keys: np.ndarray) -> Gone:
 
 def _commit(target: Warehouse, table: Table, swaps: tuple[Swap, ...]) -> None:
     version = target.ledger_by_table({table.id}).get(table.id, NOTHING).version
-    target._commit(Change(swaps, verified=(table.id, version)))
-    target._forget([table.id])
+    _adopt(target, Change(swaps, verified=(table.id, version)), [table.id])
+
+
+def _adopt(target: Warehouse, change: Change, about: Collection[str]) -> None:
+    try:
+        target.adopt(change, about)
+    except OvertakenError as error:
+        raise CopyRefusedError(
+            "somebody else writes where the copy goes; when that has ended, the same command goes on"
+        ) from error
 
 
 def _rows(warehouse: Warehouse, book: Table) -> pa.Table:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import random
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
@@ -21,14 +23,22 @@ import pyarrow as pa
 from cbi_dagster.catalog.model import Column, Table, Type
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables.ops import LANDED_FILES, PARTITION_LEDGER
+from cbi_dagster.catalog.views import View
 from cbi_dagster.warehouse.changes import Change, Swap
 from cbi_dagster.warehouse.contract import DamagedWarehouseError, OvertakenError, Warehouse
 from cbi_dagster.warehouse.coverage import Coverage, coverages
 from cbi_dagster.warehouse.overlay import Overlay
+from cbi_dagster.warehouse.stored import Lacking, Stored
+
+if TYPE_CHECKING:
+    from sqlglot import exp
 
 _LOCK_WAIT_S = 120.0
 #: What DuckDB raises when the file, and not a statement, is the matter; a wrong checksum is a bare duckdb.Error.
 _TROUBLE = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException)
+
+#: What the comments of views of ours begin with, before their digest.
+_VIEW_MARK = "cbi "
 
 _TYPES = {
     Type.STRING: "VARCHAR",
@@ -132,13 +142,19 @@ class DuckDBWarehouse(Warehouse):
     def exists(self) -> bool:
         return self.path.exists()
 
-    def _stored(self) -> dict[str, dict[str, str]]:
-        found: dict[str, dict[str, str]] = {}
+    def _stored(self) -> Stored:
+        tables: dict[str, dict[str, str]] = {}
+        columns = (
+            "SELECT of_table.schema_name, table_name, column_name, data_type FROM duckdb_columns() AS of_table "
+            "JOIN duckdb_tables() USING (table_oid, table_name)"
+        )
+        own = f"SELECT schema_name, view_name, comment FROM duckdb_views() WHERE comment LIKE '{_VIEW_MARK}%'"
         with self.shared_connection():
-            columns = "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns"
             for schema, name, column, type_ in self._connection.sql(columns).fetchall():
-                found.setdefault(f"{schema}.{name}", {})[column] = type_
-        return found
+                tables.setdefault(f"{schema}.{name}", {})[column] = type_
+            found = self._connection.sql(own).fetchall()
+        digests = {f"{schema}.{name}": comment.removeprefix(_VIEW_MARK).split()[0] for schema, name, comment in found}
+        return Stored(tables, digests)
 
     def _type_of(self, column: Column) -> str:
         # A thousand columns have a dozen types: each is asked for once.
@@ -148,18 +164,26 @@ class DuckDBWarehouse(Warehouse):
                 ((self._types[declared],),) = self._connection.sql(f"SELECT typeof(NULL::{declared})").fetchall()
         return self._types[declared]
 
-    def _evolve(self, new: Sequence[Table], added: Sequence[tuple[Table, Column]]) -> None:
+    def _evolve(self, lacking: Lacking) -> None:
         with self._transaction():
-            for table in new:
+            for dataset in lacking.datasets:
+                self._connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{dataset}"')
+            for table in lacking.tables:
                 columns = ", ".join(
                     f'"{column.name}" {_declared_type(column)}{" NOT NULL" if column.name in table.required else ""}'
                     for column in table.stored_columns
                 )
-                self._connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{table.dataset}"')
                 self._connection.execute(f"CREATE TABLE IF NOT EXISTS {_name(table)} ({columns})")
-            for table, column in added:
+            for table, column in lacking.columns:
                 declared = f'"{column.name}" {_declared_type(column)}'
                 self._connection.execute(f"ALTER TABLE {_name(table)} ADD COLUMN IF NOT EXISTS {declared}")
+            for view in lacking.views:
+                comment = f"{_VIEW_MARK}{view.digest} {view.description}".replace("'", "''")
+                self._connection.execute(f"CREATE OR REPLACE VIEW {_name(view)} AS {_translated(view)}")
+                self._connection.execute(f"COMMENT ON VIEW {_name(view)} IS '{comment}'")
+            for view_id in lacking.left_over:
+                dataset, _, name = view_id.partition(".")
+                self._connection.execute(f'DROP VIEW IF EXISTS "{dataset}"."{name}"')
 
     def _drop(self, table_id: str) -> None:
         dataset, _, name = table_id.partition(".")
@@ -196,6 +220,11 @@ class DuckDBWarehouse(Warehouse):
             rows = self._connection.sql(sql, params=parameters).to_arrow_table()
         # DuckDB labels instants with the session's time zone; the instants themselves are the same.
         return rows.cast(pa.schema([pa.field(name, table.column(name).arrow_type) for name in names]))
+
+    def _query(self, query: exp.Query) -> pa.Table:
+        from cbi_dagster.warehouse.sql import answered
+
+        return answered(self._connection, query, _name)
 
     def coverage(self, table: Table) -> list[Coverage]:
         leaves = ['"' + path.replace(".", '"."') + '"' for path, _ in table.leaves()]
@@ -269,8 +298,15 @@ def _declared_type(column: Column) -> str:
     return _TYPES[column.type]
 
 
-def _name(table: Table) -> str:
-    return f'"{table.dataset}"."{table.name}"'
+@functools.cache
+def _translated(view: View) -> str:
+    from cbi_dagster.warehouse.sql import query_of, translated
+
+    return translated(query_of(view.text), _name)
+
+
+def _name(item: Table | View) -> str:
+    return f'"{item.dataset}"."{item.name}"'
 
 
 def _quoted(names: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,10 @@ from cbi_dagster.warehouse.contract import OvertakenError, Warehouse
 from cbi_dagster.warehouse.coverage import Coverage
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
 from cbi_dagster.warehouse.slices import leaf_values
+from cbi_dagster.warehouse.stored import Lacking, Stored
+
+if TYPE_CHECKING:
+    from sqlglot import exp
 
 #: Larger writes are kept in a scratch file, which is read as it is needed.
 _IN_MEMORY_BYTES = 64 << 20
@@ -73,27 +78,30 @@ class Overlay(Warehouse):
     def takes_simulated(self) -> bool:
         return self._base.takes_simulated
 
+    def for_run(self, run_id: str) -> contextlib.AbstractContextManager[None]:
+        return self._base.for_run(run_id)
+
     def exists(self) -> bool:
         return self._base.exists()
 
-    def _stored(self) -> dict[str, dict[str, str]]:
-        stored = {
-            name: types
-            for name, types in self._base._stored().items()
-            if not (name in self._kept and self._kept[name].alone)
+    def _stored(self) -> Stored:
+        base = self._base._stored()
+        stored: dict[str, Mapping[str, str]] = {
+            name: types for name, types in base.tables.items() if not (name in self._kept and self._kept[name].alone)
         }
         for name, types in self._types.items():
-            stored[name] = stored.get(name, {}) | types
-        return stored
+            stored[name] = {**stored.get(name, {}), **types}
+        return Stored(stored, base.views)
 
     def _type_of(self, column: Column) -> str:
         return self._base._type_of(column)
 
-    def _evolve(self, new: Sequence[Table], added: Sequence[tuple[Table, Column]]) -> None:
-        for table in new:
+    def _evolve(self, lacking: Lacking) -> None:
+        # Views are the base's own affair: a query has them put in.
+        for table in lacking.tables:
             self._kept[table.id] = replace(_nothing_of(table), alone=True)
             self._types[table.id] = {column.name: self._type_of(column) for column in table.stored_columns}
-        for table, column in added:
+        for table, column in lacking.columns:
             kept = self._of(table)
             rows = _filled(kept.rows, table, [item.name for item in table.stored_columns])
             self._kept[table.id] = replace(kept, rows=rows, added=kept.added | {column.name})
@@ -140,6 +148,17 @@ class Overlay(Warehouse):
                 return rows.select(names)  # in the base's order
             rows = pa.concat_tables([rows, own.select(rows.column_names)])
         return (rows.sort_by([(name, "ascending") for name in table.key]) if ordered else rows).select(names)
+
+    def _query(self, query: exp.Query) -> pa.Table:
+        from cbi_dagster.warehouse.sql import answered_over, tables_of
+
+        tables = tables_of(query)
+        if not any(table.id in self._kept for table in tables):
+            return self._base._query(query)
+        every = [(table, [column.name for column in table.stored_columns]) for table in tables]
+        return answered_over(
+            query, {table.id: self._read(table, names, None, {}, ordered=False) for table, names in every}
+        )
 
     def coverage(self, table: Table) -> list[Coverage]:
         if table.id not in self._kept:

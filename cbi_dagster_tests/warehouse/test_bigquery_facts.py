@@ -20,6 +20,7 @@ from cbi_dagster.catalog import OPS_TABLES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.ops import PARTITION_LEDGER
 from cbi_dagster.warehouse.bigquery import BigQuerySettings, BigQueryWarehouse
+from cbi_dagster.warehouse.bigquery.budget import Budget
 from cbi_dagster.warehouse.bigquery.client import Service
 from cbi_dagster.warehouse.bigquery.jobs import Jobs
 from cbi_dagster.warehouse.changes import Change
@@ -49,7 +50,7 @@ class Place:
         self.jobs.script(";\n".join(["BEGIN TRANSACTION", *statements, "COMMIT TRANSACTION"]), None, uuid.uuid4().hex)
 
     def count(self) -> int:
-        ((count,),) = self.jobs.query(f"SELECT COUNT(*) AS n FROM {self.table}")
+        ((count,),) = self.jobs.rows(f"SELECT COUNT(*) AS n FROM {self.table}")
         return int(count)
 
 
@@ -65,7 +66,9 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     warehouse = BigQueryWarehouse(settings)
     try:
         warehouse.ensure([*OPS_TABLES, SAMPLE])
-        yield Place(settings, warehouse, service, Jobs(service))
+        yield Place(
+            settings, warehouse, service, Jobs(service, Budget(settings.max_bytes_billed, settings.max_run_bytes))
+        )
     finally:
         for dataset in service.client.list_datasets():
             if dataset.dataset_id.startswith(prefix):

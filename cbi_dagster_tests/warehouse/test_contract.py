@@ -13,9 +13,10 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables import ops
 from cbi_dagster.warehouse import contract
 from cbi_dagster.warehouse.changes import LeftOutRows, Provenance, RunSums
-from cbi_dagster.warehouse.contract import LandingFacts, RegistryMovedError, SchemaDriftError, now_utc
+from cbi_dagster.warehouse.contract import LandingFacts, RegistryMovedError, now_utc
 from cbi_dagster.warehouse.coverage import Coverage
 from cbi_dagster.warehouse.slices import NullInRequiredError
+from cbi_dagster.warehouse.stored import SchemaDriftError
 
 from .conftest import SAMPLE
 

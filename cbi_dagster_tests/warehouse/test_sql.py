@@ -1,4 +1,4 @@
-"""Google's own analyzer accepts every text that the engine sends, and every declaration in sql/schema.
+"""Google's own analyzer accepts every text that the engine sends, and every declaration and view in sql/.
 
 It does not know which columns a table may be partitioned or clustered by; test_bigquery.py looks at those.
 """
@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,13 @@ from cbi_dagster.catalog import ASSET_TABLES, TABLES, Column, Table, Type
 from cbi_dagster.catalog.ddl import table_ddl
 from cbi_dagster.catalog.partitioning import Unpartitioned
 from cbi_dagster.catalog.tables.ops import HELD_BACK, LANDED_FILES, PARTITION_LEDGER
-from cbi_dagster.warehouse.bigquery.script import coverage_query, forget_script, restriction, script_of
+from cbi_dagster.catalog.views import View, views
+from cbi_dagster.warehouse.bigquery.script import coverage_query, forget_script, restriction, script_of, source
 from cbi_dagster.warehouse.changes import Change, Gone, Swap
 from cbi_dagster.warehouse.contract import now_utc
+from cbi_dagster.warehouse.sql import query_of, tables_of, written
+
+from .test_queries import ANSWERS
 
 pytestmark = pytest.mark.slow
 
@@ -165,6 +170,20 @@ def test_reads_are_sound(analyzer: Analyzer) -> None:
         analyzer.analyze(f"SELECT * FROM `{named(table.id)}` WHERE {only}", [table])
         if table.partitioning.column and len(table.columns) < 40:  # the larger ones have the same text, more often
             analyzer.analyze(coverage_query(table, named, now_utc().to_pydatetime()), [table])
+
+
+@pytest.mark.parametrize("view", views().values(), ids=views().keys())
+def test_a_view_is_sound(analyzer: Analyzer, view: View) -> None:
+    query = query_of(view.text)
+    for filtered, moment in ((True, None), (False, now_utc().to_pydatetime())):
+        text = written(query, "bigquery", partial(source, named=named, moment=moment, filtered=filtered))
+        analyzer.analyze(text, tables_of(query))
+
+
+def test_questions_are_sound(analyzer: Analyzer) -> None:
+    for text, _ in ANSWERS:
+        query = query_of(text)
+        analyzer.analyze(written(query, "bigquery", partial(source, named=named)), tables_of(query))
 
 
 @pytest.mark.parametrize(

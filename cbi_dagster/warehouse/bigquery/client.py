@@ -51,7 +51,8 @@ class BigQuerySettings:
     """A warehouse in BigQuery: the datasets of `project` whose names begin with `prefix`, kept at `location`.
 
     `endpoint`: the REST address of a server in place of Google's; on the loopback interface it needs no credentials,
-    and rows are read from the port above its own. `max_bytes_billed`: what a query may cost, more is refused.
+    and rows are read from the port above its own. `max_bytes_billed`: what a query may cost, more is refused;
+    `max_run_bytes`: what all those of one run may cost together.
     `key_file`: a service account's key, the account that the machine is set up with without it. `kms_key` encrypts new
     tables; `require_partition_filter` refuses other people's queries over whole tables.
     `retry_s`: how long a call may fail before its error is told.
@@ -63,6 +64,7 @@ class BigQuerySettings:
     endpoint: str = ""
     key_file: str = ""
     max_bytes_billed: int = 1 << 40
+    max_run_bytes: int = 1 << 42
     kms_key: str = ""
     require_partition_filter: bool = False
     retry_s: float = 300.0

@@ -11,7 +11,7 @@ import datetime as dt
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 from google.api_core import exceptions
@@ -22,21 +22,37 @@ from cbi_dagster.catalog.model import INGESTION_TS, Column, Table
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.registry import TABLES
 from cbi_dagster.catalog.tables.ops import PARTITION_LEDGER
+from cbi_dagster.catalog.views import View, views
+from cbi_dagster.warehouse.bigquery.budget import Budget
 from cbi_dagster.warehouse.bigquery.client import BigQuerySettings, Service
 from cbi_dagster.warehouse.bigquery.jobs import Jobs
 from cbi_dagster.warehouse.bigquery.schema import (
+    VIEW_LABEL,
     field_of,
     fields_of,
     parquet_schema,
     stored_type,
     table_resource,
     type_of,
+    view_resource,
 )
-from cbi_dagster.warehouse.bigquery.script import coverage_query, forget_script, is_book, newest, restriction, script_of
+from cbi_dagster.warehouse.bigquery.script import (
+    coverage_query,
+    forget_script,
+    is_book,
+    newest,
+    restriction,
+    script_of,
+    source,
+)
 from cbi_dagster.warehouse.changes import Change, Gone, Swap
-from cbi_dagster.warehouse.contract import EngineError, OvertakenError, UnreachableWarehouseError, Warehouse
+from cbi_dagster.warehouse.contract import OvertakenError, UnreachableWarehouseError, Warehouse
 from cbi_dagster.warehouse.coverage import Coverage, coverages
 from cbi_dagster.warehouse.overlay import Overlay
+from cbi_dagster.warehouse.stored import Lacking, Stored
+
+if TYPE_CHECKING:
+    from sqlglot import exp
 
 #: Requests at the same time.
 _POOL = 8
@@ -45,7 +61,7 @@ _STREAMS = 4
 _STAGING_LIVES_MS = 3_600_000
 #: Rows of the ledger that are worth a clearing; a full history of all tables has a quarter of a million.
 _CROWDED = 2_000_000
-_DATASETS = tuple(dict.fromkeys(table.dataset for table in TABLES.values()))
+_DATASETS = tuple(dict.fromkeys(name.partition(".")[0] for name in (*TABLES, *views())))
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -58,7 +74,8 @@ class BigQueryWarehouse(Warehouse):
         super().__init__()
         self.settings = settings
         self._service = Service(settings)
-        self._jobs = Jobs(self._service)
+        self._budget = Budget(settings.max_bytes_billed, settings.max_run_bytes)
+        self._jobs = Jobs(self._service, self._budget)
         #: Rows of the ledger, those included that no longer hold, when the tables were last looked at.
         self._ledger_rows = 0
 
@@ -82,7 +99,7 @@ class BigQueryWarehouse(Warehouse):
                 yield
                 return
             # The clock of the service: what has been committed before is seen.
-            ((self._local.moment,),) = self._jobs.query("SELECT CURRENT_TIMESTAMP() AS moment")
+            ((self._local.moment,),) = self._jobs.rows("SELECT CURRENT_TIMESTAMP() AS moment")
             try:
                 yield
             finally:
@@ -102,9 +119,20 @@ class BigQueryWarehouse(Warehouse):
     def takes_simulated(self) -> bool:
         return self.settings.is_loopback
 
+    def for_run(self, run_id: str) -> contextlib.AbstractContextManager[None]:
+        return self._budget.for_run(run_id)
+
     @property
     def bills_bytes(self) -> bool:
         return True
+
+    def too_costly(self, count: int) -> str:
+        if count <= (most := self.settings.max_run_bytes):
+            return ""
+        return (
+            f"reading about {count:,} bytes is more than the {most:,} that a run may read "
+            "(CBI_BIGQUERY_MAX_RUN_BYTES); nothing was done. Allow more, or do less at a time (`--select`)"
+        )
 
     def exists(self) -> bool:
         with self.shared_connection():
@@ -114,11 +142,11 @@ class BigQueryWarehouse(Warehouse):
                 return False
             return True
 
-    def _stored(self) -> dict[str, dict[str, str]]:
+    def _stored(self) -> Stored:
         with self.shared_connection():
             return self._fetched()
 
-    def _fetched(self) -> dict[str, dict[str, str]]:
+    def _fetched(self) -> Stored:
         client, retry, settings = self._service.client, self._service.retry, self.settings
 
         def listed(dataset: str) -> list[Any]:
@@ -127,40 +155,65 @@ class BigQueryWarehouse(Warehouse):
             except exceptions.NotFound:
                 return []
 
-        tables = [item for items in _parallel(listed, _DATASETS) for item in items if item.table_type == "TABLE"]
+        def named(item: Any) -> str:
+            return f"{item.dataset_id.removeprefix(settings.prefix)}.{item.table_id}"
+
+        items = [item for part in _parallel(listed, _DATASETS) for item in part]
+        tables = [item for item in items if item.table_type == "TABLE"]
         fetched = _parallel(lambda item: client.get_table(item.reference, retry=retry), tables)
         for table in fetched:
-            if settings.name(PARTITION_LEDGER.id) == f"{table.project}.{table.dataset_id}.{table.table_id}":
+            if named(table) == PARTITION_LEDGER.id:
                 self._ledger_rows = int(table.num_rows or 0)
-        return {
-            f"{table.dataset_id.removeprefix(settings.prefix)}.{table.table_id}": {
-                field["name"]: stored_type(field) for field in table.to_api_repr()["schema"]["fields"]
-            }
+        columns = {
+            named(table): {field["name"]: stored_type(field) for field in table.to_api_repr()["schema"]["fields"]}
             for table in fetched
         }
+        digests = {named(item): item.labels[VIEW_LABEL] for item in items if VIEW_LABEL in item.labels}
+        return Stored(columns, digests)
 
     def _type_of(self, column: Column) -> str:
         return type_of(column)
 
-    def _evolve(self, new: Sequence[Table], added: Sequence[tuple[Table, Column]]) -> None:
+    def _evolve(self, lacking: Lacking) -> None:
         client, retry = self._service.client, self._service.retry
-        datasets = [f"{self.settings.prefix}{name}" for name in dict.fromkeys(table.dataset for table in new)]
-        _parallel(self._create_dataset, [*datasets, *([self.settings.staging] if new else [])])
+        datasets = [f"{self.settings.prefix}{name}" for name in lacking.datasets]
+        _parallel(self._create_dataset, [*datasets, *([self.settings.staging] if lacking.tables else [])])
 
         def create(table: Table) -> None:
             made = bigquery.Table.from_api_repr(table_resource(self.settings, table))
             client.create_table(made, exists_ok=True, retry=retry)
 
-        _parallel(create, new)
-        wider: dict[str, list[Column]] = {}
-        for table, column in added:
-            wider.setdefault(table.id, []).append(column)
-        for table_id, columns in wider.items():
+        def widen(table_id: str) -> None:
             stored = client.get_table(self.settings.name(table_id), retry=retry)
             there = {field.name for field in stored.schema}
-            fields = [field_of(column, required=False) for column in columns if column.name not in there]
+            fields = [field_of(column, required=False) for column in wider[table_id] if column.name not in there]
             stored.schema = [*stored.schema, *(bigquery.SchemaField.from_api_repr(field) for field in fields)]
             client.update_table(stored, ["schema"], retry=retry)
+
+        wider: dict[str, list[Column]] = {}
+        for table, column in lacking.columns:
+            wider.setdefault(table.id, []).append(column)
+        _parallel(create, lacking.tables)
+        _parallel(widen, wider)
+        _parallel(self._make_view, lacking.views)
+        _parallel(
+            lambda name: client.delete_table(self.settings.name(name), not_found_ok=True, retry=retry),
+            lacking.left_over,
+        )
+
+    def _make_view(self, view: View) -> None:
+        from cbi_dagster.warehouse.sql import query_of, written
+
+        def named(table: Table) -> str:
+            return source(table, self.settings.name, filtered=self.settings.require_partition_filter)
+
+        text = written(query_of(view.text), "bigquery", named)
+        made = bigquery.Table.from_api_repr(view_resource(self.settings, view, text))
+        client, retry = self._service.client, self._service.retry
+        try:
+            client.create_table(made, retry=retry)
+        except exceptions.Conflict:
+            client.update_table(made, ["view_query", "description", "labels"], retry=retry)
 
     def _create_dataset(self, name: str) -> None:
         dataset = bigquery.Dataset(f"{self.settings.project}.{name}")
@@ -201,25 +254,30 @@ class BigQueryWarehouse(Warehouse):
 
     def _streamed(self, table: Table, names: list[str], only: str) -> pa.Table:
         """Rows as the Storage Read API gives them, in the declared types."""
+        rows = self._stream(f"{self.settings.prefix}{table.id}", names, only, self._moment).select(names)
+        return rows.cast(pa.schema([pa.field(name, table.column(name).arrow_type) for name in names]))
+
+    def _stream(
+        self, place: str, names: list[str], only: str, moment: dt.datetime | None, streams: int = _STREAMS
+    ) -> pa.Table:
+        """Rows of `dataset.table`; those of one stream come in their order."""
         from google.cloud.bigquery_storage_v1 import types
 
         settings, reads, retry = self.settings, self._service.reads, self._service.retry
-        dataset, _, name = f"{settings.prefix}{table.id}".partition(".")
+        dataset, _, name = place.partition(".")
         wanted = types.ReadSession(
             table=f"projects/{settings.project}/datasets/{dataset}/tables/{name}",
             data_format=types.DataFormat.ARROW,
             read_options=types.ReadSession.TableReadOptions(selected_fields=names, row_restriction=only),
         )
-        if self._moment is not None:
-            wanted.table_modifiers.snapshot_time = self._moment
+        if moment is not None:
+            wanted.table_modifiers.snapshot_time = moment
         session = reads.create_read_session(
-            parent=f"projects/{settings.project}", read_session=wanted, max_stream_count=_STREAMS, retry=retry
+            parent=f"projects/{settings.project}", read_session=wanted, max_stream_count=streams, retry=retry
         )
-        if (scanned := session.estimated_total_bytes_scanned) > settings.max_bytes_billed:
-            raise EngineError(
-                f"{settings.name(table.id)}: a read of {scanned:,} bytes is more than the "
-                f"{settings.max_bytes_billed:,} that one may have (CBI_BIGQUERY_MAX_BYTES); nothing was read"
-            )
+        scanned = session.estimated_total_bytes_scanned
+        self._budget.require(scanned, f"{settings.name(place.removeprefix(settings.prefix))}: a read")
+        self._budget.spend(scanned)
         sent = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
 
         def batches(stream: Any) -> list[pa.RecordBatch]:
@@ -228,12 +286,19 @@ class BigQueryWarehouse(Warehouse):
             return [pa.ipc.read_record_batch(pa.py_buffer(item.serialized_record_batch), sent) for item in messages]
 
         parts = _parallel(batches, list(session.streams))
-        rows = pa.Table.from_batches([batch for part in parts for batch in part], sent).select(names)
-        return rows.cast(pa.schema([pa.field(name, table.column(name).arrow_type) for name in names]))
+        return pa.Table.from_batches([batch for part in parts for batch in part], sent)
+
+    def _query(self, query: exp.Query) -> pa.Table:
+        from cbi_dagster.warehouse.sql import normalised, written
+
+        text = written(query, "bigquery", lambda table: source(table, self.settings.name, self._moment))
+        answer = self._jobs.query(text).destination
+        # In one stream: an answer may have an order.
+        return normalised(self._stream(f"{answer.dataset_id}.{answer.table_id}", [], "", None, streams=1))
 
     def coverage(self, table: Table) -> list[Coverage]:
         with self.shared_connection():
-            return coverages(table, list(self._jobs.query(coverage_query(table, self.settings.name, self._moment))))
+            return coverages(table, list(self._jobs.rows(coverage_query(table, self.settings.name, self._moment))))
 
     # -- writing ------------------------------------------------------------------------------------------------------
 

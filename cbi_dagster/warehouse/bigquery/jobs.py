@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from google.api_core import exceptions
 from google.cloud import bigquery
 
+from cbi_dagster.warehouse.bigquery.budget import Budget
 from cbi_dagster.warehouse.bigquery.client import ONCE, TRANSIENT_REASONS, Service
 from cbi_dagster.warehouse.bigquery.schema import Resource
 from cbi_dagster.warehouse.bigquery.script import OVERTAKEN
@@ -41,8 +42,8 @@ class JobFailedError(EngineError):
 class Jobs:
     """Runs jobs of one warehouse."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, budget: Budget) -> None:
+        self._service, self._budget = service, budget
 
     def load(self, rows: pa.Table, schema: pa.Schema, fields: list[Resource], destination: str, ours: str) -> None:
         """Put rows into a new table."""
@@ -77,15 +78,19 @@ class Jobs:
 
         self.in_turn(turn or f"cbi_script_{uuid.uuid4().hex}", ours, submit)
 
-    def query(self, text: str) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query that changes nothing."""
+    def query(self, text: str) -> Any:
+        """The job of a query that changes nothing, ended; its answer is in its `destination`."""
         ours = uuid.uuid4().hex
         options = self._options(ours)
 
         def submit(job_id: str) -> Any:
             return self._service.client.query(text, job_id=job_id, job_config=options, retry=ONCE, job_retry=None)
 
-        job = self.in_turn(f"cbi_query_{ours}", ours, submit)
+        return self.in_turn(f"cbi_query_{ours}", ours, submit)
+
+    def rows(self, text: str) -> Iterator[tuple[Any, ...]]:
+        """The few rows of a query that changes nothing."""
+        job = self.query(text)
         return (tuple(row.values()) for row in job.result(retry=self._service.retry, job_retry=None))
 
     def in_turn(self, turn: str, ours: str, submit: Callable[[str], Any]) -> Any:
@@ -105,10 +110,14 @@ class Jobs:
             if (job.labels or {}).get(_LABEL) != ours:
                 continue
             if (error := job.error_result) is None:
+                if job.job_type == "query":
+                    self._budget.spend(job.total_bytes_billed or 0)
                 return job
             reason, message = error.get("reason", ""), error.get("message", "")
             if OVERTAKEN in message:
                 raise OvertakenError("the warehouse changed while a write to it was worked out")
+            if reason == "bytesBilledLimitExceeded":
+                raise self._budget.refusal(f"what BigQuery job {job_id} would read ({message})")
             failures += 1
             if failures == ATTEMPTS or not (reason in TRANSIENT_REASONS or _MET in message):
                 raise JobFailedError(job_id, reason, message)
@@ -130,7 +139,7 @@ class Jobs:
 
     def _options(self, ours: str) -> bigquery.QueryJobConfig:
         return bigquery.QueryJobConfig(
-            maximum_bytes_billed=self._service.settings.max_bytes_billed,
+            maximum_bytes_billed=self._budget.next,
             labels={_LABEL: ours},
             use_query_cache=False,
         )

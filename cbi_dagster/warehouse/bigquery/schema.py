@@ -10,10 +10,14 @@ import pyarrow as pa
 from cbi_dagster.catalog.ddl import described
 from cbi_dagster.catalog.model import Column, Table, Type
 from cbi_dagster.catalog.partitioning import Daily, Monthly
+from cbi_dagster.catalog.views import View
 from cbi_dagster.warehouse.bigquery.client import BigQuerySettings
 
 #: The REST API tells types by their older names.
 _STANDARD = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
+
+#: The label of views of ours.
+VIEW_LABEL = "cbi_view"
 
 Resource = dict[str, Any]
 
@@ -61,6 +65,20 @@ def table_resource(settings: BigQuerySettings, table: Table) -> Resource:
     if settings.kms_key:
         made["encryptionConfiguration"] = {"kmsKeyName": settings.kms_key}
     return made
+
+
+def view_resource(settings: BigQuerySettings, view: View, text: str) -> Resource:
+    """A view as it is created: `text` in the words of the service, and the digest of what it was made of."""
+    return {
+        "tableReference": {
+            "projectId": settings.project,
+            "datasetId": f"{settings.prefix}{view.dataset}",
+            "tableId": view.name,
+        },
+        "description": view.description,
+        "view": {"query": text, "useLegacySql": False},
+        "labels": {VIEW_LABEL: view.digest},
+    }
 
 
 def type_of(column: Column) -> str:

@@ -54,6 +54,25 @@ def forget_script(table_id: str, named: Named) -> str:
     return f"DELETE FROM {_quoted(named(PARTITION_LEDGER.id))} WHERE {_equal('table_name', table_id)}"
 
 
+def source(table: Table, named: Named, moment: dt.datetime | None = None, *, filtered: bool = False) -> str:
+    """What a query reads a table from: of the books the rows that hold, and where `moment` is given those of then.
+
+    `filtered`: with a condition on partitions that all meet, for tables that want one.
+    """
+    text = _quoted(named(table.id))
+    if moment is not None:
+        text += f" FOR SYSTEM_TIME AS OF TIMESTAMP_MICROS({microseconds(moment)})"
+    column = table.partitioning.column if filtered else ""
+    if not is_book(table) and moment is None and not column:
+        return text
+    text = f"SELECT * FROM {text} WHERE " + (f"`{column}` >= DATE '0001-01-01'" if column else "TRUE")
+    if is_book(table):
+        key = ", ".join(f"`{name}`" for name in table.key)
+        newest_first = f"PARTITION BY {key} ORDER BY `{INGESTION_TS.name}` DESC"
+        text += f" QUALIFY ROW_NUMBER() OVER ({newest_first}) = 1"
+    return f"({text})"
+
+
 def coverage_query(table: Table, named: Named, moment: dt.datetime | None) -> str:
     """Per symbol: rows, then for each leaf how many have a value and the date of the first."""
     day = f"`{table.partitioning.column}`"

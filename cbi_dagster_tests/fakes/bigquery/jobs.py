@@ -73,6 +73,10 @@ class Jobs:
             raise ServiceError("bytesBilledLimitExceeded", f"Query exceeded limit for bytes billed: {cap}.")
         query.run()
         job["statistics"] |= _statistics(query)
+        if not query.is_script:
+            # https://cloud.google.com/bigquery/docs/cached-results: an answer is an anonymous table of its own
+            answer = self._project.keep_answer(name, {"schema": {"fields": fields_of(query.rows.schema)}}, query.rows)
+            configuration["destinationTable"] = answer
         self._project.results[name] = query.rows
 
     def results(self, name: str) -> dict:
@@ -85,7 +89,7 @@ class Jobs:
             "kind": "bigquery#getQueryResultsResponse",
             "jobReference": job["jobReference"],
             "jobComplete": True,
-            "schema": {"fields": [_field(field) for field in rows.schema]},
+            "schema": {"fields": fields_of(rows.schema)},
             "totalRows": str(len(rows)),
             "rows": [{"f": [{"v": _cell(value)} for value in row.values()]} for row in rows.to_pylist()],
         }
@@ -106,6 +110,10 @@ def _statistics(query: Query) -> dict:
 
 def _ms(project: Project) -> str:
     return str(project.instant() // 1000)
+
+
+def fields_of(schema: pa.Schema) -> list[dict]:
+    return [_field(field) for field in schema]
 
 
 def _field(field: pa.Field) -> dict:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Iterator
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+import sqlglot
+from sqlglot.errors import SqlglotError
 
+from cbi_dagster.warehouse.sql import normalised
 from cbi_dagster_tests.fakes.bigquery.storage import Project, ServiceError, StoredTable, Transaction
 
 _TABLE = re.compile(r"`([\w-]+)\.(\w+)\.(\w+)`(?:\s+FOR SYSTEM_TIME AS OF TIMESTAMP_MICROS\((\d+)\))?")
@@ -40,8 +44,8 @@ class Query:
     """One query job's text. `rows` is the result of its last SELECT, `bytes` what it would read."""
 
     def __init__(self, project: Project, text: str) -> None:
-        self._project, self._text = project, text
-        self._statements = list(statements(text))
+        self._project = project
+        self._statements = list(statements(self._with_views(text)))
         self.rows = pa.table({})
         self.changed = 0
         self.bytes = sum(self._bytes_of(part) for part in self._statements)
@@ -68,8 +72,8 @@ class Query:
                     own.commit()
 
     def _one(self, part: str, transaction: Transaction) -> None:
-        if part.startswith(("SELECT", "WITH")):
-            self.rows = self._evaluated(part, transaction)
+        if part.startswith(("SELECT", "WITH", "(")):
+            self.rows = normalised(self._evaluated(part, transaction, translated=True))
         elif found := _RAISE.match(part):
             # https://cloud.google.com/bigquery/docs/reference/standard-sql/procedural-language#raise
             (holds,) = self._evaluated(f"SELECT {found['condition']} AS holds", transaction)["holds"].to_pylist()
@@ -88,22 +92,39 @@ class Query:
         else:
             raise ServiceError("invalidQuery", f"Syntax error: this server does not know the statement {part[:200]!r}")
 
-    def _evaluated(self, select: str, transaction: Transaction) -> pa.Table:
+    def _with_views(self, text: str) -> str:
+        """https://cloud.google.com/bigquery/docs/views-intro: a view is its query."""
+
+        def put(found: re.Match) -> str:
+            view = self._project.views.get(f"{found[2]}.{found[3]}")
+            return found[0] if view is None else f"({self._with_views(view['view']['query'])})"
+
+        return _TABLE.sub(put, text)
+
+    def _evaluated(self, select: str, transaction: Transaction, *, translated: bool = False) -> pa.Table:
+        """`translated`: a query of any form; those of the engine's scripts mean the same in DuckDB as they are."""
         with self._project.evaluator() as connection:
 
             def reference(found: re.Match) -> str:
                 name = f"{found[2]}.{found[3]}"
                 rows = self._project.rows_at(name, int(found[4])) if found[4] else transaction.rows(name)
-                alias = f"{name}@{found[4] or ''}"
+                alias = f"{found[2]} {found[3]} {found[4] or ''}"
                 connection.register(alias, rows)
-                return f'"{alias}"'
+                return f"`{alias}`"
 
-            text = _TABLE.sub(reference, select).replace("`", '"')
+            text = _TABLE.sub(reference, select)
             # In a transaction it is the instant of its beginning:
             # https://cloud.google.com/bigquery/docs/transactions#date_and_time_functions_in_transactions
-            text = text.replace("CURRENT_TIMESTAMP()", f"make_timestamptz({transaction.began})")
+            began = dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=transaction.began)
+            text = text.replace("CURRENT_TIMESTAMP()", f"TIMESTAMP '{began}+00'")
             try:
+                if translated:
+                    (text,) = sqlglot.transpile(text, read="bigquery", write="duckdb")
+                else:
+                    text = text.replace("`", '"').replace(" TIMESTAMP '", " TIMESTAMPTZ '")
                 return connection.sql(text).to_arrow_table()
+            except SqlglotError as error:
+                raise ServiceError("invalidQuery", f"Syntax error: {error}") from error
             except duckdb.Error as error:
                 raise ServiceError("invalidQuery", f"{error} in {text[:2000]}") from error
 

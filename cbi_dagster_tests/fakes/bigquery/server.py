@@ -15,8 +15,9 @@ from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from cbi_dagster_tests.fakes.bigquery.faults import Faults
-from cbi_dagster_tests.fakes.bigquery.jobs import Jobs
+from cbi_dagster_tests.fakes.bigquery.jobs import Jobs, fields_of
 from cbi_dagster_tests.fakes.bigquery.reads import serve_reads
+from cbi_dagster_tests.fakes.bigquery.scripts import Query
 from cbi_dagster_tests.fakes.bigquery.storage import Project, ServiceError
 
 _ANSWERS = {"429": "rateLimitExceeded", "500": "internalError", "503": "backendError", "403": "rateLimitExceeded"}
@@ -96,28 +97,45 @@ class LoopbackBigQuery:
     def _delete_dataset(self, query: dict, body: dict, project: str, name: str) -> dict:
         self._dataset(query, body, project, name)
         if query.get("deleteContents") == "true":
-            for table in [table for table in self.project.tables if table.startswith(f"{name}.")]:
-                del self.project.tables[table]
+            for held in (self.project.tables, self.project.views):
+                for table in [table for table in held if table.startswith(f"{name}.")]:
+                    del held[table]
         del self.project.datasets[name]
         return {}
 
     def _tables(self, query: dict, body: dict, project: str, dataset: str) -> dict:
         self._dataset(query, body, project, dataset)
         names = [name for name in list(self.project.tables) if name.startswith(f"{dataset}.")]
-        return {"tables": [self.project.tables[name].resource for name in names], "totalItems": len(names)}
+        views = [view for name, view in list(self.project.views.items()) if name.startswith(f"{dataset}.")]
+        return {"tables": [*(self.project.tables[name].resource for name in names), *views]}
 
     def _create_table(self, query: dict, body: dict, project: str, dataset: str) -> dict:
+        if "view" in body:
+            return self.project.create_view(dataset, body, self._fields_of(body["view"]))
         return self.project.create(dataset, body).resource
 
+    def _fields_of(self, view: dict) -> list[dict]:
+        """Those of a view's query, which must be a query over tables that are there."""
+        query = Query(self.project, view["query"])
+        query.run()
+        return fields_of(query.rows.schema)
+
     def _table(self, query: dict, body: dict, project: str, dataset: str, name: str) -> dict:
+        if view := self.project.views.get(f"{dataset}.{name}"):
+            return view
         table = self.project.table(f"{dataset}.{name}")
         return table.resource | {"numRows": str(len(table.rows)), "numBytes": str(table.rows.nbytes)}
 
     def _patch_table(self, query: dict, body: dict, project: str, dataset: str, name: str) -> dict:
+        if view := self.project.views.get(f"{dataset}.{name}"):
+            view |= body | {"schema": {"fields": self._fields_of(body["view"])}}
+            return view
         self.project.widen(f"{dataset}.{name}", body["schema"]["fields"])
         return self.project.table(f"{dataset}.{name}").resource
 
     def _delete_table(self, query: dict, body: dict, project: str, dataset: str, name: str) -> dict:
+        if self.project.views.pop(f"{dataset}.{name}", None):
+            return {}
         self.project.table(f"{dataset}.{name}")
         del self.project.tables[f"{dataset}.{name}"]
         return {}

@@ -126,6 +126,7 @@ class Project:
         self.lock = threading.RLock()
         self.datasets: dict[str, dict] = {}
         self.tables: dict[str, StoredTable] = {}
+        self.views: dict[str, dict] = {}
         self.jobs: dict[str, dict] = {}
         self.results: dict[str, pa.Table] = {}
         self.loads: list[float] = []
@@ -210,6 +211,23 @@ class Project:
             made.versions.append((instant, made.schema.empty_table()))
             self.tables[name] = made
             return made
+
+    def create_view(self, dataset: str, resource: dict, fields: list[dict]) -> dict:
+        """https://cloud.google.com/bigquery/docs/views: `fields` are those of its query."""
+        with self.lock:
+            if dataset not in self.datasets:
+                raise ServiceError("notFound", f"Not found: Dataset {dataset}")
+            name = f"{dataset}.{resource['tableReference']['tableId']}"
+            if name in self.views or name in self.tables:
+                raise ServiceError("duplicate", f"Already Exists: Table {name}")
+            self.views[name] = resource | {"type": "VIEW", "schema": {"fields": fields}}
+            return self.views[name]
+
+    def keep_answer(self, job: str, resource: dict, rows: pa.Table) -> dict:
+        """The table that holds what a query found; the place of it."""
+        place = {"projectId": "loopback", "datasetId": "_anonymous", "tableId": job}
+        self.tables[f"_anonymous.{job}"] = StoredTable(resource | {"tableReference": place}, [(self.instant(), rows)])
+        return place
 
     def widen(self, name: str, fields: list[dict]) -> None:
         """Only new nullable columns: https://cloud.google.com/bigquery/docs/managing-table-schemas."""
