@@ -42,6 +42,7 @@ LANDING_SOURCES: dict[str, LandingSource] = {
     "landing.ohlcv_1d": LandingSource("Vendor files of schema ohlcv-1d", "databento"),
     "landing.statistics": LandingSource("Vendor files of schema statistics", "databento"),
     "landing.definition": LandingSource("Vendor files of schema definition", "databento"),
+    "landing.conditions": LandingSource("The vendor's word on its days (`condition.json`)", "databento"),
     "landing.macro": LandingSource("Macro files (`*.macro.csv`, `*.macro.parquet`)", ""),
     "landing.posts": LandingSource("Posts (`*.posts.jsonl`, `*.posts.csv`, `*.posts.parquet`)", ""),
     "landing.posts_coverage": LandingSource("What is known of sources of posts (`*.posts-coverage.csv`)", ""),

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 @click.option("--again", is_flag=True, help="Let files win that were landed before and overruled by later ones.")
 def land(paths: tuple[Path, ...], again: bool) -> None:
     """Take vendor deliveries: directories, batch zips, DBN files (with or without zstd), Parquet or CSV bars,
-    macro series (`*.macro.csv`, `*.macro.parquet`), posts of policy (`*.posts.jsonl`, `.csv`, `.parquet`) and what is
-    known of them (`*.posts-coverage.csv`).
+    the vendor's word on its days (`condition.json`), macro series (`*.macro.csv`, `*.macro.parquet`), posts of policy
+    (`*.posts.jsonl`, `.csv`, `.parquet`) and what is known of them (`*.posts-coverage.csv`).
 
     Every file is verified before it is believed. Landing a file twice changes nothing; on the same bar the later
     delivery wins and the change is recorded as a correction. Exit code 1 says that nothing was taken and nothing was
@@ -31,7 +31,7 @@ def land(paths: tuple[Path, ...], again: bool) -> None:
     """
     report = take(opened(Home.from_environment()).landing, paths, again=again)
     print_landing(report)
-    if report.files.empty and report.conditions.empty:
+    if report.files.empty:
         raise Failure("nothing was landed: no file of this delivery says by its name that it holds data")
 
 
@@ -95,12 +95,6 @@ def print_landing(report: LandingReport) -> None:
         console.print(f"  left for a later feature: {said}")
     for name in report.files.loc[report.files["outcome"] == "overruled", "source_file"]:
         console.print(f"  {name} was overruled by later files since it was landed; --again lets it win")
-    if len(report.conditions):
-        poor = report.conditions[report.conditions["condition"] != "available"]
-        console.print(
-            f"The vendor's word on {len(report.conditions)} days is kept (ops.vendor_conditions), "
-            f"{len(poor)} of them are not `available`."
-        )
     if new.empty:
         return
     promised = int(new["promised"].sum())

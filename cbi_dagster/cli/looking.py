@@ -77,11 +77,12 @@ def print_refused(files: Sequence[str]) -> None:
         console.print(f"landed once and refused now: {said}")
 
 
-@cbi.command(epilog=examples("cbi check", "cbi check --select daily_ml_matrix --from 2024-01-01"))
+@cbi.command(epilog=examples("cbi check", "cbi check --select daily_ml_matrix --from 2024-01-01 --all"))
 @click.option("--from", "start", type=DATE, help="First trade date, inclusive (default: all that is stored).")
 @click.option("--to", "stop", type=DATE, help="Last trade date, inclusive (default: all that is stored).")
+@click.option("--all", "every", is_flag=True, help="Name every case of every finding.")
 @select
-def check(start: dt.datetime | None, stop: dt.datetime | None, tables: list[Table]) -> None:
+def check(start: dt.datetime | None, stop: dt.datetime | None, every: bool, tables: list[Table]) -> None:
     """Look at what is stored: is it what was declared and written, and what in it is strange?
 
     `cbi backfill` writes again what is not as it was written. What is strange may be right: it is told, and no failure.
@@ -96,8 +97,8 @@ def check(start: dt.datetime | None, stop: dt.datetime | None, tables: list[Tabl
     done = 0
     for item, result in checks.check(warehouse, tables, *span):
         done += 1
-        failed += [f"  {line}" for line in checks.lines(item, result, result.problems)]
-        strange += [f"  {line}" for line in checks.lines(item, result, result.warnings)]
+        failed += [f"  {line}" for line in checks.lines(item, result, result.problems, every=every)]
+        strange += [f"  {line}" for line in checks.lines(item, result, result.warnings, every=every)]
     if strange:
         console.print("\n".join(["To look at:", *strange]))
     if failed:
@@ -111,9 +112,11 @@ def check(start: dt.datetime | None, stop: dt.datetime | None, tables: list[Tabl
 @click.option("--to", "stop", type=DATE, help="Last trade date, inclusive (default: the last session).")
 @click.option("--symbol", help="Only this symbol.")
 def sessions(start: dt.datetime | None, stop: dt.datetime | None, symbol: str | None) -> None:
-    """List the sessions that are not what the exchange held: missing, cut, holed, thin, and those nobody expected.
+    """List the sessions that are not what the exchange held: missing, cut, holed, doubtful, thin, and those nobody
+    expected.
 
-    `session_quality` in the data dictionary says what the words mean; bars are those seen of those usual.
+    `session_quality` in the data dictionary says what the words mean; bars are those seen of those usual. The vendor's
+    word is that of a landed condition.json, where it is another than `available`.
     """
     from cbi_dagster.config.universe import load_universe
     from cbi_dagster.reports import sessions as reports
@@ -125,10 +128,12 @@ def sessions(start: dt.datetime | None, stop: dt.datetime | None, symbol: str | 
         raise Failure("there are no sessions in the range asked for; `cbi refresh` builds them from what has landed")
     total = sum(found.counts.values())
     console.print(f"{total:,} sessions: " + ", ".join(f"{count:,} {name}" for name, count in found.counts.items()))
-    grid = Grid("trade date", "is", "sessions", "bars of usual")
+    grid = Grid("trade date", "is", "sessions", "bars of usual", "vendor")
     for (date, verdict), cases in found.irregular.groupby(["date", "is"], sort=True):
         bars = [str(case.bars) for case in cases.itertuples() if case.bars]
-        grid.add_row(f"{date:%Y-%m-%d}", str(verdict), " ".join(cases["symbol"]), " ".join(bars))
+        grid.add_row(
+            f"{date:%Y-%m-%d}", str(verdict), " ".join(cases["symbol"]), " ".join(bars), cases["vendor"].iloc[0]
+        )
     if len(found.irregular):
         console.print(grid)
 

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cbi_dagster.catalog.columns.bars import OHLCV
+from cbi_dagster.catalog.columns.conditions import AVAILABLE
+from cbi_dagster.catalog.columns.conditions import INPUTS as CONDITION_INPUTS
 from cbi_dagster.catalog.columns.sessions import INPUTS, SESSIONS
 from cbi_dagster.catalog.frames import require
 from cbi_dagster.config.universe import Universe
@@ -39,19 +41,22 @@ class SessionBars:
     superseded_rows: int
 
 
-def session_bars(bars: dict[str, pd.DataFrame], universe: Universe) -> SessionBars:
+def session_bars(bars: dict[str, pd.DataFrame], conditions: pd.DataFrame, universe: Universe) -> SessionBars:
     """Session bars from the finest schema that covers each session.
 
     `bars` maps vendor schemas (`ohlcv-1m`, `ohlcv-1h`, `ohlcv-1d`) to landed bars with `session_instrument_id` and
     `session_covered`. A session belongs to the contract that the vendor's mapping names for the UTC date equal to the
     trade date, known before the session starts; bars of any other contract are rejected as `roll_boundary`. A
     session that landed data does not cover from open to close is held back whole. Raises InvalidFrameError for bars
-    that lack a column of INPUTS.
+    that lack a column of INPUTS, or conditions that lack one.
 
-    `bars` also hold the bars of the trade dates before, from which `session_quality` learns what is usual.
+    `bars` also hold the bars of the trade dates before, from which `session_quality` learns what is usual, and
+    `conditions` what the vendor says of the UTC days of the sessions (rows of `databento_conditions`).
     `vwap` and `realized_vol_1h` come from intraday bars only; a session built from vendor UTC-day
     bars says `utc_1d` (or `utc_1d_merged` when Sunday's bar was folded into Monday) and leaves them NULL.
     """
+    require(conditions, CONDITION_INPUTS, "the vendor's word on its days", key=("utc_date",))
+    doubted = conditions.loc[conditions["condition"] != AVAILABLE, "utc_date"].to_numpy().astype("datetime64[D]")
     sessions, hours, rejected, held_back = [], [], [], []
     used = superseded = 0
     taken = pd.MultiIndex.from_arrays([[], []], names=["symbol", "date"])
@@ -79,7 +84,9 @@ def session_bars(bars: dict[str, pd.DataFrame], universe: Universe) -> SessionBa
         )
         sessions.append(built)
         hours.append(_by_hour(frame, schema))
-    return SessionBars(_finish(sessions, hours, universe), _concat(rejected), _concat(held_back), used, superseded)
+    return SessionBars(
+        _finish(sessions, hours, doubted, universe), _concat(rejected), _concat(held_back), used, superseded
+    )
 
 
 def quarantine_rows(rejected: pd.DataFrame) -> pd.DataFrame:
@@ -223,13 +230,15 @@ def _boundary(frame: pd.DataFrame, first: pd.DataFrame, rejects: pd.DataFrame) -
     ).astype({"vendor_symbol": object, "date": "datetime64[ns]", "boundary_instrument_id": "Int64"})
 
 
-def _finish(parts: list[pd.DataFrame], hours: list[tuple[Counts, Counts]], universe: Universe) -> pd.DataFrame:
+def _finish(
+    parts: list[pd.DataFrame], hours: list[tuple[Counts, Counts]], doubted: np.ndarray, universe: Universe
+) -> pd.DataFrame:
     """Name the rows, judge them and add the product's facts: the root stands for the preferred continuous symbol."""
     if not parts:
         return pd.DataFrame(columns=list(SESSIONS))
     built = pd.concat(parts, ignore_index=True)
     bars, volumes = (np.concatenate(of_schema) for of_schema in zip(*hours, strict=True))
-    judged = judge_sessions(built, bars, volumes, universe)
+    judged = judge_sessions(built, bars, volumes, doubted, universe)
     built[judged.columns] = judged
     product = {root: universe.product(root) for root in built["root"].unique()}
     built["symbol"], built["contract"] = row_names(built["vendor_symbol"], built["root"], universe)

@@ -14,8 +14,13 @@ The verdicts, the first that holds:
   than a quarter of it. The last days of a contract that the vendor's continuous symbol has not left yet.
 - `cut`: more than a tenth of the usual hours, and at least two, are missing in a row up to the close.
 - `holed`: as many are missing in a row elsewhere. An outage of the exchange looks the same.
+- `doubtful`: a usual hour is missing, in a market of any habits, on a UTC day of which the vendor says that its data
+  is not whole (`degraded`, `missing`, `pending`). A day that the vendor doubts and whose hours are all there is none.
 - `early_close`: the calendar says so.
 - `complete`.
+
+`doubtful` is the only verdict that needs more than bars, and the vendor says it afterwards: it keeps labels away and
+nothing else. No price, factor or feature is made of it, so that a row does not change with what nobody knew on its day.
 
 NULL where nothing can be said: fewer than `MIN_SESSIONS` ordinary sessions before, or bars of whole UTC days. A market
 that usually trades in less than 70 % of its scheduled hours has no holes: its quiet hours say nothing.
@@ -65,24 +70,27 @@ def hours_of_bars(starts: np.ndarray, dates: np.ndarray) -> npt.NDArray[np.int64
     return hours
 
 
-def judge_sessions(sessions: pd.DataFrame, bars: Counts, volumes: Counts, universe: Universe) -> pd.DataFrame:
+def judge_sessions(
+    sessions: pd.DataFrame, bars: Counts, volumes: Counts, doubted: np.ndarray, universe: Universe
+) -> pd.DataFrame:
     """`bars_usual` and `session_quality` of each session, on the index of `sessions`.
 
     `sessions`: any number of symbols in any order, each with its sessions of the `WINDOW_TRADE_DATES` before: `root`,
     `vendor_symbol`, `date`, `instrument_id`, `bar_source`, `bars_seen`, `volume`. `bars` and `volumes`
     (sessions x DAY_HOURS) are what was traded in each hour (`hours_of_bars`), all zero for bars of UTC days.
+    `doubted`: the UTC days (datetime64[D]) of which the vendor says that its data is not whole.
     """
     usual = np.full(len(sessions), np.nan)
     quality = np.full(len(sessions), None, dtype=object)
     dates = sessions["date"].to_numpy().astype("datetime64[D]")
     for positions in sessions.groupby("vendor_symbol", observed=True).indices.values():
         rows = np.asarray(positions)[np.argsort(dates[positions], kind="stable")]
-        usual[rows], quality[rows] = _judge(sessions.take(rows), bars[rows], volumes[rows], universe)
+        usual[rows], quality[rows] = _judge(sessions.take(rows), bars[rows], volumes[rows], doubted, universe)
     return pd.DataFrame({"bars_usual": usual, "session_quality": quality}, index=sessions.index)
 
 
 def _judge(
-    own: pd.DataFrame, bars: Counts, volumes: Counts, universe: Universe
+    own: pd.DataFrame, bars: Counts, volumes: Counts, doubted: np.ndarray, universe: Universe
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.object_]]:
     """The same for the sessions of one symbol, ascending by date."""
     root, dates = str(own["root"].iat[0]), own["date"].to_numpy().astype("datetime64[D]")
@@ -115,7 +123,9 @@ def _judge(
     rolled = np.append(True, contract[1:] != contract[:-1])
     midnight = hours_of_bars(dates.astype("datetime64[ns]"), dates)
     excused = (rolled[:, None] & (hours < midnight[:, None])) | (late[:, None] & (hours < first[:, None]))
-    cut, holed = _runs(missing, usual & scheduled & ~excused, usual.sum(axis=1))
+    counted = usual & scheduled & ~excused
+    cut, holed = _runs(missing, counted, usual.sum(axis=1))
+    doubtful = (missing & counted & np.isin(_hour_starts(dates).astype("datetime64[D]"), doubted)).any(axis=1)
     busy = (usual & scheduled).sum(axis=1) >= _BUSY_SHARE * scheduled.sum(axis=1)
     cut, holed = cut & busy, holed & busy
 
@@ -125,7 +135,13 @@ def _judge(
     thin = (traded < _THIN_SHARE * expected) | ((cut | holed) & (traded < _DYING_SHARE * expected))
 
     verdict = np.full(len(own), "complete", dtype=object)
-    for name, holds in (("early_close", early >= 0), ("holed", holed), ("cut", cut), ("thin", thin)):
+    for name, holds in (
+        ("early_close", early >= 0),
+        ("doubtful", doubtful),
+        ("holed", holed),
+        ("cut", cut),
+        ("thin", thin),
+    ):
         verdict[holds] = name
     verdict[~intraday | (known < MIN_SESSIONS)] = None
     assert set(verdict) <= {*QUALITIES, None}
@@ -155,9 +171,17 @@ def _scheduled(root: str, dates: np.ndarray, early: Counts, universe: Universe) 
     """The hours in which trading is scheduled; the hour of an early close is none, since it is not traded in whole."""
     opens, closes = regular_hours(root, dates, universe)
     closes = np.where(early >= 0, np.minimum(chicago_instants(dates, np.maximum(early, 0) // 60 * 60), closes), closes)
-    begins = chicago_instants(dates, -7 * 60)[:, None] + np.arange(DAY_HOURS) * np.timedelta64(HOUR_NS, "ns")
+    begins = _hour_starts(dates)
     hours: _Mask = (begins + np.timedelta64(HOUR_NS, "ns") > opens[:, None]) & (begins < closes[:, None])
     return hours
+
+
+def _hour_starts(dates: np.ndarray) -> np.ndarray:
+    """When each hour of the exchange days begins (UTC, dates x DAY_HOURS)."""
+    starts: np.ndarray = chicago_instants(dates, -7 * 60)[:, None] + np.arange(DAY_HOURS) * np.timedelta64(
+        HOUR_NS, "ns"
+    )
+    return starts
 
 
 def _runs(missing: _Mask, counted: _Mask, usual: Counts) -> tuple[_Mask, _Mask]:

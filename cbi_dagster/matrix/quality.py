@@ -25,7 +25,6 @@ Floats = npt.NDArray[np.float64]
 Severity = Literal["blocking", "warning"]
 
 _EXAMPLES = 3
-_ALL = 10_000
 _KEY = ["symbol", "data_date"]
 #: Missing sessions in a row that are still only a warning.
 _GAP_SESSIONS = 3
@@ -49,21 +48,16 @@ class QualityError(ValueError):
 
 @dataclass(frozen=True)
 class Finding:
-    """A rule that does not hold, how often, and where: `examples` name the first rows or columns concerned."""
+    """A rule that does not hold, how often, and where: `cases` name all rows or columns concerned."""
 
     rule: str
     severity: Severity
-    count: int
-    examples: tuple[str, ...]
-
-    @property
-    def where(self) -> str:
-        """The examples, and whether there are more."""
-        return ", ".join(self.examples) + (", …" if self.count > len(self.examples) else "")
+    cases: tuple[str, ...]
 
     def __str__(self) -> str:
-        """One line for a log or an error."""
-        return f"{self.severity}: {self.rule}: broken {self.count} x ({self.where})"
+        """One line for a log or an error, with the first cases."""
+        where = ", ".join(self.cases[:_EXAMPLES]) + (", …" if len(self.cases) > _EXAMPLES else "")
+        return f"{self.severity}: {self.rule}: broken {len(self.cases)} x ({where})"
 
 
 @dataclass(frozen=True)
@@ -190,9 +184,9 @@ def _missing_sessions(flat: pd.DataFrame, expected: pd.DataFrame) -> Iterator[Fi
                 named = f"{symbol} {due[run[0]]}" + (f" to {due[run[-1]]} ({len(run)})" if len(run) > 1 else "")
                 (long_gaps if len(run) > _GAP_SESSIONS else short_gaps).append(named)
     limit = f"{_GAP_SESSIONS} expected sessions in a row"
-    yield from _named(f"no more than {limit} are missing", "blocking", long_gaps, _ALL)
-    yield from _named("no expected session is missing", "warning", short_gaps, _ALL)
-    yield from _named("every session is one that the exchange calendar expects", "warning", unexpected, _ALL)
+    yield from _named(f"no more than {limit} are missing", "blocking", long_gaps)
+    yield from _named("no expected session is missing", "warning", short_gaps)
+    yield from _named("every session is one that the exchange calendar expects", "warning", unexpected)
 
 
 def _unusual(flat: pd.DataFrame, sessions: pd.DataFrame, universe: Universe, first: pd.Timestamp) -> Iterator[Finding]:
@@ -205,7 +199,7 @@ def _unusual(flat: pd.DataFrame, sessions: pd.DataFrame, universe: Universe, fir
     rows = ordered[["symbol", "date"]].set_axis(_KEY, axis=1)
     asked = (ordered["date"] >= first).to_numpy()
     in_part = ordered["session_quality"].isin(IN_PART).to_numpy()
-    yield from _finding("sessions are there as a whole", "warning", rows, asked & in_part, _ALL)
+    yield from _finding("sessions are there as a whole", "warning", rows, asked & in_part)
     symbols = ordered.groupby("symbol", observed=True)
     returns = ordered["adj_close"] / symbols["adj_close"].shift() - 1.0
     deviation = (returns - returns.groupby(ordered["symbol"], observed=True).transform("median")).abs()
@@ -271,14 +265,11 @@ def _by_symbol(frame: pd.DataFrame, universe: Universe, facts: Callable[[Product
     return np.array([*(table.get(symbol, unknown) for symbol in symbols), unknown], dtype=np.float64)[codes]
 
 
-def _finding(
-    rule: str, severity: Severity, rows: pd.DataFrame, broken: Mask, examples: int = _EXAMPLES
-) -> Iterator[Finding]:
-    if broken.any():
-        first = rows.loc[broken, _KEY].head(examples).itertuples(index=False)
-        yield Finding(rule, severity, int(broken.sum()), tuple(f"{symbol} {str(day)[:10]}" for symbol, day in first))
+def _finding(rule: str, severity: Severity, rows: pd.DataFrame, broken: Mask) -> Iterator[Finding]:
+    keys = rows.loc[broken, _KEY].itertuples(index=False)
+    yield from _named(rule, severity, [f"{symbol} {str(day)[:10]}" for symbol, day in keys])
 
 
-def _named(rule: str, severity: Severity, found: list[str], examples: int = _EXAMPLES) -> Iterator[Finding]:
+def _named(rule: str, severity: Severity, found: list[str]) -> Iterator[Finding]:
     if found:
-        yield Finding(rule, severity, len(found), tuple(found[:examples]))
+        yield Finding(rule, severity, tuple(found))

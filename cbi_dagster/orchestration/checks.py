@@ -13,10 +13,12 @@ from cbi_dagster.market.sessions import CHICAGO
 from cbi_dagster.orchestration.assets import IO_MANAGER_KEY, asset_key
 from cbi_dagster.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG
 from cbi_dagster.reports.checks import CHECKS as EVERY
-from cbi_dagster.reports.checks import DATA_AGE, Check, CheckResult
+from cbi_dagster.reports.checks import DATA_AGE, Check, CheckResult, in_short
 from cbi_dagster.warehouse.contract import Warehouse
 
 PARTITION_TAG = "dagster/partition"
+#: Cases of a finding that a page shows; `cbi check --all` shows more.
+_CASES_SHOWN = 1_000
 
 
 def range_of_run(tags: dict[str, str]) -> Interval | None:
@@ -48,11 +50,20 @@ def severity(result: CheckResult) -> dg.AssetCheckSeverity:
 
 
 def told(result: CheckResult) -> dict[str, dg.MetadataValue]:
-    """What the page of the asset shows: the pages of a result where it has some, else its words."""
+    """What the page of the asset shows: every case of what was found in a table, and the pages of a result."""
     words = {"partitions": dg.MetadataValue.int(result.partitions), "rows": dg.MetadataValue.int(result.rows)}
     pages = {title: dg.MetadataValue.md(page) for title, page in result.pages.items()}
-    found = {name: dg.MetadataValue.text(where) for name, where in {**result.problems, **result.warnings}.items()}
-    return {**words, **(pages or found)}
+    cases = [
+        dg.TableRecord({"severity": severity, "finding": name, "case": case})
+        for severity, found in (("error", result.problems), ("warning", result.warnings))
+        for name, of_name in found.items()
+        for case in of_name[:_CASES_SHOWN]
+    ]
+    if not cases:
+        return {**words, **pages}
+    found = {**result.problems, **result.warnings}
+    short = {name: dg.MetadataValue.text(in_short(of_name)) for name, of_name in found.items()}
+    return {**words, **short, "findings": dg.MetadataValue.table(cases), **pages}
 
 
 def _asset_check(item: Check, table: Table) -> dg.AssetChecksDefinition:

@@ -24,7 +24,7 @@ from cbi_dagster.warehouse.contract import now_utc
 
 LANDING_JOB = "landing"
 _LAND = "land_files"
-_BESIDE = ("manifest.json", "symbology.json", "condition.json")
+_BESIDE = ("manifest.json", "symbology.json")
 _OF_THE_FILES = (DeliveryError, DatasetMismatchError, ExceptionGroup)
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from cbi_dagster.catalog.tables.market_data import (
     BARS_AT_DECISION,
     CRUSH_LEGS_1D,
+    DATABENTO_CONDITIONS,
     FUTURES_CONTINUOUS_1D,
     FUTURES_DECISION_1D,
     FUTURES_STATISTICS,
@@ -49,11 +50,17 @@ def instruments(definition: pd.DataFrame) -> pd.DataFrame:
     return definition
 
 
+@recipe(DATABENTO_CONDITIONS)
+def databento_conditions(conditions: pd.DataFrame) -> pd.DataFrame:
+    return conditions
+
+
 @recipe(OHLCV_1D)
 def databento_futures_ohlcv_1d(
     databento_futures_ohlcv_1m: pd.DataFrame,
     databento_futures_ohlcv_1h: pd.DataFrame,
     databento_futures_ohlcv_utc_1d: pd.DataFrame,
+    databento_conditions: pd.DataFrame,
 ) -> TableOutput:
     built = session_bars(
         {
@@ -61,6 +68,7 @@ def databento_futures_ohlcv_1d(
             "ohlcv-1h": databento_futures_ohlcv_1h,
             "ohlcv-1d": databento_futures_ohlcv_utc_1d,
         },
+        databento_conditions,
         load_universe(),
     )
     rejected = quarantine_rows(built.rejected).assign(file_hash="")

@@ -15,19 +15,21 @@ import numpy as np
 import pyarrow as pa
 
 from cbi_dagster.catalog import ASSET_TABLES, Table
+from cbi_dagster.catalog.columns.conditions import AVAILABLE
+from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.model import names
 from cbi_dagster.catalog.partitioning import BEGINNING, END, Interval
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
-from cbi_dagster.catalog.tables.market_data import OHLCV_1D
+from cbi_dagster.catalog.tables.market_data import DATABENTO_CONDITIONS, OHLCV_1D
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.market.sessions import newest_due
-from cbi_dagster.reports.quality import findings_page, matrix_report, null_rates_page
+from cbi_dagster.reports.quality import matrix_report, null_rates_page
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
 from cbi_dagster.warehouse.hashing import content_hashes
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
 from cbi_dagster.warehouse.slices import ContractError, check_slice
 
-_EXAMPLES = 5
+_EXAMPLES = 3
 _SPLIT_ROWS = 60
 
 #: Rows of a table that are looked at together.
@@ -38,15 +40,15 @@ ROWS_AT_ONCE = 250_000
 class CheckResult:
     """What a check found in `partitions` of a table with `rows`.
 
-    `problems` are wrong, `warnings` are strange and may be right; both by their names, none if it passed. `pages`: the
-    same and more as Markdown, by title, where a table says it better.
+    `problems` are wrong, `warnings` are strange and may be right: every case of each, by their names, none if it
+    passed. `pages`: more, as Markdown, by title.
     """
 
     table: Table
     partitions: int
     rows: int
-    problems: Mapping[str, str]
-    warnings: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[str, Sequence[str]]
+    warnings: Mapping[str, Sequence[str]] = field(default_factory=dict)
     pages: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -75,7 +77,7 @@ def stored_as_written(warehouse: Warehouse, table: Table, span: Interval | None 
     """
     drift = warehouse.drifted.get(table.id)
     if drift:
-        return CheckResult(table, 0, 0, {"drifted": "; ".join(drift)})
+        return CheckResult(table, 0, 0, {"drifted": drift})
     ledger = warehouse.ledger_by_table({table.id}).get(table.id, NOTHING)
     partitions = rows = 0
     problems: dict[str, list[str]] = {}
@@ -88,7 +90,7 @@ def stored_as_written(warehouse: Warehouse, table: Table, span: Interval | None 
         partitions, rows = partitions + len(known.keys), rows + len(stored)
         for problem, words in _problems(table, known, stored):
             problems.setdefault(problem, []).append(words)
-    return CheckResult(table, partitions, rows, {problem: _some(words) for problem, words in problems.items()})
+    return CheckResult(table, partitions, rows, problems)
 
 
 def _slices(table: Table, ledger: Ledger, span: Interval | None) -> Iterator[Interval]:
@@ -127,25 +129,18 @@ def _problems(table: Table, known: Ledger, stored: pa.Table) -> Iterator[tuple[s
             yield problem, label
 
 
-def _some(labels: Sequence[str]) -> str:
-    more = len(labels) - _EXAMPLES
-    return ", ".join(labels[:_EXAMPLES]) + (f" and {more:,} more" if more > 0 else "")
-
-
 def quality(warehouse: Warehouse, table: Table, span: Interval | None = None) -> CheckResult:
     """What is impossible or unusual in the rows of the matrix: see `matrix.quality`."""
     report = matrix_report(warehouse, span)
     keys = warehouse.ledger_by_table({table.id}).get(table.id, NOTHING).keys
     inside = keys if span is None else keys[(keys >= span[0]) & (keys <= span[1])]
-    words = {finding.rule: f"{finding.count:,} x ({finding.where})" for finding in report.findings}
-    blocking = {finding.rule for finding in report.blocking}
     return CheckResult(
         table,
         len(inside),
         report.rows,
-        {rule: words[rule] for rule in words if rule in blocking},
-        {rule: words[rule] for rule in words if rule not in blocking},
-        {"findings": findings_page(report), "null_rates": null_rates_page(report)},
+        {finding.rule: finding.cases for finding in report.blocking},
+        {finding.rule: finding.cases for finding in report.warnings},
+        {"null_rates": null_rates_page(report)},
     )
 
 
@@ -155,9 +150,20 @@ def split_sizes(warehouse: Warehouse, table: Table, span: Interval | None = None
     counts = splits.value_counts().reindex(["train", "val", "test"], fill_value=0)
     small = [str(split) for split, count in counts.items() if count < _SPLIT_ROWS]
     told = ", ".join(f"{count:,} {split}" for split, count in counts.items())
-    found = {"small splits": f"{', '.join(small)} (rows: {told})"} if small else {}
+    found = {"small splits": [f"{', '.join(small)} (rows: {told})"]} if small else {}
     partitions = len(warehouse.ledger_by_table({table.id}).get(table.id, NOTHING).keys)
     return CheckResult(table, partitions, len(splits), {}, found)
+
+
+def vendor_conditions(warehouse: Warehouse, table: Table, span: Interval | None = None) -> CheckResult:
+    """The days of which the vendor says that its data is not whole, by its word, as far as the table has partitions."""
+    keys = warehouse.ledger_by_table({table.id}).get(table.id, NOTHING).keys
+    keys = keys if span is None else keys[(keys >= span[0]) & (keys <= span[1])]
+    said = to_frame(DATABENTO_CONDITIONS, warehouse.read(DATABENTO_CONDITIONS, None if span is None else [span]))
+    said = said[(said["condition"] != AVAILABLE) & np.isin(said["date"].to_numpy().astype("datetime64[D]"), keys)]
+    days = said.sort_values("utc_date").groupby("condition")["utc_date"]
+    found = {f"{word} days": [f"{day:%Y-%m-%d}" for day in of_word] for word, of_word in days}
+    return CheckResult(table, len(keys), 0, {}, found)
 
 
 def data_age(
@@ -171,10 +177,10 @@ def data_age(
     filled = known.keys[known.row_counts > 0]
     moment = np.datetime64((now or now_utc()).replace(tzinfo=None), "s")
     due = newest_due(moment, load_universe())
-    behind: dict[str, str] = {}
+    behind: dict[str, list[str]] = {}
     if len(filled) and filled[-1] < due:
         days = int(np.busday_count(filled[-1], due))
-        behind = {"newest session": f"{filled[-1]}, {days:,} trade dates before {due}, which is due"}
+        behind = {"newest session": [f"{filled[-1]}, {days:,} trade dates before {due}, which is due"]}
     return CheckResult(table, len(known.keys), int(known.row_counts.sum()), {}, behind)
 
 
@@ -200,6 +206,12 @@ FINDINGS = (
         tuple(table for table in ASSET_TABLES if "split" in names(table.columns)),
         split_sizes,
     ),
+    Check(
+        "vendor_conditions",
+        "The vendor calls no day degraded, missing or pending.",
+        (OHLCV_1D,),
+        vendor_conditions,
+    ),
 )
 DATA_AGE = Check(
     "data_age",
@@ -210,9 +222,22 @@ DATA_AGE = Check(
 CHECKS = (STORED_AS_WRITTEN, *FINDINGS, DATA_AGE)
 
 
-def lines(item: Check, result: CheckResult, found: Mapping[str, str]) -> list[str]:
-    """Problems or warnings of a result, each in a line."""
-    return [f"{result.table.id}: {item.name}: {name.replace('_', ' ')}: {where}" for name, where in found.items()]
+def lines(item: Check, result: CheckResult, found: Mapping[str, Sequence[str]], *, every: bool = False) -> list[str]:
+    """Problems or warnings of a result, each in a line that names a few cases, or `every` case in a line of its own."""
+    told = []
+    for name, cases in found.items():
+        head = f"{result.table.id}: {item.name}: {name.replace('_', ' ')}: "
+        if every and len(cases) > 1:
+            told += [f"{head}{len(cases):,} x", *(f"  {case}" for case in cases)]
+        else:
+            told.append(head + in_short(cases))
+    return told
+
+
+def in_short(cases: Sequence[str]) -> str:
+    """How often something was found, with the first cases; one alone says it."""
+    named = ", ".join(cases[:_EXAMPLES]) + (", …" if len(cases) > _EXAMPLES else "")
+    return named if len(cases) == 1 else f"{len(cases):,} x ({named})"
 
 
 def check(

@@ -49,14 +49,6 @@ def due_sessions(sessions: pd.DataFrame, universe: Universe) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def findings_page(report: QualityReport) -> str:
-    """The findings as a Markdown table."""
-    if not report.findings:
-        return "Every rule holds."
-    lines = ["| severity | rule | broken | where |", "|---|---|---:|---|"]
-    return "\n".join([*lines, *(f"| {f.severity} | {f.rule} | {f.count:,} | {f.where} |" for f in report.findings)])
-
-
 def null_rates_page(report: QualityReport) -> str:
     """The columns that are NULL most often, as a Markdown table."""
     highest = sorted(report.null_rates.items(), key=lambda item: -item[1])[:_HIGHEST_NULL_RATES]

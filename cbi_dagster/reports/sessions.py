@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from cbi_dagster.catalog.columns.sessions import IN_PART, QUALITIES
+from cbi_dagster.catalog.columns.conditions import AVAILABLE
+from cbi_dagster.catalog.columns.sessions import QUALITIES, WITHOUT_LABELS
 from cbi_dagster.catalog.frames import to_frame
-from cbi_dagster.catalog.tables.market_data import OHLCV_1D
+from cbi_dagster.catalog.tables.market_data import DATABENTO_CONDITIONS, OHLCV_1D
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.session_quality import missing_sessions
 from cbi_dagster.warehouse.contract import Warehouse
 
 MISSING, UNEXPECTED = "missing", "unexpected"
-_LISTED = (*IN_PART, "thin")
+_LISTED = (*WITHOUT_LABELS, "thin")
 _COLUMNS = ("date", "symbol", "volume", "bars_seen", "bars_usual", "session_quality")
 
 
@@ -26,7 +27,9 @@ class Sessions:
     """`counts`: sessions by `session_quality` (`unknown` for NULL), none if there are no sessions.
 
     `irregular`: those that are not what the exchange held, sorted by date and symbol: `date`, `symbol`, `is` (missing,
-    unexpected, cut, holed, thin) and `bars` (`seen/usual`, empty where there are none to compare).
+    unexpected, cut, holed, doubtful, thin) and `bars` (`seen/usual`, empty where there are none to compare). Those that
+    `sessions` lists have `vendor` too: what the vendor says of the UTC day of the trade date, empty where it is
+    `available` or nothing was said.
     """
 
     counts: Mapping[str, int]
@@ -42,7 +45,10 @@ def sessions(
     """
     rows = to_frame(OHLCV_1D, warehouse.read(OHLCV_1D, columns=_COLUMNS))
     rows = rows if symbol is None else rows[rows["symbol"] == symbol]
-    return judged(rows, universe, first, last)
+    found = judged(rows, universe, first, last)
+    said = to_frame(DATABENTO_CONDITIONS, warehouse.read(DATABENTO_CONDITIONS))
+    word = said[said["condition"] != AVAILABLE].set_index("utc_date")["condition"]
+    return replace(found, irregular=found.irregular.assign(vendor=found.irregular["date"].map(word).fillna("")))
 
 
 def judged(rows: pd.DataFrame, universe: Universe, first: dt.date | None, last: dt.date | None) -> Sessions:

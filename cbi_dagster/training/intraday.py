@@ -17,7 +17,7 @@ from cbi_dagster.config.horizons import CommonSplits, IntradayHorizon
 from cbi_dagster.market.sessions import utc_instants
 from cbi_dagster.matrix.regimes import RegimeCache
 from cbi_dagster.training.frames import TrainingFrame, of_dates
-from cbi_dagster.training.labels import IN_PART_REASONS
+from cbi_dagster.training.labels import SESSION_REASONS
 from cbi_dagster.training.splits import split_of
 
 SESSION_END, GAP, NO_PRICE = "session_end", "gap", "no_price"
@@ -72,9 +72,9 @@ def split_by_label(
     """The horizon's bars in order of time with label, regime, weight and split, apart from those without a label.
 
     `bars`: rows of `features.mes_{name}`, whole sessions in any order; `sessions`: rows of `futures_continuous_1d` of
-    their dates. Bars of a session that is there in part have no label, whatever their own would be. `as_of` is the
-    bar's close: all its features are known then. The training weight is that of the regime of the bar's trade date and
-    is no feature. A bar belongs to the split of its trade date; labels end in the same session, so none has to be
+    their dates. Bars of a session without labels (WITHOUT_LABELS) have none, whatever their own would be. `as_of` is
+    the bar's close: all its features are known then. The training weight is that of the regime of the bar's trade date
+    and is no feature. A bar belongs to the split of its trade date; labels end in the same session, so none has to be
     purged for its label, and the bars of the last `splits.intraday_embargo_trade_dates` weekdays before a boundary are:
     they are `purged` too.
     Raises RegimeNotCoveredError for a date without a regime, UnmatchedRowsError for one without a session.
@@ -91,8 +91,8 @@ def split_by_label(
         f"{horizon.symbol} rows of features.mes_{horizon.name}",
         "market_data.futures_continuous_1d",
     )["session_quality"]
-    in_part = quality.map(IN_PART_REASONS)
-    unlabelled = in_part.where(in_part.notna(), unlabelled)
+    without_labels = quality.map(SESSION_REASONS)
+    unlabelled = without_labels.where(without_labels.notna(), unlabelled)
     known = unlabelled.isna().to_numpy()
     left_out = keys.loc[~known, ["symbol", "date", "bar_close_ts"]].assign(reason=unlabelled[~known])
     rows = bars.take(order[known]).reset_index(drop=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cbi_dagster.catalog.columns.sessions import IN_PART
+from cbi_dagster.catalog.columns.sessions import WITHOUT_LABELS
 from cbi_dagster.catalog.columns.training import LABEL_INPUTS
 from cbi_dagster.catalog.frames import require
 from cbi_dagster.config.horizons import Horizon
 
 NOT_MATURED = "not_matured"
 """Why a session has no label: its target session has not come, or the return is undefined (`labels`)."""
-IN_PART_REASONS = {quality: f"session_{quality}" for quality in IN_PART}
-TARGET_IN_PART_REASONS = {quality: f"target_session_{quality}" for quality in IN_PART}
-"""Why a session has no label: it, or its target session, is there in part; by `session_quality`."""
+SESSION_REASONS = {quality: f"session_{quality}" for quality in WITHOUT_LABELS}
+TARGET_REASONS = {quality: f"target_session_{quality}" for quality in WITHOUT_LABELS}
+"""Why a session has no label: it, or its target session, is not what the exchange held; by `session_quality`."""
 
 
 def labels(continuous: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
@@ -27,10 +27,10 @@ def labels(continuous: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
             target_price / close - 1 = target;
         target_direction_{name} = the sign of the target; target_date = the trade date of t+h.
     All four are NULL while t+h has not come, where a close is not positive or has no factor, where t or t+h is a
-    session that is there in part, and where t+h lies more than `horizon.forward_trade_dates` weekdays ahead: across
-    such a hole h sessions are not the horizon they are named for, and a label must not depend on more of the future
-    than its table declares. `unlabelled` says why a row has no label, None where it has one. Raises InvalidFrameError
-    for a symbol with two rows of one date: sessions could not be counted.
+    session without labels (WITHOUT_LABELS), and where t+h lies more than `horizon.forward_trade_dates` weekdays ahead:
+    across such a hole h sessions are not the horizon they are named for, and a label must not depend on more of the
+    future than its table declares. `unlabelled` says why a row has no label, None where it has one. Raises
+    InvalidFrameError for a symbol with two rows of one date: sessions could not be counted.
     """
     require(continuous, LABEL_INPUTS, "rows of futures_continuous_1d", key=("symbol", "date"))
     rows = continuous.sort_values(["symbol", "date"], ignore_index=True)
@@ -45,10 +45,10 @@ def labels(continuous: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
     unlabelled = np.full(count, None, dtype=object)
     unlabelled[~matured] = NOT_MATURED
     quality = rows["session_quality"].to_numpy(object)
-    for part in IN_PART:
-        unlabelled[matured & (quality[ahead] == part)] = TARGET_IN_PART_REASONS[part]
-    for part in IN_PART:
-        unlabelled[quality == part] = IN_PART_REASONS[part]
+    for part, reason in TARGET_REASONS.items():
+        unlabelled[matured & (quality[ahead] == part)] = reason
+    for part, reason in SESSION_REASONS.items():
+        unlabelled[quality == part] = reason
     matured = pd.isna(unlabelled)
     # The factors are compared first: of one contract they are equal, and nothing is rounded.
     price = np.where(matured, close[ahead] * (factor[ahead] / factor), np.nan)

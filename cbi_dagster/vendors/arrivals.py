@@ -54,7 +54,7 @@ class LandingReport:
     whether a manifest had its hash, and the columns of `ops.landed_files` for landed ones). An overruled file was
     landed before, and later ones changed what it says. `rejected`, `corrections`: rows of `ops.quarantine` and
     `ops.corrections`. `outside`: rows per symbol outside the universe. `ignored`: names of files that hold no data.
-    `left`: what was said of files that nothing is made of yet. `conditions`: rows of `ops.vendor_conditions`.
+    `left`: what was said of files that nothing is made of yet.
     """
 
     files: pd.DataFrame
@@ -63,7 +63,6 @@ class LandingReport:
     outside: dict[str, int]
     ignored: tuple[str, ...]
     left: tuple[str, ...]
-    conditions: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -92,5 +91,4 @@ def landing_report(deliveries: Sequence[Delivery], gathered: Gathered) -> Landin
         outside=dict(outside),
         ignored=tuple(name for delivery in deliveries for name in delivery.ignored),
         left=gathered.left,
-        conditions=rows[ops.VENDOR_CONDITIONS],
     )

@@ -26,21 +26,19 @@ MAX_ZIP_DEPTH = 3
 
 _MANIFEST = "manifest.json"
 _SYMBOLOGY = "symbology.json"
-CONDITION = "condition.json"
-_VENDOR_NOTES = {_MANIFEST, "metadata.json", _SYMBOLOGY, CONDITION}
+#: What the vendor says beside its data; a delivery may have been copied without them.
+_VENDOR_NOTES = {_MANIFEST, "metadata.json", _SYMBOLOGY, "condition.json"}
 
 
 @dataclass(frozen=True)
 class Delivery:
     """Data files in order of their path, and the names of the files that were left alone.
 
-    `conditions` are the files in which the vendor says how good its days are. Whatever a manifest has a hash for, its
-    file promises.
+    Whatever a manifest has a hash for, its file promises.
     """
 
     files: tuple[DeliveredFile, ...]
     ignored: tuple[str, ...] = ()
-    conditions: tuple[DeliveredFile, ...] = ()
 
 
 @contextmanager
@@ -81,13 +79,16 @@ def _with_symbology(file: DeliveredFile, listed: Mapping[Path, DeliveredFile]) -
 def _directory(root: Path, kinds: Sequence[Kind], stack: ExitStack, depth: int = 0) -> Delivery:
     listed: dict[Path, DeliveredFile] = {}
     ignored: list[str] = []
-    conditions: list[DeliveredFile] = []
     # Links to nothing, pipes and devices are listed too: as data they are refused, in silence nothing is left.
     present = sorted(path for path in root.rglob("*") if path.is_symlink() or not path.is_dir())
     for path in present:
         if path.name == _MANIFEST:
             listed |= _manifest(path)
-    files = {path: _with_symbology(file, listed) for path, file in listed.items() if _is_data(file.name, kinds)}
+    files = {
+        path: _with_symbology(file, listed)
+        for path, file in listed.items()
+        if _is_data(file.name, kinds) and (file.name not in _VENDOR_NOTES or path.exists())
+    }
     for path in present:
         if _is_data(path.name, kinds):
             files.setdefault(path, _with_symbology(DeliveredFile(path, path.name), listed))
@@ -99,13 +100,10 @@ def _directory(root: Path, kinds: Sequence[Kind], stack: ExitStack, depth: int =
             inner = _directory(_unpack(path, stack), kinds, stack, depth + 1)
             files.update((file.path, file) for file in inner.files)
             ignored += inner.ignored
-            conditions += inner.conditions
-        elif path.name == CONDITION and path.is_file():
-            conditions.append(listed.get(path, DeliveredFile(path, path.name)))
         elif path.name not in _VENDOR_NOTES:
             ignored.append(shown(path.relative_to(root).as_posix()))
     found = sorted(files.values(), key=lambda file: (file.name, file.path))
-    return Delivery(tuple(found), tuple(ignored), tuple(conditions))
+    return Delivery(tuple(found), tuple(ignored))
 
 
 def _manifest(path: Path) -> dict[Path, DeliveredFile]:

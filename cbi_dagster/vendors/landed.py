@@ -18,6 +18,7 @@ from cbi_dagster.catalog.tables import ops
 from cbi_dagster.config.universe import Universe, load_universe
 from cbi_dagster.vendors.archive import Archive
 from cbi_dagster.vendors.arrivals import Arrival
+from cbi_dagster.vendors.databento.conditions import Conditions
 from cbi_dagster.vendors.databento.definitions import Definitions
 from cbi_dagster.vendors.databento.landed_bars import Bars
 from cbi_dagster.vendors.databento.statistics import Statistics
@@ -38,7 +39,7 @@ from cbi_dagster.warehouse.plan import read_intervals
 from cbi_dagster.warehouse.slices import check_slice
 
 #: Every kind of file that can be landed.
-KINDS = (Bars, Statistics, Definitions, Macro, Posts)
+KINDS = (Bars, Statistics, Definitions, Conditions, Macro, Posts)
 
 Progress = Callable[[str, int, int], None]
 

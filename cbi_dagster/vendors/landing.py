@@ -18,7 +18,6 @@ import pandas as pd
 
 from cbi_dagster.catalog.tables import ops
 from cbi_dagster.vendors.arrivals import Arrival, Gathered, LandingReport, Withdrawal, landing_report
-from cbi_dagster.vendors.databento.conditions import landed_conditions
 from cbi_dagster.vendors.delivery import Delivery, open_delivery
 from cbi_dagster.vendors.files import (
     Content,
@@ -133,20 +132,16 @@ class Landing(ReadingAnew):
         symbols = rows_of(ops.LANDED_SYMBOLS, [register.symbols, *added])
         landed = self._together(files, symbols, arrivals, remembered)
         rejected = [self._rejected(file, examined) for file, examined in first]
-        conditions, alone = self._conditions(deliveries, arrivals, files, landed_at)
         rows = {
             ops.LANDED_FILES: rows_of(ops.LANDED_FILES, [pd.DataFrame(new, columns=LandedFile._fields)]),
             ops.LANDED_SYMBOLS: rows_of(ops.LANDED_SYMBOLS, added),
             ops.QUARANTINE: rows_of(ops.QUARANTINE, rejected),
             ops.CORRECTIONS: rows_of(ops.CORRECTIONS, [self._corrections(file, landed) for file in new]),
-            ops.VENDOR_CONDITIONS: rows_of(ops.VENDOR_CONDITIONS, conditions),
             ops.INGESTION_RUNS: _run_rows(new),
         }
         ledger = list(self._ledger_rows(new, landed, landed_at, progress))
         facts = LandingFacts(len(register.log), rows, rows_of(ops.PARTITION_LEDGER, ledger))
-        return Gathered(
-            arrivals, landed, facts, (*left, *(f"{shown(file.name)}: no data lies beside it" for file in alone))
-        )
+        return Gathered(arrivals, landed, facts, left)
 
     def _overruled(
         self,
@@ -187,22 +182,6 @@ class Landing(ReadingAnew):
             for files in (landed, replace(landed, files=[*others, file._replace(landing_sequence=len(landed.files))]))
         )
         return not now["content_hash"].equals(then["content_hash"])
-
-    def _conditions(
-        self,
-        deliveries: Sequence[Delivery],
-        arrivals: Sequence[Arrival],
-        files: Sequence[LandedFile],
-        landed_at: pd.Timestamp,
-    ) -> tuple[list[pd.DataFrame], list[DeliveredFile]]:
-        """What the vendor says of its days beside the bars of a delivery."""
-        places = [place for delivery in deliveries for place in delivery.conditions]
-        if not places:
-            return [], []
-        datasets = {file.file_hash: file.dataset for file in files if self._kind_of[file.vendor_schema].one_dataset}
-        beside = {a.file.path.parent: datasets[a.sha256] for a in arrivals if a.sha256 in datasets}
-        known = self._warehouse.read(ops.VENDOR_CONDITIONS, columns=["file_hash"])["file_hash"].to_pylist()
-        return landed_conditions(places, beside, set(known), landed_at)
 
     def _commit(self, gathered: Gathered) -> None:
         """Keep the delivered files, and take what is known of the new ones.

@@ -7,6 +7,7 @@ symbols and a manifest with their hashes. Everything follows from the seed: the 
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -135,6 +136,28 @@ def simulate_macro(out_dir: Path, *, seed: int, start: dt.date, end: dt.date) ->
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / "simulated.macro.csv"
     pd.concat(frames).to_csv(path, index=False, lineterminator="\n")
+    return path
+
+
+def simulate_conditions(out_dir: Path, *, seed: int, start: dt.date, end: dt.date) -> Path:
+    """Write what the vendor says of the UTC dates [start, end), Saturdays left out: about one in fifty is degraded.
+
+    The bars know nothing of it. A later end repeats the earlier days.
+    """
+    days = pd.date_range(start, end, inclusive="left")
+    poor = generator(seed, "conditions").random(len(days)) < 0.02
+    said = [
+        {
+            "date": f"{day:%Y-%m-%d}",
+            "condition": "degraded" if degraded else "available",
+            "last_modified_date": f"{day + pd.Timedelta(days=1):%Y-%m-%d}",
+        }
+        for day, degraded in zip(days, poor, strict=True)
+        if day.dayofweek != 5
+    ]
+    out_dir.mkdir(parents=True, exist_ok=True)
+    path = out_dir / "simulated.condition.json"
+    path.write_text(json.dumps(said), encoding="utf-8")
     return path
 
 

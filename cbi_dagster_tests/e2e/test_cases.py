@@ -20,7 +20,7 @@ import zstandard
 
 from cbi_dagster.catalog import TABLES
 from cbi_dagster.catalog.frames import to_frame
-from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
+from cbi_dagster.catalog.tables.market_data import DATABENTO_CONDITIONS, OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.vendors.files import (
     ConcatenatedFileError,
     HashMismatchError,
@@ -159,12 +159,12 @@ def test_a_real_parent_job_lands_with_the_vendors_word_on_its_days(world: World)
     for name in names:
         (place / name).write_bytes((PARENT_JOB / name).read_bytes())
     report = world.land(place)
-    assert report.files["outcome"].tolist() == ["landed"]
+    assert report.files["outcome"].tolist() == ["landed", "landed"]
     assert len(sessions(world)) == 2
-    said = rows_of(world, "ops.vendor_conditions")
-    assert set(said["dataset"]) == {"GLBX.MDP3"}
+    world.builder.build(DATABENTO_CONDITIONS, None, "test", only_stale=True)
+    said = rows_of(world, DATABENTO_CONDITIONS.id)
     assert len(said) == len(json.loads((place / "condition.json").read_bytes()))
-    assert world.land(place).conditions.empty
+    assert set(world.land(place).files["outcome"]) == {"already landed"}
 
 
 def test_an_unknown_symbol_matters_if_it_is_of_the_universe(world: World, tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_what_is_used_of_the_vendors_notes_is_what_the_manifest_promises(
     with pytest.raises(HashMismatchError, match=name):
         world.land(tmp_path)
     (tmp_path / name).write_text(data)
-    assert world.land(tmp_path).files["promised"].tolist() == [True]
+    assert world.land(tmp_path).files["promised"].tolist() == [True, True]
     require_the_week(world)
 
 
@@ -240,15 +240,32 @@ def test_a_csv_without_symbols_lands_where_something_says_whose_bars_they_are(wo
         world.land(path)
 
 
-def test_the_vendors_word_on_its_days_is_kept_and_its_later_words_too(world: World, tmp_path: Path) -> None:
-    es_file(tmp_path / "es.ohlcv-1h.dbn.zst")
-    for condition in ("available", "degraded"):
-        day = {"date": "2024-01-08", "condition": condition, "last_modified_date": None}
-        (tmp_path / "condition.json").write_text(json.dumps([day]))
-        assert len(world.land(tmp_path).conditions) == 1
-    said = rows_of(world, "ops.vendor_conditions").sort_values("landed_at")
-    assert said["condition"].tolist() == ["available", "degraded"]
-    assert said["last_modified_date"].isna().all()
+def said_of(path: Path, conditions: dict[str, str]) -> Path:
+    days = [{"date": day, "condition": said, "last_modified_date": None} for day, said in conditions.items()]
+    path.write_text(json.dumps(days))
+    return path
+
+
+def test_the_vendors_last_word_on_a_day_holds_and_weekends_are_mondays(world: World, tmp_path: Path) -> None:
+    first = {"2024-01-06": "missing", "2024-01-07": "available", "2024-01-08": "available", "2024-01-09": "pending"}
+    world.land(said_of(tmp_path / "condition.json", first))
+    later = said_of(tmp_path / "later.condition.json", {"2024-01-08": "degraded"})
+    world.land(later)
+    world.builder.build(DATABENTO_CONDITIONS, None, "test", only_stale=True)
+    said = rows_of(world, DATABENTO_CONDITIONS.id).sort_values("utc_date")
+    assert said["condition"].tolist() == ["missing", "available", "degraded", "pending"]
+    assert said["date"].dt.day.tolist() == [8, 8, 8, 9]
+    world.platform.landing.unland(later.name)
+    world.builder.build(DATABENTO_CONDITIONS, None, "test", only_stale=True)
+    assert rows_of(world, DATABENTO_CONDITIONS.id).set_index("utc_date")["condition"]["2024-01-08"] == "available"
+
+
+def test_a_delivery_that_was_copied_without_the_vendors_notes_lands(world: World, tmp_path: Path) -> None:
+    path = es_file(tmp_path / "es.ohlcv-1h.dbn.zst")
+    said_of(tmp_path / "condition.json", {"2024-01-08": "available"})
+    promised(tmp_path, path.name, "condition.json")
+    (tmp_path / "condition.json").unlink()
+    assert world.land(tmp_path).files["promised"].tolist() == [True]
 
 
 def test_files_of_other_schemas_are_named_and_left_and_the_bars_land(world: World, tmp_path: Path) -> None:

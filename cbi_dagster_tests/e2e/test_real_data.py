@@ -18,7 +18,7 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.config.horizons import load_horizons
 from cbi_dagster.config.universe import load_universe
-from cbi_dagster.market.sessions import business_days
+from cbi_dagster.market.sessions import business_days, exchange_days, utc_instants
 from cbi_dagster.training.labels import labels
 from cbi_dagster.vendors.arrivals import LandingReport
 from cbi_dagster_tests.properties.worlds import World
@@ -177,9 +177,38 @@ def test_a_label_that_starts_and_ends_in_one_contract_is_its_own_return(year: Bu
     assert counted > 500
 
 
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return Built(tmp_path_factory.mktemp("everything"), sorted(REAL_DELIVERY.glob("*.ohlcv-1h.dbn.zst")))
+
+
 @pytest.mark.slow
-def test_so_are_those_of_all_years(tmp_path: Path) -> None:
-    everything = Built(tmp_path, sorted(REAL_DELIVERY.glob("*.ohlcv-1h.dbn.zst")))
+def test_so_are_those_of_all_years(everything: Built) -> None:
     counted, flipped = require_own_returns(everything.rows(FUTURES_CONTINUOUS_1D.id))
     print(f"{counted:,} labels start and end in one contract, {flipped:,} of them with another one between")
     assert flipped > 100
+
+
+@pytest.mark.slow
+def test_sessions_differ_from_those_of_plain_dates_by_holidays_that_were_joined_and_five_of_thin_markets(
+    everything: Built,
+) -> None:
+    bars = everything.rows(OHLCV_1H.id)
+    days = exchange_days(utc_instants(bars["ts_event"])).astype("datetime64[ns]")
+    roots = bars["root"].astype(object)
+    plain = set(zip(roots, days, strict=True))
+    moved = bars["date"].to_numpy() != days
+    joined = set(zip(roots[moved], days[moved], strict=True))
+    found = everything.rows(OHLCV_1D.id)
+    now = set(zip(found["symbol"], found["date"].to_numpy(), strict=True))
+
+    def named(keys: set[tuple[str, np.datetime64]]) -> list[str]:
+        return sorted(f"{root} {str(day)[:10]}" for root, day in keys)
+
+    for root, day in joined:
+        assert day.astype("datetime64[D]").astype(object) in UNIVERSE.calendar(root).joined
+    # Nothing was traded on the day itself.
+    assert named(now - plain) == ["6L 2012-01-17", "6L 2012-02-21"]
+    # The bars are of a contract that the vendor's mapping had left.
+    assert named(plain - now - joined) == ["6A 2017-04-17", "6J 2017-04-17", "6L 2015-09-10"]
+    print(f"{len(plain):,} plain sessions, {len(now):,} now, {len(plain & joined):,} joined with the next")

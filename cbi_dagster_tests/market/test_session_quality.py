@@ -14,6 +14,7 @@ from cbi_dagster.config.universe import load_universe
 from cbi_dagster.market.bars import session_bars
 
 UNIVERSE = load_universe()
+NOTHING_SAID = pd.DataFrame({"utc_date": [], "condition": [], "date": []})
 CHICAGO = ZoneInfo("America/Chicago")
 HOURS = {"MES": range(23), "ZL": [*range(2, 21)], "6L": [1, 9, 15, 16, 17, 18, 19]}  # from 17:00 on
 
@@ -40,8 +41,16 @@ def market(root: str, first: str, last: str, *, ids: dict[str, int] | None = Non
     )  # fmt: skip
 
 
-def judged(bars: pd.DataFrame, schema: str = "ohlcv-1h") -> pd.Series:
-    sessions = session_bars({schema: bars}, UNIVERSE).sessions
+def said(*days: str, word: str = "degraded") -> pd.DataFrame:
+    """The vendor's word on UTC days, and a good one on all others of the year."""
+    every = pd.date_range("2023-10-01", "2024-12-31")
+    return pd.DataFrame(
+        {"utc_date": every, "condition": np.where(every.isin(pd.to_datetime(days)), word, "available"), "date": every}
+    )
+
+
+def judged(bars: pd.DataFrame, schema: str = "ohlcv-1h", conditions: pd.DataFrame = NOTHING_SAID) -> pd.Series:
+    sessions = session_bars({schema: bars}, conditions, UNIVERSE).sessions
     return sessions.set_index(sessions["date"].dt.strftime("%Y-%m-%d"))["session_quality"]
 
 
@@ -52,7 +61,7 @@ def without(bars: pd.DataFrame, day: str, hours: range) -> pd.DataFrame:
 # -- a second implementation ------------------------------------------------------------------------------------------
 
 
-def reference(bars: pd.DataFrame, root: str) -> dict[str, tuple[str | None, float | None]]:
+def reference(bars: pd.DataFrame, root: str, degraded: set[str]) -> dict[str, tuple[str | None, float | None]]:
     """Quality and usual bars of each session of hourly bars, one session after the other in plain Python."""
     calendar, eras = UNIVERSE.calendar(root), UNIVERSE.eras(root)
     counts: dict[dt.date, Counter[int]] = {}
@@ -101,7 +110,13 @@ def reference(bars: pd.DataFrame, root: str) -> dict[str, tuple[str | None, floa
         own = sum(volumes[day][h] for h in traded)
         expected = sum(sum(volumes[d][h] for d in past) / len(past) for h in traded)
         thin = own < 0.05 * expected or ((cut or holed) and own < 0.25 * expected)
-        said = [("thin", thin), ("cut", cut), ("holed", holed), ("early_close", early is not None), ("complete", True)]
+        opening = dt.datetime.combine(day, dt.time(), CHICAGO) - dt.timedelta(hours=7)
+        lost = [opening + dt.timedelta(hours=h) for h in counted if not counts[day][h]]
+        doubtful = any(str(start.astimezone(dt.UTC).date()) in degraded for start in lost)
+        said = [
+            ("thin", thin), ("cut", cut), ("holed", holed), ("doubtful", doubtful), ("early_close", early is not None),
+            ("complete", True),
+        ]  # fmt: skip
         name = next(name for name, holds in said if holds)
         found[str(day)] = (name, per_session)
     return found
@@ -120,8 +135,9 @@ def test_every_verdict_is_that_of_a_second_implementation(root: str, seed: int) 
             thinner = bars["date"] == day
             bars.loc[thinner, "volume"] = bars.loc[thinner, "volume"] // int(rng.choice([3, 8, 40])) + 1
     bars = bars[rng.random(len(bars)) > 0.01].sample(frac=1, random_state=seed)
-    sessions = session_bars({"ohlcv-1h": bars}, UNIVERSE).sessions
-    expected = reference(bars, root)
+    degraded = rng.choice(pd.date_range("2023-10-15", "2024-02-29").strftime("%Y-%m-%d"), 60, replace=False)
+    sessions = session_bars({"ohlcv-1h": bars}, said(*degraded), UNIVERSE).sessions
+    expected = reference(bars, root, {*degraded})
     names = sessions["date"].dt.strftime("%Y-%m-%d")
     found = sessions["session_quality"].astype(object)
     quality = dict(zip(names, found.where(found.notna(), None), strict=True))
@@ -129,7 +145,7 @@ def test_every_verdict_is_that_of_a_second_implementation(root: str, seed: int) 
     usual = [np.nan if value is None else value for _, value in (expected[day] for day in names)]
     np.testing.assert_allclose(sessions["bars_usual"].astype(float), usual, rtol=1e-12)
     if root != "6L":
-        assert {None, "complete", "early_close", "cut", "holed"} <= set(quality.values())
+        assert {None, "complete", "early_close", "cut", "holed", "doubtful"} <= set(quality.values())
 
 
 # -- case by case -----------------------------------------------------------------------------------------------------
@@ -201,9 +217,35 @@ def test_a_market_that_hardly_trades_has_no_holes() -> None:
     assert judged(without(bars, "2024-07-10", range(10, 24)))["2024-07-10"] == "complete"
 
 
+@pytest.mark.parametrize("word", ["degraded", "missing", "pending"])
+def test_an_hour_that_is_missing_on_a_day_that_the_vendor_doubts_makes_a_session_doubtful(
+    mes: pd.DataFrame, word: str
+) -> None:
+    conditions = said("2024-07-10", word=word)
+    assert judged(mes, conditions=conditions)["2024-07-10"] == "complete"  # nothing is missing
+    one_less = without(mes, "2024-07-10", range(9, 10))
+    assert judged(one_less)["2024-07-10"] == "complete"
+    verdicts = judged(one_less, conditions=conditions)
+    assert verdicts["2024-07-10"] == "doubtful"
+    pd.testing.assert_series_equal(verdicts.drop("2024-07-10"), judged(one_less).drop("2024-07-10"))
+    assert judged(one_less, conditions=said("2024-07-09", word=word))["2024-07-10"] == "complete"
+    assert judged(without(mes, "2024-07-10", range(5, 8)), conditions=conditions)["2024-07-10"] == "holed"
+
+
+def test_a_session_begins_on_the_utc_day_before_its_trade_date(mes: pd.DataFrame) -> None:
+    monday = without(mes, "2024-07-08", range(1, 2))  # 18:00 Chicago is 23:00 UTC on Sunday
+    assert judged(monday, conditions=said("2024-07-07"))["2024-07-08"] == "doubtful"
+    assert judged(monday, conditions=said("2024-07-08"))["2024-07-08"] == "complete"
+
+
+def test_a_market_that_hardly_trades_is_doubtful_too() -> None:
+    bars = market("6L", "2024-05-01", "2024-07-31")
+    assert judged(without(bars, "2024-07-10", range(15, 16)), conditions=said("2024-07-10"))["2024-07-10"] == "doubtful"
+
+
 def test_hours_that_were_traded_on_a_holiday_are_no_part_of_the_judgement(mes: pd.DataFrame) -> None:
     joined = mes[mes["date"] == "2024-07-05"].assign(ts_event=lambda bars: bars["ts_event"] - pd.Timedelta(days=1))
-    sessions = session_bars({"ohlcv-1h": pd.concat([joined.query("hour < 19"), mes])}, UNIVERSE).sessions
+    sessions = session_bars({"ohlcv-1h": pd.concat([joined.query("hour < 19"), mes])}, NOTHING_SAID, UNIVERSE).sessions
     row = sessions[sessions["date"] == "2024-07-05"].iloc[0]
     assert (row["session_quality"], row["bars_seen"]) == ("complete", 23 + 19)
     shorter = without(mes, "2024-07-05", range(18, 24))
@@ -230,7 +272,7 @@ def test_minutes_and_hours_say_the_same_and_a_nearly_empty_hour_of_minutes_is_a_
 def test_habits_outlive_a_change_from_hours_to_minutes_but_bars_are_not_compared(mes: pd.DataFrame) -> None:
     before, after = mes[mes["date"] < "2024-07-01"], mes[mes["date"] >= "2024-07-01"]
     bars = {"ohlcv-1h": before, "ohlcv-1m": without(after, "2024-07-02", range(5, 9))}
-    sessions = session_bars(bars, UNIVERSE).sessions.set_index("date")
+    sessions = session_bars(bars, NOTHING_SAID, UNIVERSE).sessions.set_index("date")
     assert sessions.loc["2024-07-02", "session_quality"] == "holed"
     assert np.isnan(sessions.loc["2024-07-02", "bars_usual"])
     assert sessions.loc["2024-07-31", "bars_usual"] == pytest.approx((19 + 19 * 23) / 20)
@@ -238,7 +280,7 @@ def test_habits_outlive_a_change_from_hours_to_minutes_but_bars_are_not_compared
 
 def test_of_bars_of_utc_days_nothing_is_said(mes: pd.DataFrame) -> None:
     days = mes[mes["hour"] == 8]
-    sessions = session_bars({"ohlcv-1d": days}, UNIVERSE).sessions
+    sessions = session_bars({"ohlcv-1d": days}, NOTHING_SAID, UNIVERSE).sessions
     assert sessions["session_quality"].isna().all()
     assert sessions["bars_usual"].isna().all()
 
@@ -247,7 +289,7 @@ def test_of_bars_of_utc_days_nothing_is_said(mes: pd.DataFrame) -> None:
 
 
 def ends(bars: pd.DataFrame, day: str) -> tuple[str, str]:
-    row = session_bars({"ohlcv-1h": bars}, UNIVERSE).sessions.set_index("date").loc[day]
+    row = session_bars({"ohlcv-1h": bars}, NOTHING_SAID, UNIVERSE).sessions.set_index("date").loc[day]
     last, known = (row[name].tz_convert("America/Chicago") for name in ("last_bar_end", "session_close_ts"))
     return f"{last:%H:%M}", f"{known:%H:%M}"
 

@@ -33,7 +33,7 @@ def flat(continuous: pd.DataFrame) -> pd.DataFrame:
 
 
 def rules(report: QualityReport) -> dict[str, tuple[str, int]]:
-    return {finding.rule: (finding.severity, finding.count) for finding in report.findings}
+    return {finding.rule: (finding.severity, len(finding.cases)) for finding in report.findings}
 
 
 def key(frame: pd.DataFrame, row: int) -> str:
@@ -151,7 +151,7 @@ def test_rows_after_the_data_cut_block(flat: pd.DataFrame, continuous: pd.DataFr
 def test_rows_are_exactly_the_sessions(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
     report = check_quality(flat.drop(index=[3, 9]), continuous, UNIVERSE)
     assert rules(report) == {"every session is a row": ("blocking", 2)}
-    assert report.findings[0].examples == (key(flat, 3), key(flat, 9))
+    assert report.findings[0].cases == (key(flat, 3), key(flat, 9))
     report = check_quality(flat, continuous.drop(index=[3]), UNIVERSE)
     assert rules(report) == {"every row is a session": ("blocking", 1)}
     report = check_quality(pd.concat([flat, flat.iloc[[3]]]), continuous, UNIVERSE)
@@ -170,8 +170,8 @@ def test_more_than_three_missing_sessions_in_a_row_block_and_fewer_warn(
         "no expected session is missing": ("warning", 2),
     }
     dates = continuous["date"].dt.strftime("%Y-%m-%d")
-    assert report.blocking[0].examples == (f"ZL {dates[zl[50]]} to {dates[zl[53]]} (4)",)
-    assert report.warnings[0].examples == (f"ZL {dates[zl[100]]} to {dates[zl[102]]} (3)", f"ZL {dates[zl[104]]}")
+    assert report.blocking[0].cases == (f"ZL {dates[zl[50]]} to {dates[zl[53]]} (4)",)
+    assert report.warnings[0].cases == (f"ZL {dates[zl[100]]} to {dates[zl[102]]} (3)", f"ZL {dates[zl[104]]}")
 
 
 def test_sessions_expected_before_the_first_or_after_the_last_row_are_not_missing(
@@ -186,7 +186,7 @@ def test_sessions_expected_before_the_first_or_after_the_last_row_are_not_missin
 def test_a_session_on_a_closed_day_warns(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
     report = check_quality(flat, continuous, UNIVERSE, expected=continuous.drop(index=[40]))
     assert rules(report) == {"every session is one that the exchange calendar expects": ("warning", 1)}
-    assert report.findings[0].examples == (key(flat, 40),)
+    assert report.findings[0].cases == (key(flat, 40),)
 
 
 def test_prices_outside_the_bounds_of_the_product_warn(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
@@ -210,7 +210,7 @@ def test_an_unusual_return_warns_and_a_roll_gap_does_not(flat: pd.DataFrame, con
     shocked.loc[row:, "adj_close"] *= np.where(zl[row:], 1.5, 1.0)
     report = check_quality(flat, shocked.sample(frac=1, random_state=5), UNIVERSE)
     assert rules(report) == {rule: ("warning", 1)}
-    assert report.findings[0].examples == (key(flat, row),)
+    assert report.findings[0].cases == (key(flat, row),)
     rolled = continuous.copy()
     rolled.loc[row:, "close"] *= np.where(zl[row:], 1.5, 1.0)
     assert check_quality(flat, rolled, UNIVERSE).findings == ()
@@ -237,7 +237,7 @@ def test_a_factor_that_compares_prices_across_a_gap_warns(flat: pd.DataFrame, co
     continuous.loc[[45, 90], "roll_method"] = ["after_gap", "adjacent_bars"]
     (finding,) = check_quality(flat, continuous, UNIVERSE).findings
     assert (finding.rule, finding.severity) == ("no factor compares prices across a gap", "warning")
-    assert finding.examples == (key(flat, 45),)
+    assert finding.cases == (key(flat, 45),)
 
 
 def test_settlements_more_than_five_ticks_outside_the_range_warn(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
@@ -254,7 +254,7 @@ def test_a_feature_that_never_changes_warns(flat: pd.DataFrame, continuous: pd.D
     stuck = flat.assign(fibs_ext_200=np.where(flat["symbol"] == "ZL", 1.0, flat["fibs_ext_200"]))
     report = check_quality(stuck, continuous, UNIVERSE)
     assert rules(report) == {"features change over 252 or more rows": ("warning", 1)}
-    assert report.findings[0].examples == ("ZL fibs_ext_200",)
+    assert report.findings[0].cases == ("ZL fibs_ext_200",)
     assert check_quality(stuck.assign(fibs_ext_200=np.nan), continuous, UNIVERSE).findings == ()
     known = np.flatnonzero(flat["symbol"] == "ZL")
     for count, warns in ((251, False), (252, True)):
@@ -265,7 +265,7 @@ def test_a_feature_that_never_changes_warns(flat: pd.DataFrame, continuous: pd.D
 def test_a_flag_that_never_changes_warns(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
     known = pd.array(flat["symbol"] == "ZL", dtype="boolean")
     report = check_quality(flat.assign(pivots_price_above_P=known), continuous, UNIVERSE)
-    assert report.findings[0].examples == ("MES pivots_price_above_P", "ZL pivots_price_above_P")
+    assert report.findings[0].cases == ("MES pivots_price_above_P", "ZL pivots_price_above_P")
 
 
 def test_sessions_that_are_there_in_part_are_named_one_and_all(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
@@ -273,7 +273,7 @@ def test_sessions_that_are_there_in_part_are_named_one_and_all(flat: pd.DataFram
     continuous.loc[50, "session_quality"] = "thin"
     (finding,) = check_quality(flat, continuous, UNIVERSE).findings
     assert finding.rule == "sessions are there as a whole"
-    assert finding.examples == tuple(key(flat, row) for row in (5, 40, 41, 42))
+    assert finding.cases == tuple(key(flat, row) for row in (5, 40, 41, 42))
 
 
 def test_a_high_or_low_far_from_open_and_close_warns(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
@@ -315,7 +315,7 @@ def test_sessions_before_a_date_are_there_to_compare_with(flat: pd.DataFrame, co
     late = flat[(flat["data_date"] >= pd.Timestamp(since)).to_numpy()]
     report = check_quality(late, shocked, UNIVERSE, since=since)
     assert rules(report) == {"returns lie within 8 MAD of the median": ("warning", 1)}
-    assert report.findings[0].examples == (key(flat, zl[200]),)
+    assert report.findings[0].cases == (key(flat, zl[200]),)
 
 
 def test_null_rates_are_reported(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
@@ -343,5 +343,5 @@ def test_the_error_names_every_blocking_rule_and_no_warning(flat: pd.DataFrame, 
 def test_findings_name_three_examples_and_say_there_are_more(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
     shuffled = flat.assign(regime_weight=0).sample(frac=1, random_state=4)
     (finding,) = check_quality(shuffled, continuous, UNIVERSE).blocking
-    assert finding.count == 640
+    assert len(finding.cases) == 640
     assert str(finding).endswith(f"({key(flat, 0)}, {key(flat, 1)}, {key(flat, 2)}, …)")

@@ -156,8 +156,8 @@ def test_however_few_rows_are_looked_at_together_the_same_is_found(
         changes = [*copies, f"UPDATE {item.id} SET close = close + 1 WHERE date IN ('2023-06-07', '2023-06-14')"]
         with other_hands(world, *changes):
             result = stored(world, item)
-        assert said(result, "stored_differs_from_ledger") == "2023-06-07, 2023-06-14"
-        assert said(result, "stored_without_ledger") == "2020-01-03, 2024-01-03"
+        assert said(result, "stored_differs_from_ledger") == "2 x (2023-06-07, 2023-06-14)"
+        assert said(result, "stored_without_ledger") == "2 x (2020-01-03, 2024-01-03)"
 
 
 def test_when_a_row_was_written_and_by_whom_is_no_content(world: World) -> None:

@@ -19,7 +19,7 @@ from cbi_dagster.home import Home, Platform
 from cbi_dagster.recipes import Recipe
 from cbi_dagster.vendors.arrivals import LandingReport
 from cbi_dagster.vendors.posts.simulated import simulate_posts
-from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
+from cbi_dagster.vendors.simulate import simulate_conditions, simulate_delivery, simulate_macro
 from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.contract import Warehouse
 
@@ -82,6 +82,7 @@ def simulated(directory: Path, end: dt.date = END) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     minutes = min(MINUTE_START, end - dt.timedelta(days=1))
     simulate_delivery(directory, seed=SEED, start=START, end=end, minute_start=minutes)
+    simulate_conditions(directory, seed=SEED, start=START, end=end)
     simulate_macro(directory, seed=SEED, start=START, end=end)
     simulate_posts(directory, seed=SEED, start=START, end=end)
     return directory

@@ -24,11 +24,13 @@ TABLE = ZL_TRAINING[0]
     ("validation", "said"),
     [
         (60, {}),
-        (59, {"small splits": "val (rows: 80 train, 59 val, 61 test)"}),
-        (0, {"small splits": "val (rows: 80 train, 0 val, 61 test)"}),
+        (59, {"small splits": ["val (rows: 80 train, 59 val, 61 test)"]}),
+        (0, {"small splits": ["val (rows: 80 train, 0 val, 61 test)"]}),
     ],
 )
-def test_a_split_with_fewer_than_sixty_rows_is_told(tmp_path: Path, validation: int, said: dict[str, str]) -> None:
+def test_a_split_with_fewer_than_sixty_rows_is_told(
+    tmp_path: Path, validation: int, said: dict[str, list[str]]
+) -> None:
     warehouse = Home(tmp_path).open().ready().warehouse
     splits = ["train"] * 80 + ["val"] * validation + ["test"] * 61 + ["purged"] * 5
     dates = pd.bdate_range("2020-01-01", periods=len(splits))
@@ -68,8 +70,9 @@ def test_data_is_as_old_as_its_newest_session_by_the_exchanges_calendars(
     result = data_age(warehouse, VOLATILITY_DAILY, now=dt.datetime.fromisoformat(now).replace(tzinfo=dt.UTC))
     assert list(result.warnings) == ([] if due is None else ["newest session"])
     if due:
-        assert result.warnings["newest session"].startswith("2024-07-03, ")
-        assert f"before {due}" in result.warnings["newest session"]
+        (told,) = result.warnings["newest session"]
+        assert told.startswith("2024-07-03, ")
+        assert f"before {due}" in told
 
 
 def test_a_table_without_sessions_has_no_age(tmp_path: Path) -> None:

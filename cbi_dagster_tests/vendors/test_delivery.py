@@ -37,7 +37,7 @@ def batch(directory: Path) -> list[Path]:
         )
     ]
     write_manifest(directory, files)
-    for name in ("metadata.json", "symbology.json", "condition.json"):
+    for name in ("metadata.json", "symbology.json"):
         (directory / name).write_text("{}")
     return files
 

@@ -319,7 +319,7 @@ def test_the_same_bars_arrive_the_same_in_every_format(
     world.land(dbn)
     other = World(tmp_path / "other")
     report = other.land(clothed(tmp_path, dbn, given.assign(symbol="ZL.v.0")))
-    assert report.files["kept_rows"].tolist() == [len(given)]
+    assert report.files["kept_rows"].sum() == len(given)
     found = bars(other)
     assert found == bars(world)
     assert len(found) == len(given)

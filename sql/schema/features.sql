@@ -811,7 +811,7 @@ CREATE TABLE IF NOT EXISTS `features.daily_ml_matrix` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
   `timestamp` TIMESTAMP NOT NULL OPTIONS(description='Decision time of the row (UTC): the session close of its symbol, or the end of its last bar where that is later.'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `market_data` STRUCT<
     `open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
     `high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),

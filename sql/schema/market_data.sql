@@ -128,6 +128,17 @@ PARTITION BY `date`
 CLUSTER BY `root`, `symbol`
 OPTIONS(description='Outright futures as the exchange defined them, by the trade date on which the definition was received: the vendor restates every contract each day, and an id is a contract\'s for that day only.');
 
+CREATE TABLE IF NOT EXISTS `market_data.databento_conditions` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
+  `utc_date` DATE NOT NULL OPTIONS(description='Day in UTC, as the vendor counts.'),
+  `condition` STRING NOT NULL OPTIONS(description='What the vendor says of its data of a day: available, degraded, pending or missing.'),
+  `last_modified_date` DATE OPTIONS(description='When the vendor last changed its data of a day (UTC date).'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+OPTIONS(description='What the vendor says of the data of its UTC days: `degraded` and `missing` ones are no fault of the landing. Of several statements about a day the one landed last holds. Saturday and Sunday are in the partition of the Monday after.');
+
 CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_1d` (
   `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
@@ -147,7 +158,7 @@ CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_1d` (
   `bars_seen` INT64 NOT NULL OPTIONS(description='Source bars of the session\'s contract. [bars]'),
   `bars_usual` FLOAT64 OPTIONS(description='Mean bars_seen of the ordinary sessions of the 30 trade dates before, from the same source; NULL for fewer than ten, and for bars of UTC days. [bars]'),
   `last_bar_end` TIMESTAMP NOT NULL OPTIONS(description='End of the session\'s last bar (UTC, exclusive bound of its trades); the close if that lies in the bar.'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `session_close_ts` TIMESTAMP NOT NULL OPTIONS(description='When the session is known (UTC): its regular close, or last_bar_end where that is later.'),
   `boundary_instrument_id` INT64 OPTIONS(description='Contract of the bars that this session rejected as roll_boundary because they precede the switch; NULL when there were none.'),
   `boundary_close` FLOAT64 OPTIONS(description='Close of the last such bar: the old contract\'s last price before the switch. [quote unit]'),
@@ -179,7 +190,7 @@ CREATE TABLE IF NOT EXISTS `market_data.futures_continuous_1d` (
   `bars_seen` INT64 OPTIONS(description='Source bars of the session\'s contract. [bars]'),
   `bars_usual` FLOAT64 OPTIONS(description='Mean bars_seen of the ordinary sessions of the 30 trade dates before, from the same source; NULL for fewer than ten, and for bars of UTC days. [bars]'),
   `last_bar_end` TIMESTAMP NOT NULL OPTIONS(description='End of the session\'s last bar (UTC, exclusive bound of its trades); the close if that lies in the bar.'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `session_close_ts` TIMESTAMP NOT NULL OPTIONS(description='When the session is known (UTC): its regular close, or last_bar_end where that is later.'),
   `is_roll` BOOL NOT NULL OPTIONS(description='Whether the session trades another contract than the previous one.'),
   `roll_gap` FLOAT64 OPTIONS(description='New contract\'s price minus the old one\'s at the switch, unadjusted; NULL without a roll. [quote unit]'),

@@ -64,7 +64,7 @@ CREATE TABLE IF NOT EXISTS `ops.landed_files` (
   `span_start` TIMESTAMP NOT NULL OPTIONS(description='Start of what the file covers (UTC, inclusive).'),
   `span_end` TIMESTAMP NOT NULL OPTIONS(description='End of what the file covers (UTC, exclusive).'),
   `file_rows` INT64 OPTIONS(description='Rows of the file. [rows]'),
-  `kept_rows` INT64 OPTIONS(description='Rows taken: bars of the universe, vintages of a series, posts. [rows]'),
+  `kept_rows` INT64 OPTIONS(description='Rows taken: bars of the universe, vintages of a series, posts, days. [rows]'),
   `rejected_rows` INT64 OPTIONS(description='Rows rejected with a reason, those of symbols outside the universe not counted. [rows]'),
   `outside_rows` INT64 OPTIONS(description='Rows of symbols outside the universe, left out. [rows]'),
   `landed_at` TIMESTAMP OPTIONS(description='When the file was landed (UTC).'),
@@ -114,18 +114,6 @@ CREATE TABLE IF NOT EXISTS `ops.corrections` (
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
 )
 OPTIONS(description='What a later delivery changed, with the values before and after: a bar that it states no longer, or a post that it takes back, has no new values. Of a post, `symbol` is its identity and `ts_event` when it was published; of a statistic or a definition, `symbol` names it and `ts_event` is when it was received. A withdrawn file changes back what it had changed.');
-
-CREATE TABLE IF NOT EXISTS `ops.vendor_conditions` (
-  `file_hash` STRING NOT NULL OPTIONS(description='SHA-256 of a landed file.'),
-  `dataset` STRING NOT NULL OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
-  `utc_date` DATE NOT NULL OPTIONS(description='Day in UTC, as the vendor counts.'),
-  `condition` STRING NOT NULL OPTIONS(description='What the vendor says of its data of a day: available, degraded, pending or missing.'),
-  `last_modified_date` DATE OPTIONS(description='When the vendor last changed its data of a day (UTC date).'),
-  `landed_at` TIMESTAMP OPTIONS(description='When the file was landed (UTC).'),
-  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
-  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
-)
-OPTIONS(description='What the vendor said of its days with a delivery: `degraded` and `missing` days are no fault of the landing. Of several statements about a day the one landed last holds.');
 
 CREATE TABLE IF NOT EXISTS `ops.ingestion_runs` (
   `event_id` STRING NOT NULL OPTIONS(description='Identity of a landing or of one table\'s write within a run.'),

@@ -26,7 +26,7 @@ OPTIONS(description='The declared regimes with their training weights.');
 CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_1w` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -176,12 +176,12 @@ CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_1w` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='ZL matrix rows with the simple return over the next 5 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
+OPTIONS(description='ZL matrix rows with the simple return over the next 5 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is cut, holed or doubtful are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_1m` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -331,12 +331,12 @@ CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_1m` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='ZL matrix rows with the simple return over the next 21 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
+OPTIONS(description='ZL matrix rows with the simple return over the next 21 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is cut, holed or doubtful are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_3m` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -486,12 +486,12 @@ CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_3m` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='ZL matrix rows with the simple return over the next 63 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
+OPTIONS(description='ZL matrix rows with the simple return over the next 63 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is cut, holed or doubtful are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_6m` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -641,12 +641,12 @@ CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_6m` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='ZL matrix rows with the simple return over the next 126 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
+OPTIONS(description='ZL matrix rows with the simple return over the next 126 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is cut, holed or doubtful are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_12m` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -796,12 +796,12 @@ CREATE TABLE IF NOT EXISTS `training.zl_training_prod_allhistory_12m` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='ZL matrix rows with the simple return over the next 252 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
+OPTIONS(description='ZL matrix rows with the simple return over the next 252 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is cut, holed or doubtful are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_1d` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -970,12 +970,12 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_1d` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES matrix rows with the simple return over the next 1 session as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
+OPTIONS(description='MES matrix rows with the simple return over the next 1 session as target. Rows whose target session has not come yet and rows that start or end in a session that is cut, holed or doubtful are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_7d` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -1144,12 +1144,12 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_7d` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES matrix rows with the simple return over the next 5 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
+OPTIONS(description='MES matrix rows with the simple return over the next 5 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is cut, holed or doubtful are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_30d` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -1318,12 +1318,12 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_30d` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES matrix rows with the simple return over the next 21 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
+OPTIONS(description='MES matrix rows with the simple return over the next 21 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is cut, holed or doubtful are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_3m` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -1492,12 +1492,12 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_3m` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES matrix rows with the simple return over the next 63 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
+OPTIONS(description='MES matrix rows with the simple return over the next 63 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is cut, holed or doubtful are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_6m` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -1666,12 +1666,12 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_6m` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES matrix rows with the simple return over the next 126 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
+OPTIONS(description='MES matrix rows with the simple return over the next 126 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is cut, holed or doubtful are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_12m` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `market_data_open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `market_data_high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `market_data_low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -1840,13 +1840,13 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_12m` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES matrix rows with the simple return over the next 252 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is there in part are left out.');
+OPTIONS(description='MES matrix rows with the simple return over the next 252 sessions as target. Rows whose target session has not come yet and rows that start or end in a session that is cut, holed or doubtful are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_1min` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -1904,13 +1904,13 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_1min` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES bars of 1min with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are there in part are left out.');
+OPTIONS(description='MES bars of 1min with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are cut, holed or doubtful are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_5min` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -1968,13 +1968,13 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_5min` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES bars of 5min with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are there in part are left out.');
+OPTIONS(description='MES bars of 5min with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are cut, holed or doubtful are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_15min` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -2032,13 +2032,13 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_15min` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES bars of 15min with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are there in part are left out.');
+OPTIONS(description='MES bars of 15min with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are cut, holed or doubtful are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_30min` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -2096,13 +2096,13 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_30min` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES bars of 30min with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are there in part are left out.');
+OPTIONS(description='MES bars of 30min with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are cut, holed or doubtful are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_1hr` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -2160,13 +2160,13 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_1hr` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES bars of 1hr with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are there in part are left out.');
+OPTIONS(description='MES bars of 1hr with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are cut, holed or doubtful are left out.');
 
 CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_4hr` (
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
   `data_date` DATE NOT NULL OPTIONS(description='Trade date the row describes; features are as known at its decision time.'),
   `bar_close_ts` TIMESTAMP NOT NULL OPTIONS(description='End of the bar\'s block, anchored at 17:00 America/Chicago of its session (UTC, exclusive).'),
-  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close). NULL where too little is known to tell.'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
   `open` FLOAT64 OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `high` FLOAT64 OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `low` FLOAT64 OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
@@ -2224,4 +2224,4 @@ CREATE TABLE IF NOT EXISTS `training.mes_training_prod_allhistory_4hr` (
 )
 PARTITION BY DATE_TRUNC(`data_date`, MONTH)
 CLUSTER BY `regime`
-OPTIONS(description='MES bars of 4hr with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are there in part are left out.');
+OPTIONS(description='MES bars of 4hr with the simple return to the close of the bar right after, in the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of sessions that are cut, holed or doubtful are left out.');

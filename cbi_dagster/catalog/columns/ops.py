@@ -37,7 +37,7 @@ COLUMNS = (
     Column("span_start", _T, "Start of what the file covers (UTC, inclusive)."),
     Column("span_end", _T, "End of what the file covers (UTC, exclusive)."),
     Column("file_rows", _I, "Rows of the file.", "rows", ge=0),
-    Column("kept_rows", _I, "Rows taken: bars of the universe, vintages of a series, posts.", "rows", ge=0),
+    Column("kept_rows", _I, "Rows taken: bars of the universe, vintages of a series, posts, days.", "rows", ge=0),
     Column(
         "rejected_rows",
         _I,
@@ -53,9 +53,6 @@ COLUMNS = (
         _S,
         "Why a landed file no longer counts: what the present rules say of it, found when it was read anew; else NULL.",
     ),
-    Column("utc_date", _D, "Day in UTC, as the vendor counts."),
-    Column("condition", _S, "What the vendor says of its data of a day: available, degraded, pending or missing."),
-    Column("last_modified_date", _D, "When the vendor last changed its data of a day (UTC date)."),
     Column("mapping_start", _D, "First UTC date of a symbol's mapping (inclusive)."),
     Column("mapping_end", _D, "End of a symbol's mapping (UTC date, exclusive)."),
     *(

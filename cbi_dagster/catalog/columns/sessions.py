@@ -15,10 +15,12 @@ time."""
 WINDOW_TRADE_DATES = 30
 """How many trade dates before a session its habits are taken from."""
 
-QUALITIES = ("complete", "early_close", "thin", "holed", "cut")
+QUALITIES = ("complete", "early_close", "doubtful", "thin", "holed", "cut")
 IN_PART = ("holed", "cut")
-"""Qualities of sessions that are there in part: no label starts or ends in one, and no factor is made of its last price
-where another one is known."""
+"""Qualities of sessions that are there in part, as their bars say: no factor is made of the last price of one where
+another one is known."""
+WITHOUT_LABELS = (*IN_PART, "doubtful")
+"""Qualities of sessions in which no label starts or ends."""
 
 COLUMNS = (
     Column(
@@ -61,7 +63,9 @@ COLUMNS = (
         _S,
         "Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the "
         "calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are "
-        "missing); cut (they are missing up to the close). NULL where too little is known to tell.",
+        "missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls "
+        "degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to "
+        "tell.",
         isin=QUALITIES,
     ),
     Column(

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from cbi_dagster.catalog.columns import bars, continuous, crush, decisions, instruments, pick, sessions, statistics
+from cbi_dagster.catalog.columns import (
+    bars,
+    conditions,
+    continuous,
+    crush,
+    decisions,
+    instruments,
+    pick,
+    sessions,
+    statistics,
+)
 from cbi_dagster.catalog.model import Read, Table, ordered
 from cbi_dagster.catalog.partitioning import INCEPTION, Daily
 
@@ -61,6 +71,21 @@ INSTRUMENTS = Table(
     owners=("team:market-data",),
 )
 
+DATABENTO_CONDITIONS = Table(
+    dataset="market_data",
+    name="databento_conditions",
+    description="What the vendor says of the data of its UTC days: `degraded` and `missing` ones are no fault of the "
+    "landing. Of several statements about a day the one landed last holds. Saturday and Sunday are in the partition of "
+    "the Monday after.",
+    columns=pick(*conditions.CONDITIONS),
+    key=("utc_date",),
+    partitioning=Daily("date"),
+    layer="market_data",
+    required=frozenset({"condition"}),
+    reads=(Read("landing.conditions", columns=conditions.CONDITIONS),),
+    owners=("team:market-data",),
+)
+
 OHLCV_1D = Table(
     dataset="market_data",
     name="databento_futures_ohlcv_1d",
@@ -74,10 +99,14 @@ OHLCV_1D = Table(
         {"root", "instrument_id", *bars.OHLCV, "bar_source", "bars_seen", "last_bar_end", "session_close_ts"}
     ),
     cluster=("symbol",),
-    # The bars before a session say what is usual.
-    reads=tuple(
-        Read(table.id, back=sessions.WINDOW_TRADE_DATES, columns=sessions.INPUTS)
-        for table in (OHLCV_1M, OHLCV_1H, OHLCV_UTC_1D)
+    reads=(
+        # The bars before a session say what is usual.
+        *(
+            Read(table.id, back=sessions.WINDOW_TRADE_DATES, columns=sessions.INPUTS)
+            for table in (OHLCV_1M, OHLCV_1H, OHLCV_UTC_1D)
+        ),
+        # A session begins on the UTC day before its trade date.
+        Read(DATABENTO_CONDITIONS.id, back=1, columns=conditions.INPUTS, looked_up=True),
     ),
     row_checks=_OHLC,
     owners=("team:market-data",),

@@ -80,14 +80,6 @@ CORRECTIONS = _ops(
     "new_published_at landed_at",
     key=("file_hash", "symbol", "ts_event", "landed_at"),
 )
-VENDOR_CONDITIONS = _ops(
-    "vendor_conditions",
-    "What the vendor said of its days with a delivery: `degraded` and `missing` days are no fault of the landing. Of "
-    "several statements about a day the one landed last holds.",
-    "file_hash dataset utc_date condition last_modified_date landed_at",
-    key=("file_hash", "dataset", "utc_date"),
-    required="condition",
-)
 INGESTION_RUNS = _ops(
     "ingestion_runs",
     "One row per landing and per write of a table by a run: what came in, what went out, what was rejected.",

@@ -51,7 +51,7 @@ def _daily_table(horizon: Horizon, resampled: Table | None = None) -> Table:
         name=f"{horizon.symbol.lower()}_training_prod_allhistory_{label}",
         description=f"{horizon.symbol} matrix rows with the simple return over the next {horizon.sessions} session"
         f"{'s' if horizon.sessions > 1 else ''} as target. Rows whose target session has not come yet and rows that "
-        "start or end in a session that is there in part are left out.",
+        "start or end in a session that is cut, holed or doubtful are left out.",
         columns=(
             *pick("symbol data_date session_quality"),
             *_flattened(horizon.symbol),
@@ -85,7 +85,7 @@ def _intraday_table(horizon: IntradayHorizon, bars: Table) -> Table:
         name=f"{horizon.symbol.lower()}_training_prod_allhistory_{label}",
         description=f"{horizon.symbol} bars of {label} with the simple return to the close of the bar right after, in "
         "the same session and contract, as target. Bars without one (the last of a session, a gap) and bars of "
-        "sessions that are there in part are left out.",
+        "sessions that are cut, holed or doubtful are left out.",
         columns=(
             *pick("symbol data_date bar_close_ts session_quality"),
             *_features(bars),

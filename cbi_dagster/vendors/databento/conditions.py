@@ -1,14 +1,29 @@
-"""condition.json of a batch download: what the vendor says of the quality of its days."""
+"""The vendor's word on its days: condition.json of a batch download, or the same list of days in a file of its own.
+
+A file `condition.json` or `<anything>.condition.json` has, for each UTC day, `date`, `condition` (available, degraded,
+pending or missing) and `last_modified_date`; `metadata.get_dataset_condition` of the vendor's API answers with the same
+list. It is about the one vendor dataset of a warehouse. Of several statements about a day the one landed last holds.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 
-from cbi_dagster.vendors.files import AGAIN, Content, CorruptFileError, DeliveredFile, content_of, shown
+from cbi_dagster.catalog import Table
+from cbi_dagster.catalog.columns.conditions import CONDITIONS
+from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.partitioning import Interval
+from cbi_dagster.catalog.tables.market_data import DATABENTO_CONDITIONS
+from cbi_dagster.config.universe import Universe
+from cbi_dagster.vendors.files import AGAIN, Content, CorruptFileError, shown
+from cbi_dagster.vendors.kinds import Examined, Landed, LandedFile, within
+
+_NAME = "condition.json"
 
 
 def decode_conditions(content: Content) -> pd.DataFrame:
@@ -33,23 +48,52 @@ def decode_conditions(content: Content) -> pd.DataFrame:
     return rows
 
 
-def landed_conditions(
-    files: Sequence[DeliveredFile], dataset_of: dict[Path, str], known: set[str], landed_at: pd.Timestamp
-) -> tuple[list[pd.DataFrame], list[DeliveredFile]]:
-    """Rows of `ops.vendor_conditions` of new files, and those files beside which no data says of which dataset.
+class Conditions:
+    """Files with the vendor's word on its days."""
 
-    `dataset_of`: the dataset of the bars in each directory. `known`: hashes of the files that have landed.
-    """
-    frames, alone = [], []
-    for file in files:
-        content = content_of(file)
-        if content.sha256 in known:
-            continue
-        dataset = dataset_of.get(file.path.parent)
-        if dataset is None:
-            alone.append(file)
-            continue
-        known.add(content.sha256)
-        rows = decode_conditions(content)
-        frames.append(rows.assign(file_hash=content.sha256, dataset=dataset, landed_at=landed_at))
-    return frames, alone
+    tables: ClassVar[Mapping[str, Table]] = {"conditions": DATABENTO_CONDITIONS}
+    naming = f"{_NAME} or <name>.{_NAME}"
+    one_dataset = False
+
+    def __init__(self, universe: Universe) -> None:
+        """What the vendor says of a day is said of all markets; the universe does not matter."""
+
+    @staticmethod
+    def recognises(name: str) -> bool:
+        return name == _NAME or name.endswith(f".{_NAME}")
+
+    def examine(self, content: Content, landed_at: pd.Timestamp) -> Examined:
+        days = decode_conditions(content)
+        # Sunday evening is Monday's, and nothing is traded on a Saturday.
+        weekdays = np.busday_offset(days["utc_date"].to_numpy().astype("datetime64[D]"), 0, roll="forward")
+        spans = days["utc_date"].dt.tz_localize("UTC")
+        return Examined(
+            dataset="CONDITIONS",
+            schema="conditions",
+            stype_in=None,
+            start=spans.min() if len(spans) else landed_at,
+            end=spans.max() + pd.Timedelta(days=1) if len(spans) else landed_at,
+            rows=len(days),
+            kept=days.assign(date=weekdays.astype("datetime64[ns]"))[list(CONDITIONS)],
+            rejected=pd.DataFrame(),
+            outside={},
+            symbols=pd.DataFrame(),
+        )
+
+    def corrections(self, file: LandedFile, before: Landed) -> pd.DataFrame:
+        """None: `last_modified_date` says when the vendor changed its mind."""
+        return pd.DataFrame()
+
+    def returns(self, file: LandedFile, landed: Landed) -> pd.DataFrame:
+        return pd.DataFrame()
+
+    def trade_dates(self, files: Sequence[LandedFile], landed: Landed) -> np.ndarray:
+        dates = [landed.kept(file)["date"].to_numpy() for file in files]
+        return np.unique(np.concatenate([np.empty(0, "datetime64[D]"), *dates]).astype("datetime64[D]"))
+
+    def read(self, schema: str, intervals: Sequence[Interval], landed: Landed) -> pd.DataFrame:
+        frames = [landed.kept(file) for file in landed.of(schema)]
+        if not frames:
+            return to_frame(DATABENTO_CONDITIONS, DATABENTO_CONDITIONS.arrow_schema().empty_table())
+        said = pd.concat(frames, ignore_index=True).drop_duplicates("utc_date", keep="last")
+        return said[within(said["date"].to_numpy(), intervals)].sort_values("utc_date", ignore_index=True)
