@@ -75,8 +75,8 @@ HOMES = {
     "databento_dbn": {"vendors"},
     "click": {"cli"},
     "rich": {"cli"},
-    "scipy": {"policy"},
-    "sklearn": {"policy"},
+    "scipy": {"policy", "training"},
+    "sklearn": {"policy", "training"},
 }
 
 

@@ -10,6 +10,7 @@ from cbi_dagster.catalog.model import Table
 from cbi_dagster.catalog.partitioning import Daily, Partitioning
 from cbi_dagster.catalog.tables import (
     features,
+    forecasts,
     market_data,
     mes,
     ops,
@@ -53,7 +54,7 @@ OPS_TABLES: tuple[Table, ...] = tuple(_declared(ops))
 ASSET_TABLES: tuple[Table, ...] = tuple(
     dict.fromkeys(
         item
-        for module in (market_data, raw_intelligence, regimes, mes, predictions, features, training)
+        for module in (market_data, raw_intelligence, regimes, mes, predictions, features, training, forecasts)
         for item in _declared(module)
     )
 )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from cbi_dagster.catalog import ASSET_TABLES
-from cbi_dagster.recipes import features, market_data, mes, predictions, raw_intelligence, training
+from cbi_dagster.recipes import features, forecasts, market_data, mes, predictions, raw_intelligence, training
 from cbi_dagster.recipes.recipe import Recipe, TableOutput, recipe
 
 __all__ = ["RECIPES", "Recipe", "TableOutput", "recipe"]
@@ -21,7 +21,7 @@ def _stated(module: ModuleType) -> Iterator[Recipe]:
         yield from (item for item in (value if isinstance(value, list) else [value]) if isinstance(item, Recipe))
 
 
-_MODULES = (market_data, raw_intelligence, mes, predictions, features, training)
+_MODULES = (market_data, raw_intelligence, mes, predictions, features, training, forecasts)
 _BY_TABLE = {item.table.id: item for module in _MODULES for item in _stated(module)}
 
 #: The recipe of every table that an asset makes, by table id, inputs before the tables that read them.

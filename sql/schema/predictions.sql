@@ -119,3 +119,25 @@ CREATE TABLE IF NOT EXISTS `predictions.zl_impact_daily` (
 PARTITION BY `date`
 CLUSTER BY `action`
 OPTIONS(description='What each policy action is expected to do to soybean oil if it comes: an expert prior, modified by what is known of volatility, harvest, stocks and Argentina, with how far the past supports it and a text for a buyer.');
+
+CREATE TABLE IF NOT EXISTS `predictions.zl_forecasts` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `target_horizon` STRING NOT NULL OPTIONS(description='The horizon of the target, by the name that training tables have.'),
+  `model` STRING NOT NULL OPTIONS(description='quantile_forest: the baseline that learns from features; past_returns: the quantiles of all returns that it learned from; no_change: a return of zero.'),
+  `timestamp` TIMESTAMP NOT NULL OPTIONS(description='Decision time of the row (UTC): the session close of its symbol, or the end of its last bar where that is later.'),
+  `close` FLOAT64 NOT NULL OPTIONS(description='Last traded price, unadjusted. [quote unit]'),
+  `trained_rows` INT64 NOT NULL OPTIONS(description='Rows that the model learned from. [rows]'),
+  `trained_to` DATE OPTIONS(description='The last trade date whose close it knew when it learned; NULL where it learned nothing.'),
+  `forecast_p10` FLOAT64 OPTIONS(description='Forecast of the simple return, quantile 0.1. [fraction]'),
+  `forecast_p50` FLOAT64 OPTIONS(description='Forecast of the simple return, quantile 0.5. [fraction]'),
+  `forecast_p90` FLOAT64 OPTIONS(description='Forecast of the simple return, quantile 0.9. [fraction]'),
+  `forecast_price_p10` FLOAT64 OPTIONS(description='Forecast of the close in the contract of the row\'s date: 0.1. [quote unit]'),
+  `forecast_price_p50` FLOAT64 OPTIONS(description='Forecast of the close in the contract of the row\'s date: 0.5. [quote unit]'),
+  `forecast_price_p90` FLOAT64 OPTIONS(description='Forecast of the close in the contract of the row\'s date: 0.9. [quote unit]'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+CLUSTER BY `target_horizon`, `model`
+OPTIONS(description='Soybean oil over each horizon of its training tables, by a baseline and by two naive forecasts, as known at the decision time. A model learns at the beginning of each year, from targets that had come by then; it is tuned to nothing.');

@@ -22,12 +22,12 @@ def _structs(symbol: str) -> Iterator[Column]:
     return (group for group in MATRIX_STRUCTS if ONE_SYMBOL_STRUCTS.get(group.name, symbol) == symbol)
 
 
-def _matrix_inputs(symbol: str) -> tuple[str, ...]:
+def matrix_inputs(symbol: str) -> tuple[str, ...]:
     """What rows of a symbol need of the matrix."""
     return ("symbol", "data_date", "timestamp", "session_quality", *names(_structs(symbol)), "regime_name", "run_id")
 
 
-def _flattened(symbol: str) -> tuple[Column, ...]:
+def flattened(symbol: str) -> tuple[Column, ...]:
     """The symbol's STRUCT fields as columns named `<struct>_<field>`; the regime's name and weight are no features."""
     return tuple(
         renamed(part, f"{group.name}_{part.name}")
@@ -54,7 +54,7 @@ def _daily_table(horizon: Horizon, resampled: Table | None = None) -> Table:
         "start or end in a session that is cut, holed or doubtful are left out.",
         columns=(
             *pick("symbol data_date session_quality"),
-            *_flattened(horizon.symbol),
+            *flattened(horizon.symbol),
             *_features(resampled),
             *pick(f"regime training_weight target_{label} target_price_{label} target_direction_{label} target_date"),
             *pick("horizon_sessions split as_of source_run_id"),
@@ -65,7 +65,7 @@ def _daily_table(horizon: Horizon, resampled: Table | None = None) -> Table:
         required=frozenset({"regime", "training_weight", f"target_{label}", "target_date", "split", "as_of"}),
         cluster=("regime",),
         reads=(
-            Read(DAILY_ML_MATRIX.id, columns=_matrix_inputs(horizon.symbol), symbols=(horizon.symbol,)),
+            Read(DAILY_ML_MATRIX.id, columns=matrix_inputs(horizon.symbol), symbols=(horizon.symbol,)),
             *((Read(resampled.id, columns=("date", "symbol", *names(_features(resampled)))),) if resampled else ()),
             Read(
                 FUTURES_CONTINUOUS_1D.id,
