@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from cbi_dagster.catalog.columns.forecasts import SYMBOL
-from cbi_dagster.catalog.tables.forecasts import FEATURES, MODEL_PERFORMANCE, ZL_FORECASTS
-from cbi_dagster.config.horizons import load_horizons
+from cbi_dagster.catalog.tables.forecasts import FEATURES, HORIZONS, MODEL_PERFORMANCE, ZL_FORECASTS
 from cbi_dagster.recipes.recipe import recipe
 from cbi_dagster.training import baseline, performance
 
@@ -15,13 +13,11 @@ from cbi_dagster.training import baseline, performance
 def zl_forecasts(
     daily_ml_matrix: pd.DataFrame, futures_continuous_1d: pd.DataFrame, volatility_daily: pd.DataFrame
 ) -> pd.DataFrame:
-    horizons = load_horizons().daily(SYMBOL)
-    return baseline.forecasts(daily_ml_matrix, futures_continuous_1d, volatility_daily, horizons, FEATURES)
+    return baseline.forecasts(daily_ml_matrix, futures_continuous_1d, volatility_daily, HORIZONS, FEATURES)
 
 
 @recipe(MODEL_PERFORMANCE)
 def model_performance(
     zl_forecasts: pd.DataFrame, futures_continuous_1d: pd.DataFrame, regime_calendar: pd.DataFrame
 ) -> pd.DataFrame:
-    horizons = load_horizons().daily(SYMBOL)
-    return performance.model_performance(zl_forecasts, futures_continuous_1d, regime_calendar, horizons)
+    return performance.model_performance(zl_forecasts, futures_continuous_1d, regime_calendar, HORIZONS)

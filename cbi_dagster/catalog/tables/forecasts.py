@@ -9,8 +9,10 @@ from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX, VOLATILITY_DAIL
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR
 from cbi_dagster.catalog.tables.training import flattened, matrix_inputs
+from cbi_dagster.config.horizons import load_horizons
 
 _SYMBOLS = (forecasts.SYMBOL,)
+HORIZONS = load_horizons().daily(forecasts.SYMBOL)
 FEATURES = flattened(forecasts.SYMBOL)
 """What the baseline learns from: the features of the symbol's training tables."""
 
