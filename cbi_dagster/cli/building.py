@@ -119,7 +119,12 @@ def refresh(tables: list[Table]) -> None:
 
     Exit code 0: nothing was stale, 3: something was and has been rebuilt, 1: a table failed.
     """
-    home = Home.from_environment()
+    if refreshed(Home.from_environment(), tables):
+        raise SystemExit(STALE)
+
+
+def refreshed(home: Home, tables: Sequence[Table]) -> bool:
+    """Rebuild what is stale of `tables`, and say so; whether anything was. Fails for a table that failed."""
     home.prepare()
     platform, anew = home.open(), False
     with contextlib.ExitStack() as open_warehouse:
@@ -143,8 +148,7 @@ def refresh(tables: list[Table]) -> None:
                 raise Failure(why)
             execute(platform.warehouse, lambda *told: runs.refresh(home, tables, current, present, *told))
     _refuse(present.blocked)
-    if present.tables or anew:
-        raise SystemExit(STALE)
+    return bool(present.tables) or anew
 
 
 @cbi.command(epilog=examples("cbi reset zl_training_prod_allhistory_1m", "cbi reset daily_ml_matrix && cbi refresh"))

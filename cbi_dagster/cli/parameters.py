@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cbi_dagster.cli.main import Failure
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cbi_dagster.catalog import Table
 
 DATE = click.DateTime(formats=["%Y-%m-%d"])
+
+
+class _Instant(click.ParamType):
+    """An instant with its zone, in UTC."""
+
+    name = "instant"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> pd.Timestamp:
+        import pandas as pd
+
+        if isinstance(value, pd.Timestamp):
+            return value
+        try:
+            moment = pd.Timestamp(value)
+        except ValueError:
+            moment = pd.NaT
+        if moment is pd.NaT or moment.tzinfo is None:
+            self.fail(f"{value!r} is no instant with a zone, like 2024-06-03T18:30Z or 2024-06-03T13:30-05:00")
+        return moment.tz_convert("UTC")
+
+
+INSTANT = _Instant()
 
 
 def one_table(context: click.Context, parameter: click.Parameter, name: str) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import os
 import re
 import tempfile
 import uuid
@@ -58,15 +59,31 @@ class Archive:
         if symbology is not None:
             self._write(self._place(sha256, f".{_SYMBOLOGY}"), content_of(symbology).data)
 
-    def take_over(self, other: Archive, sha256: str, name: str) -> bool:
-        """Take a copy of a file that another archive keeps; whether it was not here. Raises what `get` raises."""
+    def take_over(self, other: Archive, sha256: str, name: str, *, shared: bool = False) -> bool:
+        """Take a copy of a file that another archive keeps; whether it was not here. Raises what `get` raises.
+
+        `shared`: a second name for the same bytes is enough, where the file system has such. No archive writes into a
+        file that it keeps.
+        """
         target = self._place(sha256, name)
         if self._found(target) is not None:
             return False
         content = other.get(sha256, name)
-        self._write(target, content.data)
         if content.symbology is not None:
             self._write(self._place(sha256, f".{_SYMBOLOGY}"), content_of(content.symbology).data)
+        if not (shared and self._linked(content.path, target)):
+            self._write(target, content.data)
+        return True
+
+    def _linked(self, path: Path, target: str) -> bool:
+        """Whether the file at `path` could be given a second name."""
+        if not self._local or not path.exists():
+            return False
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(path, target + _COMING)
+        except OSError:  # another file system, or one without second names
+            return False
         return True
 
     def settle(self, landed: Collection[str]) -> None:

@@ -59,41 +59,72 @@ class ReadingAnew(LandedFiles):
         landed. Raises a DeliveryError for one that is missing from the archive or damaged there.
         """
         while sources := self.stale():
-            moment, remembered = now_utc(), Remembered()
             register = self._register()
-            again, rejected = self._judged_again(register, sources, remembered, progress)
-            again, corrections = self._agreeing(again, remembered)
-            files = again.current
-            landed = self._together(files, again.symbols, [], remembered)
-            entries, found = [rows_of(ops.PARTITION_LEDGER, [])], {}
-            for source in sources:
-                (schema,) = (schema for schema, own in self._source_of.items() if own == source)
-                before = self._warehouse.ledger_by_table([source]).get(source, NOTHING)
-                every = self._kind_of[schema].trade_dates(landed.of(schema), landed)
-                own = rows_of(ops.PARTITION_LEDGER, [*self._hashed(schema, every, landed, moment, progress)])
-                entries.append(own)
-                changed = int((own["written_at"] == moment).sum()) + len(np.setdiff1d(before.keys, every))
-                confirmed = int((own["written_at"] != moment).sum())
-                refused = tuple(
-                    str(file.refused_because)
-                    for file in again.kept
-                    if file.vendor_schema == schema and not pd.isna(file.refused_because)
-                )
-                found[source] = ReadAnew(len(landed.of(schema)), changed, confirmed, refused)
-            rows = {
-                ops.LANDED_FILES: pd.DataFrame(again.log, columns=LandedFile._fields),
-                ops.LANDED_SYMBOLS: again.symbols,
-                ops.QUARANTINE: rows_of(ops.QUARANTINE, rejected),
-                ops.CORRECTIONS: rows_of(ops.CORRECTIONS, [self._earlier_corrections(files), *corrections]),
-            }
+            facts, found = self._read_again(register, sources, progress)
             self._code.record(self._warehouse)
             try:
-                facts = LandingFacts(len(register.log), rows, rows_of(ops.PARTITION_LEDGER, entries))
                 self._warehouse.retake(facts, sources)
             except RegistryMovedError:
                 continue  # another process has landed files meanwhile: they are read as well
             return found
         return {}
+
+    def landed_by(self, instant: pd.Timestamp) -> list[LandedFile]:
+        """The files that were landed and not withdrawn at an instant (inclusive), in landing order."""
+        return Register(self._log(), pd.DataFrame()).as_of(instant).kept
+
+    def take_over(
+        self, other: LandedFiles, files: Sequence[LandedFile], progress: Progress = quietly
+    ) -> dict[str, ReadAnew]:
+        """Take `files` of another landing, in this order and as of the times at which it took them, where none are.
+
+        They are judged as `read_anew` does. What the archive has already, of a call that was cut short, it keeps.
+        Raises RegistryMovedError where files have been landed here, and what `read_anew` raises.
+        """
+        log = [file._replace(landing_sequence=at, refused_because=None) for at, file in enumerate(files)]
+        sources = {self._source_of[file.vendor_schema] for file in log}
+        with self._archive.landing():
+            for number, file in enumerate(log):
+                progress("taking landed files", number, len(log))
+                self._archive.take_over(other._archive, file.file_hash, file.source_file, shared=True)
+            symbols = rows_of(ops.LANDED_SYMBOLS, [])
+            facts, found = self._read_again(Register(log, symbols), sources, progress)
+            self._code.record(self._warehouse)
+            self._warehouse.retake(replace(facts, registered=0), sources)
+            self._archive.settle({file.file_hash for file in log})
+        return found
+
+    def _read_again(
+        self, register: Register, sources: Collection[str], progress: Progress
+    ) -> tuple[LandingFacts, dict[str, ReadAnew]]:
+        """All that there is to know of landed files once those of `sources` are judged and read by the present code."""
+        moment, remembered = now_utc(), Remembered()
+        again, rejected = self._judged_again(register, sources, remembered, progress)
+        again, corrections = self._agreeing(again, remembered)
+        files = again.current
+        landed = self._together(files, again.symbols, [], remembered)
+        entries, found = [rows_of(ops.PARTITION_LEDGER, [])], {}
+        for source in sources:
+            (schema,) = (schema for schema, own in self._source_of.items() if own == source)
+            before = self._warehouse.ledger_by_table([source]).get(source, NOTHING)
+            every = self._kind_of[schema].trade_dates(landed.of(schema), landed)
+            own = rows_of(ops.PARTITION_LEDGER, [*self._hashed(schema, every, landed, moment, progress)])
+            entries.append(own)
+            changed = int((own["written_at"] == moment).sum()) + len(np.setdiff1d(before.keys, every))
+            confirmed = int((own["written_at"] != moment).sum())
+            refused = tuple(
+                str(file.refused_because)
+                for file in again.kept
+                if file.vendor_schema == schema and not pd.isna(file.refused_because)
+            )
+            found[source] = ReadAnew(len(landed.of(schema)), changed, confirmed, refused)
+        rows = {
+            ops.LANDED_FILES: pd.DataFrame(again.log, columns=LandedFile._fields),
+            ops.LANDED_SYMBOLS: again.symbols,
+            ops.QUARANTINE: rows_of(ops.QUARANTINE, rejected),
+            ops.CORRECTIONS: rows_of(ops.CORRECTIONS, [self._earlier_corrections(files), *corrections]),
+        }
+        return LandingFacts(len(register.log), rows, rows_of(ops.PARTITION_LEDGER, entries)), found
 
     def _judged_again(
         self, register: Register, sources: Collection[str], remembered: Remembered, progress: Progress

@@ -39,6 +39,12 @@ class Register:
         """The files that hold, in landing order: those that were kept and that nothing is to be said against."""
         return [row for row in self.kept if pd.isna(row.refused_because)]
 
+    def as_of(self, instant: pd.Timestamp) -> Register:
+        """The register as it was at an instant (inclusive): what was landed or withdrawn later is not in it."""
+        moments = (row.landed_at if pd.isna(row.withdrawn_at) else row.withdrawn_at for row in self.log)
+        log = [row for row, moment in zip(self.log, moments, strict=True) if moment <= instant]
+        return Register(log, self.symbols)
+
 
 class Remembered:
     """What was read of files by their hash, as far as ROWS_AT_ONCE reaches."""
