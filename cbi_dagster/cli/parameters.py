@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,26 +17,19 @@ if TYPE_CHECKING:
 DATE = click.DateTime(formats=["%Y-%m-%d"])
 
 
-class _Instant(click.ParamType):
-    """An instant with its zone, in UTC."""
+def instant(context: click.Context, parameter: click.Parameter, value: str) -> pd.Timestamp:
+    """The instant that a text with a zone names, in UTC."""
+    import pandas as pd
 
-    name = "instant"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> pd.Timestamp:
-        import pandas as pd
-
-        if isinstance(value, pd.Timestamp):
-            return value
-        try:
-            moment = pd.Timestamp(value)
-        except ValueError:
-            moment = pd.NaT
-        if moment is pd.NaT or moment.tzinfo is None:
-            self.fail(f"{value!r} is no instant with a zone, like 2024-06-03T18:30Z or 2024-06-03T13:30-05:00")
-        return moment.tz_convert("UTC")
-
-
-INSTANT = _Instant()
+    try:
+        moment = pd.Timestamp(value).tz_convert("UTC")
+    except (ValueError, TypeError):  # what is no time, and what has no zone
+        moment = None
+    if moment is None or pd.isna(moment):
+        raise click.BadParameter(
+            f"{value!r} is no instant with a zone, like 2024-06-03T18:30Z or 2024-06-03T13:30-05:00", context, parameter
+        )
+    return moment
 
 
 def one_table(context: click.Context, parameter: click.Parameter, name: str) -> Table:

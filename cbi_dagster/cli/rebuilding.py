@@ -13,7 +13,7 @@ import click
 from cbi_dagster.cli.building import refreshed
 from cbi_dagster.cli.looking import print_refused
 from cbi_dagster.cli.main import Failure, cbi, console, examples, looked_at, opened
-from cbi_dagster.cli.parameters import INSTANT
+from cbi_dagster.cli.parameters import instant as an_instant
 from cbi_dagster.home import Home
 
 if TYPE_CHECKING:
@@ -32,7 +32,12 @@ _RECORD = "rebuilt.json"
     )
 )
 @click.option(
-    "--as-landed-by", "instant", required=True, type=INSTANT, help="With a zone, e.g. 2024-06-03T18:30Z (inclusive)."
+    "--as-landed-by",
+    "instant",
+    required=True,
+    metavar="INSTANT",
+    callback=an_instant,
+    help="With a zone, e.g. 2024-06-03T18:30Z; inclusive.",
 )
 @click.option("--out", "place", required=True, type=click.Path(path_type=Path), help="A directory, new or empty.")
 def rebuild(instant: pd.Timestamp, place: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_rebuild_is_what_the_files_of_then_make(
     rebuilt = World(tmp_path / "audit")
     pd.testing.assert_series_equal(rebuilt.hashes(), then.hashes())
     assert version(rebuilt.path) == version(then.path)
-    kept = [path for path in Home(rebuilt.path).landing.rglob("*.dbn.zst")]
+    kept = list(Home(rebuilt.path).landing.rglob("*.dbn.zst"))
     assert len(kept) == 3
     assert all(path.stat().st_nlink > 1 for path in kept), "files were copied that could be shared"
     again = cbi(now.path, "rebuild", "--as-landed-by", str(instant), "--out", tmp_path / "audit")
