@@ -9,24 +9,36 @@ import dagster as dg
 from cbi_dagster.home import Home
 from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED
 from cbi_dagster.orchestration.checks import CHECKS, DATA_AGE_SCHEDULE
+from cbi_dagster.orchestration.fetching import DATABENTO_KEY, DatabentoResource, databento_sensor, fetching_job
 from cbi_dagster.orchestration.io_manager import WarehouseIOManager, claiming
 from cbi_dagster.orchestration.landing import landing_job
 from cbi_dagster.orchestration.sensors import build_sensors, failure_sensor
 
 
-def build_defs(home: Home, watched: str | None = None) -> dg.Definitions:
-    """All definitions over a state directory; `watched` is the directory or URL that vendor files arrive in."""
+def build_defs(home: Home, watched: str | None = None, *, live: bool = False) -> dg.Definitions:
+    """All definitions over a state directory; `watched` is the directory or URL that vendor files arrive in.
+
+    `live`: Databento is asked for what is new as soon as the daemon runs.
+    """
     platform = home.open()
     current = platform.builder
     return dg.Definitions(
         assets=[*LANDED, *ASSETS],
-        resources={IO_MANAGER_KEY: claiming(WarehouseIOManager(current), home.claims), **home.resources()},
+        resources={
+            IO_MANAGER_KEY: claiming(WarehouseIOManager(current), home.claims),
+            DATABENTO_KEY: DatabentoResource(api_key=dg.EnvVar("DATABENTO_API_KEY")),
+            **home.resources(),
+        },
         asset_checks=CHECKS,
-        jobs=[landing_job(home, platform)],
+        jobs=[landing_job(home, platform), fetching_job(home, platform)],
         schedules=[DATA_AGE_SCHEDULE],
-        sensors=[*build_sensors(home, current, watched), failure_sensor(current)],
+        sensors=[
+            *build_sensors(home, current, watched, live=live),
+            databento_sensor(home, platform, running=live),
+            failure_sensor(current),
+        ],
         executor=dg.in_process_executor,
     )
 
 
-defs = build_defs(Home.from_environment(), os.environ.get("CBI_WATCH"))
+defs = build_defs(Home.from_environment(), os.environ.get("CBI_WATCH"), live=os.environ.get("CBI_LIVE") == "1")

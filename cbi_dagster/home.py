@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cbi_dagster.catalog.versions import CodeVersion
+    from cbi_dagster.vendors.databento.fetching import Fetching
     from cbi_dagster.vendors.landing import Landing
     from cbi_dagster.warehouse.bigquery.client import BigQuerySettings
     from cbi_dagster.warehouse.builder import Builder
@@ -36,7 +37,14 @@ SETTINGS = {
     "CBI_BIGQUERY_MAX_RUN_BYTES": "What all queries and reads of one run may read at most together; 4 TiB by default.",
     "CBI_BIGQUERY_KMS_KEY": "The key that new tables are encrypted with.",
     "CBI_BIGQUERY_REQUIRE_FILTER": "1: queries over tables of partitions must name partitions.",
+    "CBI_DATABENTO_DATASET": "What `cbi fetch` asks Databento for; GLBX.MDP3 by default.",
+    "CBI_DATABENTO_REQUEST_DOLLARS": "What one request to Databento may cost; 10 by default.",
+    "CBI_DATABENTO_RUN_DOLLARS": "What one `cbi fetch` or run of the daemon may cost; 25 by default.",
+    "CBI_DATABENTO_DAY_DOLLARS": "What may be spent within 24 hours; 25 by default.",
+    "CBI_DATABENTO_BATCH_BYTES": "Requests beyond so many bytes are batch jobs; 268435456 by default.",
+    "CBI_DATABENTO_GATEWAY": "A server on this machine in place of Databento's, e.g. http://127.0.0.1:9060.",
 }
+_PREFIXES = ("CBI_BIGQUERY_", "CBI_DATABENTO_")
 _TARGETS = ("duckdb", "bigquery")
 
 #: The Dagster instance's configuration; the repository's dagster.yaml, which a bare `dagster dev` reads, is the same.
@@ -115,7 +123,7 @@ class Home:
         named = {str(name): str(value) for name, value in (stated or {}).items()}
         environment = os.environ if self.environment is None else self.environment
         for name, value in environment.items():
-            if value and (name in SETTINGS or name.startswith("CBI_BIGQUERY_")):
+            if value and (name in SETTINGS or name.startswith(_PREFIXES)):
                 named[name] = value
         for name in named:
             if name not in SETTINGS:
@@ -220,6 +228,45 @@ class Home:
             kms_key=found.get("KMS_KEY", ""),
             require_partition_filter=found.get("REQUIRE_FILTER", "0") not in ("0", "false"),
         )
+
+    def fetching(self, platform: Platform, key: str) -> Fetching:
+        """The vendor's API with a key, and what it may cost, for a platform on this directory.
+
+        The key is nowhere but in the environment, and is kept nowhere. Raises SettingsError, KeyRefusedError.
+        """
+        import time
+
+        from cbi_dagster.config.universe import load_universe
+        from cbi_dagster.vendors.databento.client import Vendor
+        from cbi_dagster.vendors.databento.fetching import Fetching
+        from cbi_dagster.vendors.databento.spending import Books, Caps
+        from cbi_dagster.vendors.databento.survey import Survey
+
+        try:
+            vendor = Vendor(key, self.settings.get("CBI_DATABENTO_GATEWAY", ""))
+        except ValueError as error:
+            raise SettingsError(f"CBI_DATABENTO_GATEWAY: {error}") from None
+        caps = Caps(
+            self._amount("REQUEST_DOLLARS", 10), self._amount("RUN_DOLLARS", 25), self._amount("DAY_DOLLARS", 25)
+        )
+        books, universe = Books(platform.warehouse, caps), load_universe()
+        survey = Survey(
+            platform.warehouse,
+            platform.landing,
+            vendor,
+            books,
+            universe,
+            dataset=self.settings.get("CBI_DATABENTO_DATASET", "GLBX.MDP3"),
+            batch_bytes=int(self._amount("BATCH_BYTES", 2**28)),
+        )
+        return Fetching(survey, platform.landing, vendor, books, self.path / "fetched", time.sleep)
+
+    def _amount(self, name: str, default: float) -> float:
+        """A setting of Databento's that is a number, not below 0."""
+        stated = self.settings.get(f"CBI_DATABENTO_{name}", str(default))
+        if not re.fullmatch(r"\d+(\.\d+)?", stated):
+            raise SettingsError(f"CBI_DATABENTO_{name} is {stated}, which is no number")
+        return float(stated)
 
     def open(self) -> Platform:
         """The platform on this directory. Nothing is read or written yet, and Dagster is not imported."""

@@ -23,6 +23,8 @@ from cbi_dagster.vendors.scratch import scratch_directory
 from cbi_dagster.warehouse.contract import now_utc
 
 LANDING_JOB = "landing"
+#: The job that asks the vendor for data and lands it.
+FETCHING_JOB = "fetching"
 _LAND = "land_files"
 _BESIDE = ("manifest.json", "symbology.json")
 _OF_THE_FILES = (DeliveryError, DatasetMismatchError, ExceptionGroup)

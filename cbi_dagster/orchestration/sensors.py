@@ -22,7 +22,7 @@ from cbi_dagster.orchestration.assets import asset_key
 from cbi_dagster.orchestration.claims import end_orphans
 from cbi_dagster.orchestration.io_manager import ONLY_STALE_TAG
 from cbi_dagster.orchestration.jobs import QUIET, next_run, record_failures
-from cbi_dagster.orchestration.landing import LANDING_JOB, Watched, landing_config
+from cbi_dagster.orchestration.landing import FETCHING_JOB, LANDING_JOB, Watched, landing_config
 from cbi_dagster.warehouse.builder import Builder
 
 SETTLE_S = 30.0
@@ -108,8 +108,9 @@ def _request(known: Mapping[str, Seen], ready: list[str]) -> str:
     return hashlib.blake2b(json.dumps(asked).encode(), digest_size=16).hexdigest()
 
 
-def _landing_is_under_way(instance: dg.DagsterInstance) -> bool:
-    return instance.get_runs_count(dg.RunsFilter(job_name=LANDING_JOB, statuses=_UNDER_WAY)) > 0
+def under_way(instance: dg.DagsterInstance, *jobs: str) -> bool:
+    """Whether a run of any of the jobs is waiting or at work."""
+    return any(instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY)) > 0 for job in jobs)
 
 
 def _refresh_is_under_way(instance: dg.DagsterInstance) -> bool:
@@ -117,7 +118,7 @@ def _refresh_is_under_way(instance: dg.DagsterInstance) -> bool:
 
 
 @dataclass(frozen=True)
-class _Failed:
+class Failed:
     """Runs with a tag's value that ended without success: how often, and until when (seconds since 1970) to wait."""
 
     times: int
@@ -126,14 +127,14 @@ class _Failed:
     until: float
 
 
-def _failed(instance: dg.DagsterInstance, tag: str, value: str, settle_s: float) -> _Failed:
+def failed_runs(instance: dg.DagsterInstance, tag: str, value: str, settle_s: float) -> Failed:
     records = instance.get_run_records(dg.RunsFilter(tags={tag: value}, statuses=_FAILED))
     wait_s = settle_s * min(2 ** len(records), _LONGEST_WAIT)
     last = max((record.end_time or 0 for record in records), default=-wait_s)
-    return _Failed(len(records), records[0].dagster_run.run_id if records else "", wait_s, last + wait_s)
+    return Failed(len(records), records[0].dagster_run.run_id if records else "", wait_s, last + wait_s)
 
 
-def _told(orphans: Sequence[str]) -> str:
+def told_orphans(orphans: Sequence[str]) -> str:
     """What a tick that asks for nothing adds about runs that it ended."""
     return "".join(f"; an orphan was ended: the process of run {run_id} was killed" for run_id in orphans)
 
@@ -143,25 +144,26 @@ def _tagged(orphans: Sequence[str]) -> dict[str, str]:
 
 
 def build_sensors(
-    home: Home, builder: Builder, watched: str | None, settle_s: float = SETTLE_S
+    home: Home, builder: Builder, watched: str | None, settle_s: float = SETTLE_S, *, live: bool = False
 ) -> list[dg.SensorDefinition]:
     """`landing_sensor` over the directory or URL `watched` (None: it only says that none is), and `refresh_sensor`.
 
-    With a directory to watch both run as soon as the daemon does; else they wait to be switched on in the UI.
+    With a directory to watch, or data that is fetched by itself (`live`), both run as soon as the daemon does; else
+    they wait to be switched on in the UI.
     """
-    status = dg.DefaultSensorStatus.RUNNING if watched else dg.DefaultSensorStatus.STOPPED
+    status = dg.DefaultSensorStatus.RUNNING if watched or live else dg.DefaultSensorStatus.STOPPED
     options: dict[str, Any] = {"minimum_interval_seconds": 30, "default_status": status}
 
     def landing_sensor(
         context: dg.SensorEvaluationContext,
     ) -> dg.SensorResult | dg.RunRequest | dg.SkipReason:
         ended = end_orphans(home.claims, context.instance)
-        if _landing_is_under_way(context.instance):
-            return dg.SkipReason(f"files are being landed{_told(ended)}")
+        if under_way(context.instance, LANDING_JOB, FETCHING_JOB):
+            return dg.SkipReason(f"files are being landed{told_orphans(ended)}")
         stale = builder.stale_sources()
         if stale:
             digest = builder.plan().digest
-            failed = _failed(context.instance, ANEW_TAG, digest, settle_s)
+            failed = failed_runs(context.instance, ANEW_TAG, digest, settle_s)
             if failed.times and not ended and time.time() < failed.until:
                 return dg.SkipReason(
                     f"reading {', '.join(stale)} anew has failed {failed.times} times, last in run {failed.last_run}: "
@@ -175,7 +177,7 @@ def build_sensors(
             )
         if watched is None:
             return dg.SkipReason(
-                "no directory is watched: start with `cbi ui --watch DIRECTORY` or set CBI_WATCH" + _told(ended)
+                "no directory is watched: start with `cbi ui --watch DIRECTORY` or set CBI_WATCH" + told_orphans(ended)
             )
         now = time.time()
         cursor = json.loads(context.cursor or "{}")
@@ -183,7 +185,7 @@ def build_sensors(
         seen = {path: Seen(**fields) for path, fields in cursor.items() if isinstance(fields, dict)}
         settled = after_landing(seen, context.instance, now)
         if settled is None:
-            return dg.SkipReason(f"files are being landed{_told(ended)}")
+            return dg.SkipReason(f"files are being landed{told_orphans(ended)}")
         known, ready = look(Watched(watched).listing(), settled, now, settle_s)
         request = _request(known, ready)
         known |= {path: replace(known[path], asked=request) for path in ready}
@@ -200,24 +202,26 @@ def build_sensors(
             if ready
             else [],
             cursor=json.dumps({path: asdict(item) for path, item in known.items()}),
-            skip_reason=None if ready else f"0 files ready, {waiting} still settling in {watched}{_told(ended)}",
+            skip_reason=None if ready else f"0 files ready, {waiting} still settling in {watched}{told_orphans(ended)}",
         )
 
     def refresh_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         ended = end_orphans(home.claims, context.instance)
-        if _landing_is_under_way(context.instance):
-            return dg.SkipReason(f"files are being landed{_told(ended)}")
+        if under_way(context.instance, LANDING_JOB, FETCHING_JOB):
+            return dg.SkipReason(f"files are being landed{told_orphans(ended)}")
         if _refresh_is_under_way(context.instance):
-            return dg.SkipReason(f"a refresh is under way: what is stale then is known when it has ended{_told(ended)}")
+            return dg.SkipReason(
+                f"a refresh is under way: what is stale then is known when it has ended{told_orphans(ended)}"
+            )
         plan = builder.plan()
         if plan.landed:
             return dg.SkipReason(
-                f"{', '.join(plan.landed)} must be read anew first: landing_sensor asks for that{_told(ended)}"
+                f"{', '.join(plan.landed)} must be read anew first: landing_sensor asks for that{told_orphans(ended)}"
             )
         if not plan.tables:
             blocked = "".join(f"; {name} cannot be built: {why}" for name, why in plan.blocked.items())
-            return dg.SkipReason(f"nothing is stale{blocked}{_told(ended)}")
-        failed = _failed(context.instance, PLAN_TAG, plan.digest, settle_s)
+            return dg.SkipReason(f"nothing is stale{blocked}{told_orphans(ended)}")
+        failed = failed_runs(context.instance, PLAN_TAG, plan.digest, settle_s)
         if failed.times and not ended and time.time() < failed.until:
             return dg.SkipReason(
                 f"a refresh of what is stale has failed {failed.times} times, last in run {failed.last_run}: "

@@ -102,6 +102,31 @@ class LandedFiles:
         landed = self._together(register.current, register.symbols, [], Remembered())
         return self._kind_of[schema].read(schema, intervals, landed)
 
+    def delivered_symbols(self, dataset: str) -> Iterator[tuple[tuple[str, str, str], LandedFile]]:
+        """Which file of a vendor's dataset was delivered for which schema, kind of symbol and symbol, in landing order.
+
+        A parent (`ZL.FUT`) stands for its contracts. Files that do not say what they were asked by are left out.
+        """
+        register = self._register()
+        files = pd.DataFrame(register.current, columns=LandedFile._fields)
+        files = files[(files["dataset"] == dataset) & files["stype_in"].notna()]
+        rows = files[["file_hash", "stype_in"]].merge(register.symbols[["file_hash", "symbol", "root"]], on="file_hash")
+        rows["symbol"] = rows["symbol"].where(rows["stype_in"] != "parent", rows["root"] + ".FUT")
+        by_hash = {file.file_hash: file for file in register.current}
+        for file_hash, symbols in rows.groupby("file_hash", sort=False)["symbol"]:
+            file = by_hash[str(file_hash)]
+            for symbol in dict.fromkeys(symbols):
+                yield (file.vendor_schema, str(file.stype_in), str(symbol)), file
+
+    def files_of(self, schema: str) -> list[LandedFile]:
+        """The files of a schema that hold, in landing order."""
+        return [file for file in self._register().current if file.vendor_schema == schema]
+
+    def kept_rows(self, file: LandedFile) -> pd.DataFrame:
+        """The sound rows of a landed file, in columns of its kind's own."""
+        content = self._archive.get(file.file_hash, file.source_file)
+        return self._kind_of[file.vendor_schema].examine(content, file.landed_at).kept
+
     def _register(self) -> Register:
         """What has become of files, and their symbology."""
         return Register(self._log(), to_frame(ops.LANDED_SYMBOLS, self._warehouse.read(ops.LANDED_SYMBOLS)))

@@ -115,6 +115,27 @@ CREATE TABLE IF NOT EXISTS `ops.corrections` (
 )
 OPTIONS(description='What a later delivery changed, with the values before and after: a bar that it states no longer, or a post that it takes back, has no new values. Of a post, `symbol` is its identity and `ts_event` when it was published; of a statistic or a definition, `symbol` names it and `ts_event` is when it was received. A withdrawn file changes back what it had changed.');
 
+CREATE TABLE IF NOT EXISTS `ops.vendor_spend` (
+  `request_id` STRING NOT NULL OPTIONS(description='Identity of a request to the vendor\'s API.'),
+  `dataset` STRING NOT NULL OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
+  `vendor_schema` STRING NOT NULL OPTIONS(description='Vendor schema of a file or bar; `macro` for a file of macro series, `posts` and `posts-coverage` for files of posts and of what is known of them, empty for rows of a table.'),
+  `stype_in` STRING NOT NULL OPTIONS(description='How the request named its symbols.'),
+  `request_symbols` STRING NOT NULL OPTIONS(description='The symbols of a request, with commas.'),
+  `span_start` TIMESTAMP NOT NULL OPTIONS(description='Start of what the file covers (UTC, inclusive).'),
+  `span_end` TIMESTAMP NOT NULL OPTIONS(description='End of what the file covers (UTC, exclusive).'),
+  `request_mode` STRING NOT NULL OPTIONS(description='How the data comes: streamed, or as the files of a batch job.'),
+  `request_state` STRING NOT NULL OPTIONS(description='How far a request is: sent (its end is unknown until another state stands here), submitted (a batch job is at work), received (verified, not landed yet), landed, refused (by the door, not asked for again), broken (it may have been charged, its data is not here), failed (the vendor answered with an error, nothing is charged).'),
+  `spent` FLOAT64 NOT NULL OPTIONS(description='What a request cost or may have cost, by the vendor\'s price before it was made. [USD]'),
+  `record_count` INT64 NOT NULL OPTIONS(description='Records that the vendor said a request has. [records]'),
+  `asked_at` TIMESTAMP NOT NULL OPTIONS(description='When a request was sent (UTC).'),
+  `ended_at` TIMESTAMP OPTIONS(description='When it ended (UTC).'),
+  `job_id` STRING OPTIONS(description='The vendor\'s batch job, NULL for a stream.'),
+  `error_message` STRING OPTIONS(description='What went wrong, NULL on success.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+OPTIONS(description='Requests to the vendor\'s API that cost money, written before each is sent and when it has ended. A request whose end is unknown counts as spent. `span_start` and `span_end`: the period that was asked for.');
+
 CREATE TABLE IF NOT EXISTS `ops.ingestion_runs` (
   `event_id` STRING NOT NULL OPTIONS(description='Identity of a landing or of one table\'s write within a run.'),
   `source` STRING NOT NULL OPTIONS(description='What ran: a vendor file name or a table.'),

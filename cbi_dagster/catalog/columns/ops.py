@@ -86,4 +86,21 @@ COLUMNS = (
     Column("partitions_written", _I, "Partitions whose content changed.", "partitions", ge=0),
     Column("partitions_unchanged", _I, "Partitions confirmed as they were.", "partitions", ge=0),
     Column("error_message", _S, "What went wrong, NULL on success."),
+    Column("request_id", _S, "Identity of a request to the vendor's API."),
+    Column("request_symbols", _S, "The symbols of a request, with commas."),
+    Column(
+        "request_mode", _S, "How the data comes: streamed, or as the files of a batch job.", isin=("stream", "batch")
+    ),
+    Column(
+        "request_state",
+        _S,
+        "How far a request is: sent (its end is unknown until another state stands here), submitted (a batch job is at "
+        "work), received (verified, not landed yet), landed, refused (by the door, not asked for again), broken (it "
+        "may have been charged, its data is not here), failed (the vendor answered with an error, nothing is charged).",
+        isin=("sent", "submitted", "received", "landed", "refused", "broken", "failed"),
+    ),
+    Column("spent", _F, "What a request cost or may have cost, by the vendor's price before it was made.", "USD", ge=0),
+    Column("record_count", _I, "Records that the vendor said a request has.", "records", ge=0),
+    Column("asked_at", _T, "When a request was sent (UTC)."),
+    Column("job_id", _S, "The vendor's batch job, NULL for a stream."),
 )

@@ -80,6 +80,16 @@ CORRECTIONS = _ops(
     "new_published_at landed_at",
     key=("file_hash", "symbol", "ts_event", "landed_at"),
 )
+VENDOR_SPEND = _ops(
+    "vendor_spend",
+    "Requests to the vendor's API that cost money, written before each is sent and when it has ended. A request whose "
+    "end is unknown counts as spent. `span_start` and `span_end`: the period that was asked for.",
+    "request_id dataset vendor_schema stype_in request_symbols span_start span_end request_mode request_state spent "
+    "record_count asked_at ended_at job_id error_message",
+    key=("request_id",),
+    required="dataset vendor_schema stype_in request_symbols span_start span_end request_mode request_state spent "
+    "record_count asked_at",
+)
 INGESTION_RUNS = _ops(
     "ingestion_runs",
     "One row per landing and per write of a table by a run: what came in, what went out, what was rejected.",
