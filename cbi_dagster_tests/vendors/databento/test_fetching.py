@@ -491,7 +491,7 @@ def test_two_fetches_at_once_pay_once(tmp_path: Path, server: LoopbackDatabento)
 
 def test_a_withdrawn_file_is_not_bought_again_by_itself(live: LiveHome) -> None:
     live.fetch("2023-03-13", "2023-03-18", symbols=BOTH)
-    (name,) = {row.source_file for row in live.platform.landing._log()}
+    (name,) = {file.source_file for file in live.platform.landing.files_of("ohlcv-1h")}
     live.platform.landing.unland(name)
     assert live.fetch("2023-03-13", "2023-03-18", symbols=BOTH).landed == []
     assert len(live.fetch("2023-03-13", "2023-03-18", symbols=BOTH, again=True).landed) == 1
