@@ -6,7 +6,7 @@ import pytest
 
 from cbi_dagster_tests.properties.worlds import World, simulated
 
-CUT = dt.date(2023, 8, 1)
+CUT = dt.date(2023, 6, 14)
 
 
 @pytest.fixture(scope="session")

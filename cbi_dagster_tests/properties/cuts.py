@@ -1,35 +1,64 @@
-"""Deliveries that end at any instant: what the vendor had by then, with a header that says so."""
+"""Deliveries that end at any instant, and what must stay of the tables made of them."""
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 from pathlib import Path
 
 import pandas as pd
 
+from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, Table
 from cbi_dagster.market.sessions import BAR_NS
 from cbi_dagster.vendors.databento.dbn import decode_dbn
 from cbi_dagster.vendors.databento.writing import write_dbn
 from cbi_dagster.vendors.files import DeliveredFile, content_of
+from cbi_dagster.vendors.posts.simulated import simulate_posts
+from cbi_dagster_tests.properties.worlds import SEED, World
+
+#: Tables that are made of others, or of bars: of these, those of complete sessions stay.
+KEPT = [
+    table
+    for table in ASSET_TABLES
+    if not {read.source for read in table.reads} & LANDING_SOURCES.keys()
+    or "session_covered" in {column.name for column in table.columns}
+]
 
 
-def cut_delivery(source: Path, target: Path, since: pd.Timestamp, until: pd.Timestamp) -> Path:
-    """The simulated files of `source` as far as they are about [`since`, `until`): bars that had ended by then.
+def cut_file(source: Path, directory: Path, instant: pd.Timestamp) -> Path:
+    """What the vendor would have delivered of a file at an instant: the last bar is of the trades until then."""
+    file = decode_dbn(content_of(DeliveredFile(source, source.name)))
+    bars = file.bars[file.bars["ts_event"] < instant].copy()
+    open_bar = bars["ts_event"] + pd.Timedelta(BAR_NS[file.schema], "ns") > instant
+    for name in ("high", "low", "close"):
+        bars[name] = bars[name].where(~open_bar, bars["open"])
+    bars.loc[open_bar, "volume"] = 1
+    return write_dbn(
+        directory / source.name, dataset=file.dataset, schema=file.schema, stype_in=file.stype_in, start=file.start,
+        end=min(file.end, instant), mappings=file.mapping, bars=bars, symbols=list(file.symbols),
+    )  # fmt: skip
 
-    Macro files are left out: they say of every value when it was known.
-    """
-    target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(source.glob("*.dbn.zst")):
-        file = decode_dbn(content_of(DeliveredFile(path, path.name)))
-        start, end = max(file.start, since), min(file.end, until)
-        if start >= end:
-            continue
-        length = pd.Timedelta(BAR_NS[file.schema], "ns")
-        bars = file.bars[(file.bars["ts_event"] >= start) & (file.bars["ts_event"] + length <= end)]
-        mapping = file.mapping[
-            (file.mapping["start_date"] < end.tz_convert(None)) & (file.mapping["end_date"] > start.tz_convert(None))
-        ]
-        write_dbn(
-            target / f"cut-{path.name}", dataset=file.dataset, schema=file.schema, stype_in="continuous",
-            start=start, end=end, mappings=mapping, bars=bars, symbols=list(file.symbols),
-        )  # fmt: skip
-    return target
+
+def posts_until(directory: Path, start: dt.date, instant: pd.Timestamp) -> list[Path]:
+    """The simulated posts that were there at an instant, and what was covered of them."""
+    posts, coverage = simulate_posts(directory, seed=SEED, start=start, end=instant.date() + dt.timedelta(days=1))
+    now = f"{instant:%Y-%m-%dT%H:%M:%S}Z"
+    lines = posts.read_text(encoding="utf-8").splitlines(keepends=True)
+    at = [max(post.get("published_at", ""), post.get("found_at", "")) for post in map(json.loads, lines)]
+    posts.write_text("".join(line for line, moment in zip(lines, at, strict=True) if moment < now), encoding="utf-8")
+    spans = pd.read_csv(coverage)
+    spans["span_end"] = spans["span_end"].clip(upper=now)
+    spans[spans["span_start"] < spans["span_end"]].to_csv(coverage, index=False)
+    return [posts, coverage]
+
+
+def require_kept(then: World, whole: World, table: Table) -> None:
+    """Every row that is there of a complete session is there, bit for bit, when all the rest has come."""
+    before, after = then.rows(table), whole.rows(table)
+    if "session_covered" in before:
+        before = before[before["session_covered"].to_numpy(bool)]
+    assert before.index.isin(after.index).all(), f"{table.id}: rows vanished"
+    pd.testing.assert_frame_equal(
+        before, after.loc[before.index], check_exact=True, check_dtype=False, check_categorical=False,
+        check_index_type=False, obj=table.id,
+    )  # fmt: skip
