@@ -229,10 +229,11 @@ class Home:
             require_partition_filter=found.get("REQUIRE_FILTER", "0") not in ("0", "false"),
         )
 
-    def fetching(self, platform: Platform, key: str) -> Fetching:
+    def fetching(self, platform: Platform, key: str, patience_s: float = 600.0) -> Fetching:
         """The vendor's API with a key, and what it may cost, for a platform on this directory.
 
-        The key is nowhere but in the environment, and is kept nowhere. Raises SettingsError, KeyRefusedError.
+        `patience_s`: how long a busy or failing vendor is waited for. The key is nowhere but in the environment, and
+        is kept nowhere. Raises SettingsError, KeyRefusedError.
         """
         import time
 
@@ -243,7 +244,7 @@ class Home:
         from cbi_dagster.vendors.databento.survey import Survey
 
         try:
-            vendor = Vendor(key, self.settings.get("CBI_DATABENTO_GATEWAY", ""))
+            vendor = Vendor(key, self.settings.get("CBI_DATABENTO_GATEWAY", ""), patience_s=patience_s)
         except ValueError as error:
             raise SettingsError(f"CBI_DATABENTO_GATEWAY: {error}") from None
         caps = Caps(

@@ -38,6 +38,8 @@ _MINUTES_BETWEEN = 5
 _SETTLE_S = 60.0
 #: The runs of the daemon take turns: a batch job at work is looked at again at a later tick.
 _JOB_WAIT_S = 60.0
+#: A tick has sixty seconds: a busy vendor is asked again at the next one.
+_TICK_PATIENCE_S = 10.0
 
 
 class DatabentoResource(dg.ConfigurableResource[Any]):
@@ -115,7 +117,7 @@ def databento_sensor(
         sweep = str(cursor.get("swept", "")) <= str((now - pd.Timedelta(days=_SWEEP_DAYS)).date())
         since = "" if sweep else str((now - pd.Timedelta(days=_TRAILING_DAYS)).date())
         try:
-            fetching = home.fetching(platform.ready(), key)
+            fetching = home.fetching(platform.ready(), key, _TICK_PATIENCE_S)
             left = fetching.unfinished()
             waiting = [entry for entry in left if entry.request_state == "submitted"]
             ready = len(left) > len(waiting) or any(fetching.job_is_done(entry) for entry in waiting)

@@ -31,7 +31,6 @@ from cbi_dagster.vendors.databento.asking import Request, Span, Word
 from cbi_dagster.vendors.files import shown
 
 _ATTEMPTS = 6
-_LONGEST_WAIT_S = 300.0
 _METADATA_PAUSE_S = 0.05  # the vendor answers twenty questions a second
 _T = TypeVar("_T")
 
@@ -82,18 +81,25 @@ class Job:
 class Vendor:
     """The vendor's API with a key, at the vendor's or at a server on this machine (`gateway`).
 
-    `pause` waits so many seconds; `backoff_s` is the first wait before asking again. Raises KeyRefusedError for a key
-    that cannot be one, ValueError for a gateway elsewhere.
+    `pause` waits so many seconds; `backoff_s` is the first wait before asking again, `patience_s` what all waits for
+    one answer come to at most. Raises KeyRefusedError for a key that cannot be one, ValueError for a gateway elsewhere.
     """
 
     def __init__(
-        self, key: str, gateway: str = "", *, backoff_s: float = 1.0, pause: Callable[[float], None] = time.sleep
+        self,
+        key: str,
+        gateway: str = "",
+        *,
+        backoff_s: float = 1.0,
+        patience_s: float = 600.0,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         if not re.fullmatch(r"[!-~]+", key):
             # Not shown: a key with a blank in it is one all the same.
             raise KeyRefusedError(f"{KEY_VARIABLE} is not set, or is no key: letters, digits and signs without blanks")
         self._secrets = (key, base64.b64encode(f"{key}:".encode()).decode())
         self._key, self._gateway, self._backoff_s, self._pause = key, loopback(gateway), backoff_s, pause
+        self._patience_s = patience_s
         self._made: Any = None
 
     def __repr__(self) -> str:
@@ -242,6 +248,7 @@ class Vendor:
         """
         from databento.common.error import BentoError, BentoHttpError
 
+        waited_s = 0.0
         for attempt in range(_ATTEMPTS):
             try:
                 return call()
@@ -261,10 +268,11 @@ class Vendor:
                 kind = BrokenStreamError if paid and reached else VendorError
                 trouble = kind(f"{what}: the line to the vendor broke ({self._scrubbed(error)})")
                 again, stated = kind is VendorError, None
-            if not again or attempt == _ATTEMPTS - 1:
-                raise trouble from None
             wait_s = self._backoff_s * 2**attempt * random.uniform(0.75, 1.25) if stated is None else stated
-            self._pause(min(wait_s, _LONGEST_WAIT_S))
+            waited_s += wait_s
+            if not again or attempt == _ATTEMPTS - 1 or waited_s > self._patience_s:
+                raise trouble from None
+            self._pause(wait_s)
         raise AssertionError("unreachable")
 
     def _told(self, what: str, error: Any) -> VendorError:

@@ -160,6 +160,13 @@ def test_a_storm_of_429_is_waited_out_as_long_as_the_vendor_says(live: LiveHome)
     assert len(live.server.bill) == 1
 
 
+def test_a_vendor_that_asks_for_more_patience_than_there_is_is_given_up_at_once(live: LiveHome) -> None:
+    live.server.faults = Faults.of("metadata.get_dataset_range", [Fault("429", retry_after="3600")])
+    with pytest.raises(VendorError, match=r"429 .*try again later"):
+        live.followed()
+    assert max(live.waited) < 1
+
+
 def test_failing_servers_are_asked_again_later_each_time_and_given_up_with_nothing_spent(live: LiveHome) -> None:
     live.server.faults = Faults.of(STREAM, ["504", "500"])
     live.fetch("2023-03-13", "2023-03-18", symbols=BOTH)
