@@ -16,6 +16,7 @@ from cbi_dagster.home import Home
 
 if TYPE_CHECKING:
     from cbi_dagster.catalog import Table
+    from cbi_dagster.home import Platform
     from cbi_dagster.warehouse.contract import Warehouse
 
 _SYMBOLS_NAMED = 3
@@ -179,18 +180,29 @@ def features(tables: list[Table]) -> None:
 @click.option("--date", "date", type=DATE, required=True, help="Trade date.")
 @click.option("--symbol", help="Only this symbol.")
 def show(table: Table, date: dt.datetime, symbol: str | None) -> None:
-    """Show the rows of one trade date, one column per line."""
+    """Show the rows of one trade date, one column per line; where there is none, why."""
     from cbi_dagster.reports.rows import rows_of
 
-    warehouse = looked_at(Home.from_environment()).warehouse
-    rows = rows_of(warehouse, table, date.date(), symbol)
+    platform = looked_at(Home.from_environment())
+    rows = rows_of(platform.warehouse, table, date.date(), symbol)
     if rows.empty:
-        raise Failure(f"{table.id} has no row for {date:%Y-%m-%d}" + (f" and symbol {symbol}" if symbol else ""))
+        raise no_row(platform, table, date.date(), symbol)
     for _, row in rows.iterrows():
         grid = Grid(table.id, "", show_lines=False)
         for name, value in row.items():
             grid.add_row(str(name), cell(value))
         console.print(grid)
+
+
+def no_row(platform: Platform, table: Table, date: dt.date, symbol: str | None) -> Failure:
+    """That a table has no row of a date, and why."""
+    from cbi_dagster.reports.absence import why_absent
+
+    told = f"{table.id} has no row for {date}" + (f" and symbol {symbol}" if symbol else "")
+    if not table.partitioning.column:
+        return Failure(told)
+    reasons = why_absent(platform, table, date, symbol)
+    return Failure("\n".join([told, *(f"  {reason.kind}: {reason.text}" for reason in reasons)]))
 
 
 def cell(value: Any) -> str:

@@ -20,6 +20,7 @@ from cbi_dagster.catalog import Column, Table
 from cbi_dagster.catalog.columns.training import role
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.partitioning import BEGINNING, END, Interval
+from cbi_dagster.config.universe import Universe, load_universe
 from cbi_dagster.warehouse.contract import Warehouse
 from cbi_dagster.warehouse.ledger import NOTHING
 
@@ -28,11 +29,20 @@ FORMATS = {"parquet": (".parquet", ".pq"), "arrow": (".arrow", ".feather"), "csv
 
 
 def rows_of(warehouse: Warehouse, table: Table, date: dt.date, symbol: str | None = None) -> pd.DataFrame:
-    """The rows of a trade date, of one symbol or of all; all rows of a table without dates."""
+    """The rows of a trade date, of one symbol or of all; all rows of a table without dates.
+
+    A root also stands for the vendor's continuous symbol of it, which bars are landed under.
+    """
     day = np.datetime64(date, "D")
-    symbols = [symbol] if symbol is not None and any(column.name == "symbol" for column in table.columns) else []
+    has_symbols = any(column.name == "symbol" for column in table.columns)
+    symbols = symbols_of(symbol, load_universe()) if symbol is not None and has_symbols else []
     intervals = [(day, day)] if table.partitioning.column else None
     return to_frame(table, warehouse.read(table, intervals, symbols=symbols))
+
+
+def symbols_of(symbol: str, universe: Universe) -> list[str]:
+    """What rows of a symbol are called: a root is called `ZL` from sessions on, and `ZL.v.0` before."""
+    return [symbol, universe.product(symbol).continuous_symbol] if symbol in universe.roots else [symbol]
 
 
 def format_of(path: Path, stated: str | None = None) -> str:
