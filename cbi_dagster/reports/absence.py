@@ -18,6 +18,7 @@ import pandas as pd
 from cbi_dagster.catalog import LANDING_SOURCES, TABLES, Read, Table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables import ops
+from cbi_dagster.catalog.tables.market_data import DATABENTO_CONDITIONS
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import Platform
 from cbi_dagster.market.sessions import trade_dates
@@ -237,8 +238,8 @@ class _Question:
         """What is known of a date that files are about and have nothing of."""
         if rejected := self._rejected(source):
             return rejected
-        stated = to_frame(ops.VENDOR_CONDITIONS, self._warehouse.read(ops.VENDOR_CONDITIONS))
-        stated = stated[stated["utc_date"] == pd.Timestamp(self._date)].sort_values("landed_at")
-        vendor = f"; the vendor calls the day {stated['condition'].iloc[-1]}" if len(stated) else ""
+        said = rows_of(self._warehouse, DATABENTO_CONDITIONS, self._date)
+        stated = said.loc[said["utc_date"] == pd.Timestamp(self._date), "condition"]
+        vendor = f"; the vendor calls the day {stated.iloc[-1]}" if len(stated) else ""
         own = f" of {self._symbol}" if self._symbol is not None and self._has(table, "symbol") else ""
         return Reason("no_bars", f"landed files ({source}) are about {self._day} and have no row{own}{vendor}")
