@@ -213,9 +213,12 @@ class _Question:
             uncovered = [name for name in _COVERED if name in read.columns and not rows[name].fillna(False).any()]
             told = f"{source.id} has bars of {self._day}, and what is landed ends before they are all there"
             return [Reason("held_back", f"{told} ({uncovered[0]} is false)")] if uncovered else []
-        # Of several landed schemas one is enough: that of which something is landed is asked.
-        others = [other for other in table.reads if other is not read and not other.looked_up]
-        if self._of_landing(source) and any(len(self._sessions(other)) for other in others):
+        # Inputs of the same columns stand for each other: the one that has rows is asked, else one that is landed.
+        alike = [other for other in table.reads if other is not read and other.columns == read.columns]
+        others = [TABLES[other.source] for other in alike if other.source in TABLES]
+        if any(len(self._rows(other, read)) for other in others):
+            return []
+        if self._of_landing(source) and not all(self._of_landing(other) for other in others):
             return []
         if rejected := self._rejected(table.id):
             return [rejected]
@@ -229,10 +232,6 @@ class _Question:
             symbols = [name for name in read.symbols if name in symbols] or read.symbols
         symbols = symbols if self._has(source, "symbol") else ()
         return to_frame(source, self._warehouse.read(source, [(self._day, self._day)], symbols=symbols))
-
-    def _sessions(self, read: Read) -> np.ndarray:
-        """The partitions that the ledger knows of an input."""
-        return self._warehouse.ledger_by_table({read.source}).get(read.source, NOTHING).keys
 
     def _in_files(self, table: Table, source: str) -> Reason:
         """What is known of a date that files are about and have nothing of."""
