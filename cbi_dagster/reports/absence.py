@@ -235,7 +235,7 @@ class _Question:
 
     def _in_files(self, table: Table, source: str) -> Reason:
         """What is known of a date that files are about and have nothing of."""
-        if rejected := self._rejected(source):
+        if rejected := self._rejected(source) or self._rejected(table.id):
             return rejected
         said = rows_of(self._warehouse, DATABENTO_CONDITIONS, self._date)
         stated = said.loc[said["utc_date"] == pd.Timestamp(self._date), "condition"]
