@@ -5,6 +5,7 @@ Needs the delivery beside the repository; the package's own tests make what they
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from cbi_dagster.catalog import TABLES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
 from cbi_dagster.config.horizons import load_horizons
+from cbi_dagster.config.strict import read_yaml
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.market.sessions import business_days, exchange_days, utc_instants
 from cbi_dagster.training.labels import labels
@@ -31,6 +33,8 @@ BUILT = (OHLCV_1M, OHLCV_1H, OHLCV_UTC_1D, OHLCV_1D, FUTURES_CONTINUOUS_1D)
 #: April to March: both ends split the sessions that open in the evening.
 FILES = sorted(REAL_DELIVERY.glob("*.ohlcv-1h.dbn.zst"))[118:130]
 FIRST, LAST = np.datetime64("2020-04-02"), np.datetime64("2021-03-31")
+#: Of the whole delivery.
+FIRST_DAY, LAST_DAY = dt.date(2010, 6, 8), dt.date(2024, 12, 31)
 #: The vendor's own day bar of the contract behind ES.v.0 on that UTC day.
 DAY, DAY_BAR = "2020-12-28", FIXTURES / "databento-python" / "test_data.ohlcv-1d.dbn.zst"
 
@@ -212,3 +216,27 @@ def test_sessions_differ_from_those_of_plain_dates_by_holidays_that_were_joined_
     # The bars are of a contract that the vendor's mapping had left.
     assert named(plain - now - joined) == ["6A 2017-04-17", "6J 2017-04-17", "6L 2015-09-10"]
     print(f"{len(plain):,} plain sessions, {len(now):,} now, {len(plain & joined):,} joined with the next")
+
+
+@pytest.mark.slow
+def test_what_corrects_the_calendar_library_is_so_in_the_hours(everything: Built) -> None:
+    bars = everything.rows(OHLCV_1H.id)
+    wall = bars["ts_event"].dt.tz_convert("America/Chicago").dt.tz_localize(None)
+    last = wall.groupby([bars["root"].astype(object), (wall + pd.Timedelta(hours=7)).dt.date]).max()
+    checked = 0
+    for group, roots in {"equity": ["ES"], "fx": ["6E"], "energy": ["CL"], "grains": ["ZC", "ZS", "ZL"]}.items():
+        for entry in read_yaml("calendar_corrections.yaml")["groups"][group]["corrections"]:
+            for was, day in ((was, day) for was, days in entry.items() if was != "source" for day in days):
+                for root in roots if FIRST_DAY <= day <= LAST_DAY else []:
+                    end = last.get((root, day))
+                    checked += 1
+                    if was == "closed":
+                        assert end is None, (root, day)
+                        continue
+                    assert end is not None, (root, day)
+                    if was == "regular":
+                        assert end.hour >= 13, (root, day, end)
+                    else:  # the last hour is the one in which trading ends
+                        close = pd.Timestamp(f"{day} {was}")
+                        assert end <= close <= end + pd.Timedelta(hours=1), (root, day, was, end)
+    assert checked > 100
