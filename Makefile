@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: setup demo wheel test proofs mutants lint types generate ui clean
+.PHONY: setup demo wheel test proofs mutants lint types generate site ui clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -50,8 +50,11 @@ generate: setup
 	$(BIN)/python -m cbi_dagster.vendors.calendar_library
 	$(BIN)/python -m cbi_dagster.catalog.documents
 
+site: setup
+	$(BIN)/zensical build --strict
+
 ui: setup
 	$(BIN)/cbi ui
 
 clean:
-	rm -rf $(VENV) .cbi .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) site .cache .cbi .mypy_cache .ruff_cache .pytest_cache

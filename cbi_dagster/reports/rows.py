@@ -82,7 +82,7 @@ def export(
         ledger = warehouse.ledger_by_table({table.id}).get(table.id, NOTHING)
         if symbols and not len(rows):
             there = ", ".join(sorted(pc.unique(warehouse.read(table, columns=["symbol"])["symbol"]).to_pylist()))
-            raise LookupError(f"{table.id} has no such rows; its symbols are {there or 'none'}")
+            raise LookupError(f"{table.id} has no rows of these symbols and dates; its symbols are {there or 'none'}")
     about = {
         "table": table.id,
         "version": ledger.digest(table, [interval or (BEGINNING, END)]),

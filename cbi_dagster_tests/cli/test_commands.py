@@ -296,7 +296,11 @@ def test_real_and_simulated_data_do_not_mix(scene: Scene, tmp_path: Path) -> Non
         (("export", "daily_ml_matrix", "--out", "x"), 1, "--format takes parquet, arrow or csv"),
         (("export", "regime_weights", "--out", "x.csv", "--from", "2024-06-03"), 1, "has no dates"),
         (("export", "regime_weights", "--out", "x.csv", "--symbol", "ZL"), 1, "has no symbols"),
-        (("export", OHLCV_1H.id, "--out", "x.csv", "--symbol", "ZL"), 1, "no such rows; its symbols are 6A.v.0"),
+        (
+            ("export", OHLCV_1H.id, "--out", "x.csv", "--symbol", "ZL"),
+            1,
+            "no rows of these symbols and dates; its symbols are 6A.v.0",
+        ),
         (("land", "/no/such/file"), 2, "does not exist"),
         (("land", __file__), 1, "its name does not say that it holds data"),
         (("show", "daily_ml_matrix", "--date", "14.6.2023"), 2, "does not match the format"),
