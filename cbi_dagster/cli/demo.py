@@ -34,6 +34,7 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
     from cbi_dagster.orchestration import runs
     from cbi_dagster.vendors.posts.simulated import simulate_posts
     from cbi_dagster.vendors.simulate import simulate_conditions, simulate_delivery, simulate_macro
+    from cbi_dagster.vendors.simulated_statistics import simulate_statistics
 
     if stop < start:
         raise click.UsageError(f"--from {start:%Y-%m-%d} is after --to {stop:%Y-%m-%d}")
@@ -46,6 +47,7 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
             minutes = max(start.date(), end - dt.timedelta(days=92))
             simulate_delivery(Path(directory), seed=seed, start=start.date(), end=end, minute_start=minutes)
             simulate_conditions(Path(directory), seed=seed, start=start.date(), end=end)
+            simulate_statistics(Path(directory) / "statistics", seed=seed, start=start.date(), end=end)
             simulate_macro(Path(directory), seed=seed, start=start.date(), end=end)
             simulate_posts(Path(directory), seed=seed, start=start.date(), end=end)
         console.print(f"Simulated vendor delivery (dataset SIM.DEMO), {start:%Y-%m-%d} … {stop:%Y-%m-%d}:")

@@ -10,7 +10,7 @@ import pandas as pd
 from cbi_dagster.catalog.columns.bars import OHLCV
 from cbi_dagster.catalog.columns.conditions import AVAILABLE
 from cbi_dagster.catalog.columns.conditions import INPUTS as CONDITION_INPUTS
-from cbi_dagster.catalog.columns.sessions import INPUTS, SESSIONS
+from cbi_dagster.catalog.columns.sessions import BUILT, INPUTS
 from cbi_dagster.catalog.frames import require
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.session_quality import DAY_HOURS, Counts, hours_of_bars, judge_sessions
@@ -235,7 +235,7 @@ def _finish(
 ) -> pd.DataFrame:
     """Name the rows, judge them and add the product's facts: the root stands for the preferred continuous symbol."""
     if not parts:
-        return pd.DataFrame(columns=list(SESSIONS))
+        return pd.DataFrame(columns=list(BUILT))
     built = pd.concat(parts, ignore_index=True)
     bars, volumes = (np.concatenate(of_schema) for of_schema in zip(*hours, strict=True))
     judged = judge_sessions(built, bars, volumes, doubted, universe)
@@ -257,6 +257,4 @@ def _finish(
         known_at[rows] = np.maximum(closes, last_ends[rows])
     built["last_bar_end"] = pd.DatetimeIndex(last_ends, tz="UTC")
     built["session_close_ts"] = pd.DatetimeIndex(known_at, tz="UTC")
-    built["settle"] = np.nan
-    built["open_interest"] = pd.array([pd.NA] * len(built), dtype="Int64")
-    return built.sort_values(["symbol", "date"], ignore_index=True)[list(SESSIONS)]
+    return built.sort_values(["symbol", "date"], ignore_index=True)[list(BUILT)]

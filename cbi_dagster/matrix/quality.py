@@ -37,7 +37,6 @@ _UNUSUAL_RANGES, _RANGE_SESSIONS = 2.0, 20
 _UNUSUAL_ROLLS, _UNUSUAL_MIN_ROLLS = 12.0, 8
 #: A feature is called constant when a symbol has so many values of it and all are equal.
 _CONSTANT_MIN_VALUES = 252
-_SETTLE_TICKS = 5
 #: Rounding room of the pivot rule, relative to the pivot: P of a bar with high = low may be off by an ulp.
 _ROUNDING = 1e-9
 
@@ -102,10 +101,9 @@ def check_quality(
     same as low <= P <= high of that bar, across rolls too); no more than 3 expected sessions in a row are missing.
     Warnings: fewer expected sessions missing; sessions nobody expected; prices outside the product's bounds; returns of
     adjusted closes beyond 8 median absolute deviations from the median; factors that compare prices across a gap;
-    settlements more than 5 ticks outside the session's range; sessions that are there in part; highs and lows more than
-    two usual ranges (median of the 20 sessions before) beyond open and close, but in thin sessions; factor steps beyond
-    12 usual rolls (median of the market's rolls before, at least 8); features, flags included, that never change over
-    252 or more rows of a symbol.
+    sessions that are there in part; highs and lows more than two usual ranges (median of the 20 sessions before) beyond
+    open and close, but in thin sessions; factor steps beyond 12 usual rolls (median of the market's rolls before, at
+    least 8); features, flags included, that never change over 252 or more rows of a symbol.
     """
     flat = flat.sort_values(_KEY, ignore_index=True)
     first = sessions["date"].min() if since is None else pd.Timestamp(since)
@@ -190,7 +188,7 @@ def _missing_sessions(flat: pd.DataFrame, expected: pd.DataFrame) -> Iterator[Fi
 
 
 def _unusual(flat: pd.DataFrame, sessions: pd.DataFrame, universe: Universe, first: pd.Timestamp) -> Iterator[Finding]:
-    """Sessions, prices, returns, rolls and settlements that may be right but should be looked at."""
+    """Sessions, prices, returns and rolls that may be right but should be looked at."""
     bounds = _by_symbol(flat, universe, lambda product: product.price_bounds)
     outside = (_floats(flat, "market_data_low") < bounds[:, 0]) | (_floats(flat, "market_data_high") > bounds[:, 1])
     yield from _finding("prices lie within the product's bounds", "warning", flat, outside)
@@ -228,14 +226,6 @@ def _unusual(flat: pd.DataFrame, sessions: pd.DataFrame, universe: Universe, fir
 
     after_gap = (ordered["roll_method"] == "after_gap").to_numpy()
     yield from _finding("no factor compares prices across a gap", "warning", rows, asked & after_gap)
-
-    room = _SETTLE_TICKS * _by_symbol(rows, universe, lambda product: (product.tick_size,))[:, 0] * (1 + _ROUNDING)
-    settle = ordered["settle"].to_numpy(np.float64)
-    high, low = (ordered[name].to_numpy(np.float64) for name in ("high", "low"))
-    away = (settle > high + room) | (settle < low - room)
-    yield from _finding(
-        f"settlements lie within {_SETTLE_TICKS} ticks of the session's range", "warning", rows, asked & away
-    )
 
 
 def _constant_columns(flat: pd.DataFrame) -> Iterator[Finding]:

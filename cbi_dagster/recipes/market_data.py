@@ -16,12 +16,15 @@ from cbi_dagster.catalog.tables.market_data import (
     OHLCV_1H,
     OHLCV_1M,
     OHLCV_UTC_1D,
+    SETTLEMENTS_1D,
 )
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.market.bars import held_back_counts, quarantine_rows, session_bars
 from cbi_dagster.market.crush import crush_legs
 from cbi_dagster.market.decision import bars_at_decision
 from cbi_dagster.market.rolls import continuous, front_at_decision
+from cbi_dagster.market.settlements import quarantine_rows as late_rows
+from cbi_dagster.market.settlements import settlements, with_settlements
 from cbi_dagster.recipes.recipe import TableOutput, recipe
 
 
@@ -55,12 +58,19 @@ def databento_conditions(conditions: pd.DataFrame) -> pd.DataFrame:
     return conditions
 
 
+@recipe(SETTLEMENTS_1D)
+def settlements_1d(databento_futures_statistics: pd.DataFrame) -> TableOutput:
+    found = settlements(databento_futures_statistics)
+    return TableOutput(found.rows, late_rows(found.late), held_back_counts(found.rows.iloc[:0]))
+
+
 @recipe(OHLCV_1D)
 def databento_futures_ohlcv_1d(
     databento_futures_ohlcv_1m: pd.DataFrame,
     databento_futures_ohlcv_1h: pd.DataFrame,
     databento_futures_ohlcv_utc_1d: pd.DataFrame,
     databento_conditions: pd.DataFrame,
+    settlements_1d: pd.DataFrame,
 ) -> TableOutput:
     built = session_bars(
         {
@@ -72,7 +82,8 @@ def databento_futures_ohlcv_1d(
         load_universe(),
     )
     rejected = quarantine_rows(built.rejected).assign(file_hash="")
-    return TableOutput(built.sessions, rejected, held_back_counts(built.held_back))
+    sessions = with_settlements(built.sessions, settlements_1d)
+    return TableOutput(sessions, rejected, held_back_counts(built.held_back))
 
 
 @recipe(FUTURES_CONTINUOUS_1D)

@@ -23,6 +23,7 @@ from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
 from cbi_dagster.catalog.tables.market_data import DATABENTO_CONDITIONS, OHLCV_1D
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.market.sessions import newest_due
+from cbi_dagster.market.settlements import OUTSIDE_TICKS, far_settlements
 from cbi_dagster.reports.quality import matrix_report, null_rates_page
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
 from cbi_dagster.warehouse.hashing import content_hashes
@@ -144,6 +145,17 @@ def quality(warehouse: Warehouse, table: Table, span: Interval | None = None) ->
     )
 
 
+def settled_within_range(warehouse: Warehouse, table: Table, span: Interval | None = None) -> CheckResult:
+    """Whether settlements lie near what was traded: beyond, one of both belongs to another contract or day."""
+    columns = ["date", "root", "symbol", "high", "low", "settle"]
+    sessions = to_frame(table, warehouse.read(table, None if span is None else [span], columns))
+    settled = sessions[sessions["settle"].notna()]
+    far = settled[far_settlements(settled, load_universe())]
+    named = [f"{symbol} {day:%Y-%m-%d}" for symbol, day in zip(far["symbol"], far["date"], strict=True)]
+    found = {"settlements beyond the range": f"{len(far):,} x ({_some(named)})"} if named else {}
+    return CheckResult(table, settled["date"].nunique(), len(settled), {}, found)
+
+
 def split_sizes(warehouse: Warehouse, table: Table, span: Interval | None = None) -> CheckResult:
     """Whether every split of a training table has rows enough to say anything; of the whole table whatever `span`."""
     splits = warehouse.read(table, None, ["split"])["split"].to_pandas()
@@ -199,6 +211,12 @@ FINDINGS = (
         "constant features, NULL rates.",
         (DAILY_ML_MATRIX,),
         quality,
+    ),
+    Check(
+        "settlements",
+        f"Settlements lie within {OUTSIDE_TICKS} ticks of the session's range.",
+        (OHLCV_1D,),
+        settled_within_range,
     ),
     Check(
         "split_sizes",

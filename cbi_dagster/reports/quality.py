@@ -17,7 +17,7 @@ from cbi_dagster.warehouse.contract import Warehouse
 
 _HIGHEST_NULL_RATES = 12
 _SESSION_COLUMNS = (
-    "date", "symbol", "open", "high", "low", "close", "settle", "volume", "session_quality", "is_roll", "roll_method",
+    "date", "symbol", "open", "high", "low", "close", "volume", "session_quality", "is_roll", "roll_method",
     "adj_factor", "adj_close",
 )  # fmt: skip
 

@@ -85,14 +85,14 @@ def simulate_delivery(
     clean = ~hours_of_all["root"].isin(minute_roots)
     out_dir.mkdir(parents=True, exist_ok=True)
     files = []
-    for number, (first, last) in enumerate(_months(start, end)):
+    for number, (first, last) in enumerate(months_of(start, end)):
         bars = _between(hours_of_all, first, last)
         bars = _with_fault(bars, bars[clean[bars.index]], number, last, seed)
         files.append(_write_month(out_dir, dataset, "ohlcv-1h", first, last, bars, mapping))
     if minutely:
         minutes_of_all = pd.concat(minutely, ignore_index=True)
         own = mapping[mapping["symbol"].isin([f"{root}.v.0" for root in minute_roots])]
-        for first, last in _months(minute_from, end):
+        for first, last in months_of(minute_from, end):
             bars = _between(minutes_of_all, first, last)
             files.append(_write_month(out_dir, dataset, "ohlcv-1m", first, last, bars, own))
     write_manifest(out_dir, files)
@@ -166,7 +166,7 @@ def _with_contract(bars: pd.DataFrame, contracts: pd.DataFrame, root: str) -> pd
     return bars.assign(instrument_id=contracts["instrument_id"].to_numpy()[at], root=root)
 
 
-def _months(start: dt.date, end: dt.date) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
+def months_of(start: dt.date, end: dt.date) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
     """The calendar months of [start, end), cut to it, as UTC periods."""
     firsts = pd.date_range(pd.Timestamp(start).replace(day=1), end, freq="MS", inclusive="left", tz="UTC")
     low, high = pd.Timestamp(start, tz="UTC"), pd.Timestamp(end, tz="UTC")

@@ -159,9 +159,7 @@ def test_a_session_says_what_its_product_and_its_exchange_say(landed):
     for symbol in ("MES", "ZL"):
         product = UNIVERSE.product(symbol)
         assert (sessions.loc[symbol, "exchange"], sessions.loc[symbol, "currency"]) == (product.venue, product.currency)
-    # Vendor bars know neither a settlement nor an open interest.
-    assert sessions[["settle", "open_interest"]].isna().all(axis=None)
-    assert sessions["open_interest"].dtype == sessions["boundary_instrument_id"].dtype == "Int64"
+    assert sessions["boundary_instrument_id"].dtype == "Int64"
 
 
 def test_rejected_and_held_back_bars_are_told_row_by_row_and_counted(landed):

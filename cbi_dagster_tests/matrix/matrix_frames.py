@@ -26,7 +26,6 @@ def _sessions(count: int) -> pd.DataFrame:
     rng = np.random.default_rng(13)
     frame["volume"] = rng.integers(1, 1000, len(frame))
     frame["vwap"] = np.where(rng.random(len(frame)) < 0.1, np.nan, frame["close"])
-    frame["settle"] = np.nan
     frame["roll_method"] = None
     frame["is_roll"] = False
     frame["realized_vol_1h"] = rng.uniform(0.005, 0.02, len(frame))

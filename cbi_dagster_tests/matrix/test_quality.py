@@ -227,7 +227,7 @@ def test_a_return_is_unusual_beyond_eight_deviations_once_sixty_are_known(flat: 
         returns = np.append(np.where(np.arange(count - 2) % 2, 0.01, -0.01), last)
         close = 30.0 * np.cumprod(np.append(1.0, 1.0 + returns))
         assert len(close) == count
-        prices = dict.fromkeys(("open", "high", "low", "close", "adj_close", "settle"), close)
+        prices = dict.fromkeys(("open", "high", "low", "close", "adj_close"), close)
         plain = pd.DataFrame({"symbol": "ZL", "date": days[:count], "roll_method": None, **prices})
         plain = plain.assign(session_quality="complete", is_roll=False, adj_factor=1.0)
         assert (rule in rules(check_quality(flat, plain, UNIVERSE))) is warns, (last, count)
@@ -238,16 +238,6 @@ def test_a_factor_that_compares_prices_across_a_gap_warns(flat: pd.DataFrame, co
     (finding,) = check_quality(flat, continuous, UNIVERSE).findings
     assert (finding.rule, finding.severity) == ("no factor compares prices across a gap", "warning")
     assert finding.cases == (key(flat, 45),)
-
-
-def test_settlements_more_than_five_ticks_outside_the_range_warn(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:
-    zl = int(np.flatnonzero(continuous["symbol"] == "ZL")[5])
-    high, low = continuous.loc[zl, "high"], continuous.loc[zl, "low"]
-    for settle, warns in ((high + 0.05, False), (high + 0.06, True), (low - 0.05, False), (low - 0.06, True)):
-        continuous.loc[zl, "settle"] = settle
-        report = check_quality(flat, continuous, UNIVERSE)
-        expected = {"settlements lie within 5 ticks of the session's range": ("warning", 1)} if warns else {}
-        assert rules(report) == expected
 
 
 def test_a_feature_that_never_changes_warns(flat: pd.DataFrame, continuous: pd.DataFrame) -> None:

@@ -38,7 +38,7 @@ INSTANTS = (
 @pytest.fixture(scope="module")
 def june(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The vendor files of the month in which the past ends."""
-    return sorted(simulated(tmp_path_factory.mktemp("whole")).glob(f"*-{CUT:%Y%m}01-*.dbn.zst"))
+    return sorted(simulated(tmp_path_factory.mktemp("whole")).rglob(f"*-{CUT:%Y%m}01-*.dbn.zst"))
 
 
 @pytest.fixture(scope="module", params=INSTANTS)

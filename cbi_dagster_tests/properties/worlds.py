@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 
 from cbi_dagster.catalog import ASSET_TABLES, Table
+from cbi_dagster.catalog.columns.settlements import REVISED
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.home import Home, Platform
 from cbi_dagster.recipes import Recipe
 from cbi_dagster.vendors.arrivals import LandingReport
 from cbi_dagster.vendors.posts.simulated import simulate_posts
 from cbi_dagster.vendors.simulate import simulate_conditions, simulate_delivery, simulate_macro
+from cbi_dagster.vendors.simulated_statistics import simulate_statistics
 from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.contract import Warehouse
 
@@ -83,9 +85,25 @@ def simulated(directory: Path, end: dt.date = END) -> Path:
     minutes = min(MINUTE_START, end - dt.timedelta(days=1))
     simulate_delivery(directory, seed=SEED, start=START, end=end, minute_start=minutes)
     simulate_conditions(directory, seed=SEED, start=START, end=end)
+    simulate_statistics(directory / "statistics", seed=SEED, start=START, end=end)
     simulate_macro(directory, seed=SEED, start=START, end=end)
     simulate_posts(directory, seed=SEED, start=START, end=end)
     return directory
+
+
+def without_revisions(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows as they were and as they are (equal indexes), both NULL in what they did not call complete then.
+
+    Such a row says so itself (`settlement_complete`), and no feature reads these columns of it.
+    """
+    if "settlement_complete" not in before:
+        return before, after
+    pending = ~before["settlement_complete"].fillna(False).to_numpy(bool)
+    names = [name for name in REVISED if name in before]
+    hidden = [frame.astype(dict.fromkeys(names, object)) for frame in (before, after)]
+    for frame in hidden:
+        frame.loc[pending, names] = None
+    return hidden[0], hidden[1]
 
 
 def computed(

@@ -139,6 +139,26 @@ CREATE TABLE IF NOT EXISTS `market_data.databento_conditions` (
 PARTITION BY `date`
 OPTIONS(description='What the vendor says of the data of its UTC days: `degraded` and `missing` ones are no fault of the landing. Of several statements about a day the one landed last holds. Saturday and Sunday are in the partition of the Monday after.');
 
+CREATE TABLE IF NOT EXISTS `market_data.settlements_1d` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
+  `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `instrument_id` INT64 NOT NULL OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),
+  `settle` FLOAT64 OPTIONS(description='Settlement price of the trade date, as published last; NULL where none was, and where the exchange says 0 for a contract that nobody trades. Known after the session\'s decision time. [quote unit]'),
+  `settle_is_final` BOOL OPTIONS(description='Whether the exchange calls the settlement final; NULL where it says nothing of it.'),
+  `settle_published_at` TIMESTAMP OPTIONS(description='When that settlement was received (UTC).'),
+  `open_interest` INT64 OPTIONS(description='Open contracts at the end of the trade date, as published last, mostly on the next one. [contracts]'),
+  `open_interest_published_at` TIMESTAMP OPTIONS(description='When that open interest was received (UTC).'),
+  `cleared_volume` INT64 OPTIONS(description='Contracts cleared on the trade date, as published last. [contracts]'),
+  `settlement_complete` BOOL NOT NULL OPTIONS(description='Whether nothing that is published from now on changes what the row says of settlement, open interest and cleared volume: a later trade date was spoken of, or enough time has passed. NULL where nothing is landed.'),
+  `dataset` STRING NOT NULL OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+CLUSTER BY `root`, `symbol`
+OPTIONS(description='What holds of each outright\'s trade date by what the exchange published: settlement, open interest and cleared volume. Rows follow what is published, preliminary first; settlement_complete says when they stay.');
+
 CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_1d` (
   `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
@@ -149,9 +169,11 @@ CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_1d` (
   `high` FLOAT64 NOT NULL OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `low` FLOAT64 NOT NULL OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
   `close` FLOAT64 NOT NULL OPTIONS(description='Last traded price, unadjusted. [quote unit]'),
-  `settle` FLOAT64 OPTIONS(description='Settlement price of the trade date; NULL until statistics are landed. [quote unit]'),
+  `settle` FLOAT64 OPTIONS(description='Settlement price of the trade date, as published last; NULL where none was, and where the exchange says 0 for a contract that nobody trades. Known after the session\'s decision time. [quote unit]'),
+  `settle_is_final` BOOL OPTIONS(description='Whether the exchange calls the settlement final; NULL where it says nothing of it.'),
   `volume` INT64 NOT NULL OPTIONS(description='Contracts traded. [contracts]'),
-  `open_interest` INT64 OPTIONS(description='Open contracts at the end of the trade date; NULL until statistics are landed. [contracts]'),
+  `open_interest` INT64 OPTIONS(description='Open contracts at the end of the trade date, as published last, mostly on the next one. [contracts]'),
+  `settlement_complete` BOOL OPTIONS(description='Whether nothing that is published from now on changes what the row says of settlement, open interest and cleared volume: a later trade date was spoken of, or enough time has passed. NULL where nothing is landed.'),
   `vwap` FLOAT64 OPTIONS(description='Sum of typical price x volume over the session\'s intraday bars divided by their volume; typical price is (high + low + close) / 3. NULL without intraday bars. [quote unit]'),
   `realized_vol_1h` FLOAT64 OPTIONS(description='Square root of the sum of squared 1-hour log returns inside the session (the first from the session\'s open); not annualised. NULL without intraday bars. [fraction]'),
   `bar_source` STRING NOT NULL OPTIONS(description='What the session was built from: the finest stored schema that covers it.'),
@@ -170,7 +192,7 @@ CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_1d` (
 )
 PARTITION BY `date`
 CLUSTER BY `symbol`
-OPTIONS(description='Session bars: one row per symbol and trade date, made of one contract\'s bars from the finest stored schema that covers the session. The root is the symbol of the preferred continuous series.');
+OPTIONS(description='Session bars: one row per symbol and trade date, made of one contract\'s bars from the finest stored schema that covers the session. The root is the symbol of the preferred continuous series. Settlement and open interest follow when they are published: settlement_complete says when they stay.');
 
 CREATE TABLE IF NOT EXISTS `market_data.futures_continuous_1d` (
   `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
@@ -181,9 +203,7 @@ CREATE TABLE IF NOT EXISTS `market_data.futures_continuous_1d` (
   `high` FLOAT64 NOT NULL OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
   `low` FLOAT64 NOT NULL OPTIONS(description='Lowest traded price, unadjusted. [quote unit]'),
   `close` FLOAT64 NOT NULL OPTIONS(description='Last traded price, unadjusted. [quote unit]'),
-  `settle` FLOAT64 OPTIONS(description='Settlement price of the trade date; NULL until statistics are landed. [quote unit]'),
   `volume` INT64 NOT NULL OPTIONS(description='Contracts traded. [contracts]'),
-  `open_interest` INT64 OPTIONS(description='Open contracts at the end of the trade date; NULL until statistics are landed. [contracts]'),
   `vwap` FLOAT64 OPTIONS(description='Sum of typical price x volume over the session\'s intraday bars divided by their volume; typical price is (high + low + close) / 3. NULL without intraday bars. [quote unit]'),
   `realized_vol_1h` FLOAT64 OPTIONS(description='Square root of the sum of squared 1-hour log returns inside the session (the first from the session\'s open); not annualised. NULL without intraday bars. [fraction]'),
   `bar_source` STRING NOT NULL OPTIONS(description='What the session was built from: the finest stored schema that covers it.'),

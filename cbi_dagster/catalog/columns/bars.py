@@ -15,14 +15,6 @@ COLUMNS = (
     Column("low", _F, "Lowest traded price, unadjusted.", PRICE),
     Column("close", _F, "Last traded price, unadjusted.", PRICE),
     Column("volume", _I, "Contracts traded.", "contracts", ge=0),
-    Column("settle", _F, "Settlement price of the trade date; NULL until statistics are landed.", PRICE),
-    Column(
-        "open_interest",
-        _I,
-        "Open contracts at the end of the trade date; NULL until statistics are landed.",
-        "contracts",
-        ge=0,
-    ),
     Column(
         "session_instrument_id",
         _I,

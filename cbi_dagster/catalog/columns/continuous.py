@@ -47,14 +47,13 @@ COLUMNS = (
 )
 
 INPUTS = (
-    "date", "root", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "volume",
-    "open_interest", "vwap", "realized_vol_1h", "bar_source", "bars_seen",
-    "bars_usual", "last_bar_end", "session_quality", "session_close_ts", "boundary_instrument_id", "boundary_close",
+    "date", "root", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "volume", "vwap",
+    "realized_vol_1h", "bar_source", "bars_seen", "bars_usual", "last_bar_end", "session_quality", "session_close_ts",
+    "boundary_instrument_id", "boundary_close",
 )  # fmt: skip
 """What the continuous series needs of session bars."""
 
 CONTINUOUS = (
-    "date", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "volume", "open_interest",
-    "vwap", "realized_vol_1h", "bar_source", "bars_seen", "bars_usual", "last_bar_end",
-    "session_quality", "session_close_ts", *names(COLUMNS),
+    "date", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "volume", "vwap", "realized_vol_1h",
+    "bar_source", "bars_seen", "bars_usual", "last_bar_end", "session_quality", "session_close_ts", *names(COLUMNS),
 )  # fmt: skip

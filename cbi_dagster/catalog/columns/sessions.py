@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cbi_dagster.catalog.columns.bars import OHLCV, PRICE
+from cbi_dagster.catalog.columns.settlements import SESSION_COLUMNS
 from cbi_dagster.catalog.model import Column, Type
 from cbi_dagster.catalog.spans import span_limit
 
@@ -89,8 +90,11 @@ INPUTS = (
 """What session bars need of landed bars; file and row are for those that are rejected."""
 
 SESSIONS = (
-    "date", "root", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "volume",
-    "open_interest", "vwap", "realized_vol_1h", "bar_source", "bars_seen",
+    "date", "root", "symbol", "contract", "instrument_id", "open", "high", "low", "close", "settle", "settle_is_final",
+    "volume", "open_interest", "settlement_complete", "vwap", "realized_vol_1h", "bar_source", "bars_seen",
     "bars_usual", "last_bar_end", "session_quality", "session_close_ts",
     "boundary_instrument_id", "boundary_close", "exchange", "currency", "dataset",
 )  # fmt: skip
+
+BUILT = tuple(name for name in SESSIONS if name not in SESSION_COLUMNS)
+"""What bars alone say of a session."""

@@ -11,6 +11,7 @@ from cbi_dagster.catalog.columns import (
     instruments,
     pick,
     sessions,
+    settlements,
     statistics,
 )
 from cbi_dagster.catalog.model import Read, Table, ordered
@@ -86,11 +87,27 @@ DATABENTO_CONDITIONS = Table(
     owners=("team:market-data",),
 )
 
+SETTLEMENTS_1D = Table(
+    dataset="market_data",
+    name="settlements_1d",
+    description="What holds of each outright's trade date by what the exchange published: settlement, open interest "
+    "and cleared volume. Rows follow what is published, preliminary first; settlement_complete says when they stay.",
+    columns=pick(*settlements.SETTLEMENTS),
+    key=("symbol", "date"),
+    partitioning=Daily("date"),
+    layer="market_data",
+    required=frozenset({"root", "instrument_id", "settlement_complete", "dataset"}),
+    cluster=("root", "symbol"),
+    reads=(Read(FUTURES_STATISTICS.id, forward=settlements.LATER_TRADE_DATES, columns=settlements.INPUTS),),
+    owners=("team:market-data",),
+)
+
 OHLCV_1D = Table(
     dataset="market_data",
     name="databento_futures_ohlcv_1d",
     description="Session bars: one row per symbol and trade date, made of one contract's bars from the finest stored "
-    "schema that covers the session. The root is the symbol of the preferred continuous series.",
+    "schema that covers the session. The root is the symbol of the preferred continuous series. Settlement and open "
+    "interest follow when they are published: settlement_complete says when they stay.",
     columns=pick(*sessions.SESSIONS),
     key=("symbol", "date"),
     partitioning=Daily("date"),
@@ -107,6 +124,7 @@ OHLCV_1D = Table(
         ),
         # A session begins on the UTC day before its trade date.
         Read(DATABENTO_CONDITIONS.id, back=1, columns=conditions.INPUTS, looked_up=True),
+        Read(SETTLEMENTS_1D.id, columns=settlements.SESSION_INPUTS, looked_up=True),
     ),
     row_checks=_OHLC,
     owners=("team:market-data",),
