@@ -176,6 +176,8 @@ def with_settlements(sessions: pd.DataFrame, stated: pd.DataFrame) -> pd.DataFra
     on one day only. `stated` are rows of `settlements_1d` with SESSION_INPUTS.
     """
     require(stated, SESSION_INPUTS, "settlements")
+    if sessions.empty:
+        return sessions.reindex(columns=[*sessions.columns, *SESSION_COLUMNS])
     stated = stated.astype({"symbol": object, "root": object})
     numbered = stated.drop_duplicates(["root", "instrument_id", "date"], keep=False)
     by_name = sessions[["contract", "date"]].merge(
