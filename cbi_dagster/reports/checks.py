@@ -152,7 +152,7 @@ def settled_within_range(warehouse: Warehouse, table: Table, span: Interval | No
     settled = sessions[sessions["settle"].notna()]
     far = settled[far_settlements(settled, load_universe())]
     named = [f"{symbol} {day:%Y-%m-%d}" for symbol, day in zip(far["symbol"], far["date"], strict=True)]
-    found = {"settlements beyond the range": f"{len(far):,} x ({_some(named)})"} if named else {}
+    found = {"settlements beyond the range": named} if named else {}
     return CheckResult(table, settled["date"].nunique(), len(settled), {}, found)
 
 
