@@ -68,10 +68,8 @@ def settlements(statistics: pd.DataFrame) -> Settlements:
     reference, received = (
         trade_date_ordinals(records[name].to_numpy("datetime64[D]")) for name in ("ref_date", "date")
     )
-    contracts = records.groupby(_OF_CONTRACT, sort=False)
-    newest = contracts["ref_date"].cummax()
     too_old = received - reference >= PUBLICATION_TRADE_DATES
-    late = too_old | (records["ref_date"] < newest).to_numpy()
+    late = too_old | _overtaken(records)
     about = records["date"].where(too_old, records["ref_date"])
     rejected = records[late].assign(date=about[late], reason=LATE).reset_index(drop=True)
     flags = records["stat_flags"].fillna(NOT_APPLICABLE).to_numpy(np.int64)
@@ -79,6 +77,21 @@ def settlements(statistics: pd.DataFrame) -> Settlements:
     counts = ~late & ~(flagged & ((flags & INTRADAY) > 0))
     counted = records.assign(flags=np.where(flagged, flags, 0), flagged=flagged)[counts]
     return Settlements(_rows(counted, _complete(records, reference, received)), rejected)
+
+
+def in_time(records: pd.DataFrame) -> pd.DataFrame:
+    """Records that spoke of no earlier trade date than their contract and kind had been spoken of before.
+
+    In the order of contract, kind and time of receipt.
+    """
+    ordered = records.sort_values([*_OF_CONTRACT, "ts_recv", "ref_date"], kind="stable", ignore_index=True)
+    return ordered[~_overtaken(ordered)].reset_index(drop=True)
+
+
+def _overtaken(ordered: pd.DataFrame) -> np.ndarray:
+    newest = ordered.groupby(_OF_CONTRACT, sort=False)["ref_date"].cummax()
+    overtaken: np.ndarray = (ordered["ref_date"] < newest).to_numpy()
+    return overtaken
 
 
 def _rows(counted: pd.DataFrame, complete: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from cbi_dagster.catalog.tables.features import (
     FX_CROSS_DAILY,
     FX_DAILY,
     MATRIX_FAMILIES,
+    OPEN_INTEREST_DAILY,
     PIVOT_MATH_DAILY,
     POLICY_DAILY,
     TECHNICALS_DAILY,
@@ -21,7 +22,7 @@ from cbi_dagster.catalog.tables.features import (
 )
 from cbi_dagster.config.biofuel import load_biofuel
 from cbi_dagster.config.universe import load_universe
-from cbi_dagster.features import biofuel, fibs, fx, pivots, technicals, volatility
+from cbi_dagster.features import biofuel, fibs, fx, open_interest, pivots, technicals, volatility
 from cbi_dagster.market.decision import series_at_decision
 from cbi_dagster.matrix.regimes import RegimeCache
 from cbi_dagster.matrix.structs import consolidate
@@ -85,6 +86,13 @@ def policy_daily(
     return daily.policy_daily(futures_continuous_1d, policy_events, policy_coverage, predicted, load_universe())
 
 
+@recipe(OPEN_INTEREST_DAILY)
+def open_interest_daily(
+    futures_continuous_1d: pd.DataFrame, databento_futures_statistics: pd.DataFrame
+) -> pd.DataFrame:
+    return open_interest.open_interest_daily(futures_continuous_1d, databento_futures_statistics, load_universe())
+
+
 @recipe(DAILY_ML_MATRIX)
 def daily_ml_matrix(
     futures_continuous_1d: pd.DataFrame,
@@ -96,13 +104,14 @@ def daily_ml_matrix(
     biofuel_daily: pd.DataFrame,
     golden_zone_daily: pd.DataFrame,
     policy_daily: pd.DataFrame,
+    open_interest_daily: pd.DataFrame,
     regime_calendar: pd.DataFrame,
     regime_weights: pd.DataFrame,
 ) -> pa.Table:
     currencies = fx_cross_daily.rename(columns=MATRIX_FIELDS)
     filled = (
         volatility_daily, pivot_math_daily, fib_levels_daily, technicals_daily, currencies, biofuel_daily,
-        golden_zone_daily, policy_daily,
+        golden_zone_daily, policy_daily, open_interest_daily,
     )  # fmt: skip
     families = dict(zip(MATRIX_FAMILIES, filled, strict=True))
     regimes = RegimeCache(regime_calendar, regime_weights)

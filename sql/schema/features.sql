@@ -779,6 +779,21 @@ PARTITION BY `date`
 CLUSTER BY `symbol`
 OPTIONS(description='Biofuel economics of soybean oil on unadjusted prices, grains at their close, others as they stood at ZL\'s decision time (13:20 Chicago): spreads, margins, RIN proxies (no prices), their means and volatilities.');
 
+CREATE TABLE IF NOT EXISTS `features.open_interest_daily` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `oi_front_lag1` INT64 OPTIONS(description='Open contracts of the row\'s contract at the end of the session before, by what was published until 13:20 America/Chicago of the trade date. [contracts]'),
+  `oi_market_lag1` INT64 OPTIONS(description='Open contracts of all outrights of the product at the end of the session before, by what was published until 13:20 America/Chicago of the trade date. [contracts]'),
+  `oi_front_share_lag1` FLOAT64 OPTIONS(description='oi_front_lag1 over oi_market_lag1; NULL where that is 0. [fraction]'),
+  `oi_change_1d` FLOAT64 OPTIONS(description='oi_market_lag1 over that of 1 session earlier - 1, by what was published until 13:20 America/Chicago of the trade date; NULL if that is 0. [fraction]'),
+  `oi_change_5d` FLOAT64 OPTIONS(description='oi_market_lag1 over that of 5 sessions earlier - 1, by what was published until 13:20 America/Chicago of the trade date; NULL if that is 0. [fraction]'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+CLUSTER BY `symbol`
+OPTIONS(description='Open interest of the session before, of the row\'s contract and of its market, as published by the decision time (13:20 Chicago).');
+
 CREATE TABLE IF NOT EXISTS `features.policy_daily` (
   `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
@@ -973,6 +988,13 @@ CREATE TABLE IF NOT EXISTS `features.daily_ml_matrix` (
     `clean_energy_momentum_7d` FLOAT64 OPTIONS(description='Clean energy series (ICLN) over its value 7 ZL sessions before, each as known on its day, minus 1; NULL without the series. [fraction]'),
     `clean_energy_momentum_30d` FLOAT64 OPTIONS(description='Clean energy series (ICLN) over its value 30 ZL sessions before, each as known on its day, minus 1; NULL without the series. [fraction]')
   > OPTIONS(description='Biofuel economics of soybean oil at ZL\'s decision time; NULL for other symbols. Means and volatilities of these are in `biofuel_daily`.'),
+  `open_interest` STRUCT<
+    `oi_front_lag1` INT64 OPTIONS(description='Open contracts of the row\'s contract at the end of the session before, by what was published until 13:20 America/Chicago of the trade date. [contracts]'),
+    `oi_market_lag1` INT64 OPTIONS(description='Open contracts of all outrights of the product at the end of the session before, by what was published until 13:20 America/Chicago of the trade date. [contracts]'),
+    `oi_front_share_lag1` FLOAT64 OPTIONS(description='oi_front_lag1 over oi_market_lag1; NULL where that is 0. [fraction]'),
+    `oi_change_1d` FLOAT64 OPTIONS(description='oi_market_lag1 over that of 1 session earlier - 1, by what was published until 13:20 America/Chicago of the trade date; NULL if that is 0. [fraction]'),
+    `oi_change_5d` FLOAT64 OPTIONS(description='oi_market_lag1 over that of 5 sessions earlier - 1, by what was published until 13:20 America/Chicago of the trade date; NULL if that is 0. [fraction]')
+  > OPTIONS(description='Open interest of the session before, as published by the decision time.'),
   `regime_name` STRING NOT NULL OPTIONS(description='regime, at the top level because no table is clustered by the fields of a STRUCT.'),
   `feature_version` STRING NOT NULL OPTIONS(description='Version of the set of features in the row.'),
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),

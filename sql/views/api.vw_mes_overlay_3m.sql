@@ -23,7 +23,7 @@ SELECT
   price.symbol,
   price.close AS price,
   price.volume,
-  price.open_interest,
+  matrix.open_interest.oi_front_lag1,
   bars.bar_last_date_3m,
   bars.bar_open_3m,
   bars.bar_high_3m,

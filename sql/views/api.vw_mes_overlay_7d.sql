@@ -23,7 +23,7 @@ SELECT
   price.symbol,
   price.close AS price,
   price.volume,
-  price.open_interest,
+  matrix.open_interest.oi_front_lag1,
   bars.bar_last_date_7d,
   bars.bar_open_7d,
   bars.bar_high_7d,

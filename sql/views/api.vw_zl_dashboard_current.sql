@@ -9,7 +9,6 @@ WITH sessions AS (
     adj_close,
     LAG(adj_close) OVER (ORDER BY date) AS adj_close_before,
     volume,
-    open_interest,
     session_quality
   FROM market_data.futures_continuous_1d
   WHERE symbol = 'ZL'
@@ -27,7 +26,7 @@ SELECT
   sessions.price,
   SAFE_DIVIDE(sessions.adj_close, sessions.adj_close_before) - 1 AS change_1d,
   sessions.volume,
-  sessions.open_interest,
+  matrix.open_interest.oi_front_lag1,
   sessions.session_quality,
   matrix.regime_name AS regime,
   matrix.regime.weight AS regime_weight,

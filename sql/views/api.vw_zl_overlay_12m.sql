@@ -23,7 +23,7 @@ SELECT
   price.symbol,
   price.close AS price,
   price.volume,
-  price.open_interest,
+  matrix.open_interest.oi_front_lag1,
   matrix.biofuel.board_crush AS board_crush,
   matrix.biofuel.oil_share AS oil_share,
   matrix.biofuel.boho_spread AS boho_spread,

@@ -147,6 +147,11 @@ SELECT
   biofuel.ethanol_margin_proxy_to_gasoline AS biofuel_ethanol_margin_proxy_to_gasoline,
   biofuel.clean_energy_momentum_7d AS biofuel_clean_energy_momentum_7d,
   biofuel.clean_energy_momentum_30d AS biofuel_clean_energy_momentum_30d,
+  open_interest.oi_front_lag1 AS open_interest_oi_front_lag1,
+  open_interest.oi_market_lag1 AS open_interest_oi_market_lag1,
+  open_interest.oi_front_share_lag1 AS open_interest_oi_front_share_lag1,
+  open_interest.oi_change_1d AS open_interest_oi_change_1d,
+  open_interest.oi_change_5d AS open_interest_oi_change_5d,
   regime_name,
   feature_version
 FROM features.daily_ml_matrix

@@ -9,6 +9,7 @@ from cbi_dagster.catalog.columns import (
     fibs,
     fx,
     matrix,
+    open_interest,
     pick,
     pivots,
     policy,
@@ -21,7 +22,12 @@ from cbi_dagster.catalog.columns import (
 from cbi_dagster.catalog.model import Read, Table, names, renamed, struct
 from cbi_dagster.catalog.partitioning import INCEPTION, Daily, Inception
 from cbi_dagster.catalog.spans import MOST_TRADE_DATES, span_limit, trade_dates_within
-from cbi_dagster.catalog.tables.market_data import CRUSH_LEGS_1D, FUTURES_CONTINUOUS_1D, FUTURES_DECISION_1D
+from cbi_dagster.catalog.tables.market_data import (
+    CRUSH_LEGS_1D,
+    FUTURES_CONTINUOUS_1D,
+    FUTURES_DECISION_1D,
+    FUTURES_STATISTICS,
+)
 from cbi_dagster.catalog.tables.mes import GOLDEN_ZONE_DAILY
 from cbi_dagster.catalog.tables.predictions import ZL_IMPACT_DAILY
 from cbi_dagster.catalog.tables.raw_intelligence import MACRO_SERIES, POLICY_COVERAGE, POLICY_EVENTS
@@ -122,6 +128,18 @@ BIOFUEL_DAILY = _family(
     ),
 )
 
+#: The session of the longest change, and the one before D.
+_OPEN_INTEREST_BACK = span_limit(max(open_interest.CHANGE_SESSIONS) + 2)
+OPEN_INTEREST_DAILY = _family(
+    "open_interest_daily",
+    "Open interest of the session before, of the row's contract and of its market, as published by the decision time "
+    "(13:20 Chicago).",
+    open_interest.OPEN_INTEREST,
+    _OPEN_INTEREST_BACK,
+    open_interest.INPUTS,
+    Read(FUTURES_STATISTICS.id, _OPEN_INTEREST_BACK, columns=open_interest.STATISTICS_INPUTS, looked_up=True),
+)
+
 #: The first session of the mean, and the week of events behind it.
 _POLICY_BACK = trade_dates_within(policy.MEAN_DAYS - 1 + policy.SENTIMENT_DAYS)
 POLICY_DAILY = Table(
@@ -193,6 +211,11 @@ MATRIX_STRUCTS = (
         "these are in `biofuel_daily`.",
         biofuel.MATRIX_COLUMNS,
     ),
+    struct(
+        "open_interest",
+        "Open interest of the session before, as published by the decision time.",
+        open_interest.COLUMNS,
+    ),
 )
 
 #: The tables that fill the STRUCTs.
@@ -205,6 +228,7 @@ MATRIX_FAMILIES = {
     "biofuel": BIOFUEL_DAILY,
     "golden_zone": GOLDEN_ZONE_DAILY,
     "policy": POLICY_DAILY,
+    "open_interest": OPEN_INTEREST_DAILY,
 }
 
 
