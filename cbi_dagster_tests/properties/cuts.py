@@ -74,6 +74,6 @@ def require_kept(then: World, whole: World, table: Table) -> None:
         before = before[before["session_covered"].to_numpy(bool)]
     assert before.index.isin(after.index).all(), f"{table.id}: rows vanished"
     pd.testing.assert_frame_equal(
-        *without_revisions(before, after.loc[before.index]), check_exact=True, check_dtype=False, check_categorical=False,
-        check_index_type=False, obj=table.id,
+        *without_revisions(before, after.loc[before.index]), check_exact=True, check_dtype=False,
+        check_categorical=False, check_index_type=False, obj=table.id,
     )  # fmt: skip
