@@ -20,13 +20,14 @@ demo: setup
 
 # What is installed from the wheel, alone in an environment and away from the checkout, works as the checkout does.
 WHEEL := $(abspath build/wheel)
+ALONE := cd $(WHEEL) && env -u PYTHONPATH
 wheel:
 	rm -rf $(WHEEL)
 	$(PYTHON) -m venv $(WHEEL)/venv
-	$(WHEEL)/venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL) .
-	$(WHEEL)/venv/bin/python -m pip install --quiet --only-binary :all: --constraint constraints.txt $(WHEEL)/*.whl
-	cd $(WHEEL) && CBI_HOME=$(WHEEL)/home venv/bin/cbi demo --from 2023-06-01 --to 2023-08-31
-	cd $(WHEEL) && CBI_HOME=$(WHEEL)/home/demo venv/bin/cbi sql "SELECT table_name, table_rows FROM monitoring.vw_pipeline_health"
+	$(WHEEL)/venv/bin/python -I -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL) .
+	$(WHEEL)/venv/bin/python -I -m pip install --quiet --only-binary :all: --constraint constraints.txt $(WHEEL)/*.whl
+	$(ALONE) CBI_HOME=home venv/bin/cbi demo --from 2023-06-01 --to 2023-08-31
+	$(ALONE) CBI_HOME=home/demo venv/bin/cbi sql "SELECT * FROM api.vw_zl_dashboard_current"
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow' $(PYTEST_ARGS)

@@ -13,12 +13,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
 
 from cbi_dagster.catalog import ASSET_TABLES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
-from cbi_dagster.catalog.tables.market_data import OHLCV_1H
+from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1H
 from cbi_dagster.catalog.tables.ops import CODE_VERSIONS, CORRECTIONS, HELD_BACK, LANDED_FILES
+from cbi_dagster.catalog.views import views
 from cbi_dagster.cli.main import STALE
 from cbi_dagster.reports.plans import exact_plan
 from cbi_dagster.vendors.landing import DatasetMismatchError
@@ -27,6 +30,7 @@ from cbi_dagster.warehouse.bigquery import BigQueryWarehouse
 from cbi_dagster_tests.cli.commands import cbi
 from cbi_dagster_tests.fakes.bigquery import Faults, LoopbackBigQuery
 from cbi_dagster_tests.fakes.bigquery.storage import ServiceError
+from cbi_dagster_tests.properties.test_promises import require_split_invariance, stored
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import restating_file, zl_file
 
@@ -96,10 +100,44 @@ def require_equal(world: World, other: World) -> None:
             assert world.warehouse.stored_hashes(table, ledger.keys).tolist() == ledger.hashes.tolist()
 
 
+def require_views(world: World, other: World) -> None:
+    """Every view shows the same, but for when something was written."""
+    filled = 0
+    for view in views():
+        shown, wanted = (one.warehouse.query(f"SELECT * FROM {view}").to_pandas() for one in (world, other))
+        times = [name for name in shown if name.startswith("last_") and name.endswith("_at")]
+        order = [name for name in ("table_name", "symbol", "date", "data_date", "bar_close_ts") if name in shown]
+        shown, wanted = (
+            frame.drop(columns=times).sort_values(order or [*frame.columns[:1]]).reset_index(drop=True)
+            for frame in (shown, wanted)
+        )
+        filled += len(shown) > 0
+        pd.testing.assert_frame_equal(shown, wanted, check_exact=True, obj=view)
+    assert filled > 12
+
+
+def require_stored_views(world: World, server: LoopbackBigQuery, prefix: str) -> None:
+    """Other programs that ask the service for a view by its name there are shown what a question here is."""
+    assert {name.removeprefix(prefix) for name in server.project.views} == {*views()}
+    client = bigquery.Client("loopback", AnonymousCredentials(), client_options={"api_endpoint": server.endpoint})
+    for view in ("monitoring.vw_pipeline_health", "api.vw_zl_dashboard_current", "features.vw_daily_ml_flat"):
+        rows = client.query(f"SELECT * FROM `loopback.{prefix}{view}`", job_retry=None).result()
+        asked = world.warehouse.query(f"SELECT * FROM {view}").to_pylist()
+        assert {tuple(map(_plain, row.values())) for row in rows} == {tuple(map(_plain, row.values())) for row in asked}
+
+
+def _plain(value: object) -> object:
+    return value.astimezone(dt.UTC).isoformat() if isinstance(value, dt.datetime) else value
+
+
 def test_what_is_built_and_corrected_in_bigquery_is_what_is_built_in_a_file(server, delivery, in_a_file, tmp_path):
     url = f"memory://{tmp_path.name}/landing"
     world = lived(beside(server, tmp_path / "home", BIGQUERY_PREFIX="mine_", ARCHIVE=url), delivery)
     require_equal(world, in_a_file)
+    require_views(world, in_a_file)
+    require_stored_views(world, server, "mine_")
+    for table in (FUTURES_CONTINUOUS_1D, DAILY_ML_MATRIX):
+        require_split_invariance(world, table, stored(world, table))
     assert {path.name for path in world.path.iterdir()} == {"settings.yaml"}, "files and tables are elsewhere"
     assert "A refresh reads about" not in cbi(world.path, "plan").output
     world.warehouse.drop(DAILY_ML_MATRIX.id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -77,12 +79,12 @@ def test_half_the_declared_window_is_too_short(world, table):
     )
 
 
-def require_no_look_ahead(past: World, world: World, table: Table) -> None:
+def require_no_look_ahead(past: World, world: World, table: Table, cut: dt.date = CUT) -> None:
     """Rows that existed before the cut are the same after it, and none of them has vanished."""
     before, after = past.rows(table), world.rows(table)
     if column := table.partitioning.column:
         # Sessions of the last trade date before the cut may be incomplete then and complete now.
-        last = np.busday_offset(np.datetime64(CUT), -1, roll="backward")
+        last = np.busday_offset(np.datetime64(cut), -1, roll="backward")
         dates = before.reset_index()[column].to_numpy().astype("datetime64[D]")
         before = before[dates < last]
     assert before.index.isin(after.index).all(), f"{table.id}: rows vanished"

@@ -1,5 +1,5 @@
 -- What is held of every table and landing source: partitions and rows, how fresh they are, how its last run ended, and
--- how many rows were left out.
+-- how many rows were left out. Files that failed when they were last landed have a row too.
 WITH held AS (
   SELECT
     table_name,
@@ -14,7 +14,7 @@ WITH held AS (
   GROUP BY table_name
 ),
 last_run AS (
-  SELECT source, run_status, started_at, ended_at, error_message
+  SELECT source, run_status, ended_at, error_message, code_version
   FROM ops.ingestion_runs
   QUALIFY ROW_NUMBER() OVER (PARTITION BY source ORDER BY ended_at DESC, event_id DESC) = 1
 ),
@@ -42,3 +42,8 @@ FROM held
 FULL JOIN last_run ON last_run.source = held.table_name
 LEFT JOIN rejected ON rejected.table_name = COALESCE(held.table_name, last_run.source)
 LEFT JOIN waiting ON waiting.table_name = COALESCE(held.table_name, last_run.source)
+WHERE
+  held.table_name IS NOT NULL
+  OR last_run.run_status = 'failed'
+  -- Of files that were taken there is no more to tell; they have no code of their own.
+  OR last_run.code_version IS NOT NULL

@@ -127,6 +127,7 @@ class Project:
         self.datasets: dict[str, dict] = {}
         self.tables: dict[str, StoredTable] = {}
         self.views: dict[str, dict] = {}
+        self.answers: dict[str, StoredTable] = {}
         self.jobs: dict[str, dict] = {}
         self.results: dict[str, pa.Table] = {}
         self.loads: list[float] = []
@@ -175,7 +176,7 @@ class Project:
         https://cloud.google.com/bigquery/docs/managing-tables#updating_a_tables_expiration_time
         """
         with self.lock:
-            found = self.tables.get(name)
+            found = self.tables.get(name) or self.answers.get(name)
             if found and int(found.resource.get("expirationTime", 1 << 60)) <= self.now() * 1000:
                 del self.tables[name]
                 found = None
@@ -226,7 +227,7 @@ class Project:
     def keep_answer(self, job: str, resource: dict, rows: pa.Table) -> dict:
         """The table that holds what a query found; the place of it."""
         place = {"projectId": "loopback", "datasetId": "_anonymous", "tableId": job}
-        self.tables[f"_anonymous.{job}"] = StoredTable(resource | {"tableReference": place}, [(self.instant(), rows)])
+        self.answers[f"_anonymous.{job}"] = StoredTable(resource | {"tableReference": place}, [(self.instant(), rows)])
         return place
 
     def widen(self, name: str, fields: list[dict]) -> None:
