@@ -109,8 +109,7 @@ def _print_outlook(found: Outlook) -> None:
     if found.unknown:
         console.print(f"The vendor knows nothing of {_names(found.unknown)} in the time that lacks.")
     if not found.parts:
-        until = ", ".join(f"{schema} {end:%Y-%m-%d %H:%M}" for schema, end in sorted(found.range.ends.items()))
-        console.print(f"Nothing to ask for. The vendor has data until (UTC): {until}")
+        console.print(f"Nothing to ask for. The vendor has data until (UTC): {found.range}", soft_wrap=True)
         return
     grid = Grid("schema", "symbols", "from (UTC)", "to (UTC)", "as", "dollars")
     for part in found.parts[:_SHOWN]:

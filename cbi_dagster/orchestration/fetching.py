@@ -124,14 +124,14 @@ def databento_sensor(
             found = fetching.survey.outlook(fetching.survey.followed, _since(since))
             digest = _digest(found, [entry.request_id for entry in left] if ready else [])
             known = {
-                "ends": {schema: end.isoformat() for schema, end in sorted(found.range.ends.items())},
+                "ends": {schema: end.isoformat() for schema, (_, end) in sorted(found.range.spans.items())},
                 "days": {str(day): list(map(str, word)) for day, word in sorted(found.words.items())[-_TRAILING_DAYS:]},
                 "swept": str(now.date()) if sweep and not found.parts else cursor.get("swept", ""),
             }
             if not found.parts and not ready:
                 at_work = "".join(f"; job {entry.job_id} is at work" for entry in waiting)
-                until = max(found.range.ends.values())
-                told = f"nothing to ask for: the vendor has data until {until:%Y-%m-%d %H:%M} UTC{at_work}{ended}"
+                until = f"{found.range.end:%Y-%m-%d %H:%M} UTC"
+                told = f"nothing to ask for: the vendor has data until {until}{at_work}{ended}"
                 return _skipped(told, known)
             fetching.books.require_room_for([(part.request, part.dollars) for part in found.parts])
         except (VendorError, OverCapError, ClockError, SettingsError) as error:

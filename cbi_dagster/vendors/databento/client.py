@@ -36,6 +36,9 @@ _T = TypeVar("_T")
 
 KEY_VARIABLE = "DATABENTO_API_KEY"
 
+#: The vendor's schemas that something is made of.
+SCHEMAS = ("ohlcv-1m", "ohlcv-1h", "ohlcv-1d", "statistics", "definition")
+
 
 class VendorError(RuntimeError):
     """The vendor did not give what was asked for. `status`: that of HTTP, if there was an answer."""
@@ -63,10 +66,17 @@ class BrokenStreamError(VendorError):
 
 @dataclass(frozen=True)
 class Range:
-    """Which time the vendor has data of: of the dataset, and until when of each schema (exclusive)."""
+    """Of which time the vendor has data, by schema; ends are exclusive."""
 
-    start: pd.Timestamp
-    ends: Mapping[str, pd.Timestamp]
+    spans: Mapping[str, Span]
+
+    @property
+    def end(self) -> pd.Timestamp:
+        """The end of what is newest."""
+        return max(end for _, end in self.spans.values())
+
+    def __str__(self) -> str:
+        return ", ".join(f"{schema} {end:%Y-%m-%d %H:%M}" for schema, (_, end) in sorted(self.spans.items()))
 
 
 @dataclass(frozen=True)
@@ -123,9 +133,9 @@ class Vendor:
 
     def range(self, dataset: str) -> Range:
         said = self._metadata(f"the range of {dataset}", lambda api: api.get_dataset_range(dataset))
-        whole = pd.Timestamp(said["end"]).tz_convert("UTC")
-        ends = {schema: pd.Timestamp(span["end"]).tz_convert("UTC") for schema, span in said.get("schema", {}).items()}
-        return Range(pd.Timestamp(said["start"]).tz_convert("UTC"), ends or {"": whole})
+        # An answer without schemas is about all of them.
+        stated = said.get("schema") or dict.fromkeys(SCHEMAS, said)
+        return Range({schema: (_instant(span["start"]), _instant(span["end"])) for schema, span in stated.items()})
 
     def words(self, dataset: str, first: dt.date, last: dt.date) -> dict[dt.date, Word]:
         """What the vendor says of its UTC days from `first` to `last` (both inclusive); days without trading lack."""
@@ -194,7 +204,7 @@ class Vendor:
     def job(self, job_id: str) -> Job:
         said = self._asked(f"job {job_id}", lambda: self._client.batch.get_job_details(job_id))
         symbols = said["symbols"].split(",") if isinstance(said["symbols"], str) else said["symbols"]
-        start, end = (pd.Timestamp(said[name]).tz_convert("UTC") for name in ("start", "end"))
+        start, end = _instant(said["start"]), _instant(said["end"])
         asked = Request(said["dataset"], said["schema"], said["stype_in"], tuple(sorted(symbols)), start, end)
         return Job(job_id, str(said["state"]), asked)
 
@@ -284,7 +294,7 @@ class Vendor:
         if isinstance(detail, dict) and detail.get("case") == "data_end_after_available_end":
             end = (detail.get("payload") or {}).get("available_end")
             if end:
-                return EndBeyondError(f"{what}: there is data until {end} only", pd.Timestamp(end).tz_convert("UTC"))
+                return EndBeyondError(f"{what}: there is data until {end} only", _instant(end))
         advice = "try again later" if status == 429 or status >= 500 else "the request is at fault, nothing was charged"
         return VendorError(f"{what}: the vendor answers {said}; {advice}", status)
 
@@ -321,6 +331,11 @@ def _fields(request: Request) -> dict[str, Any]:
         "start": request.start,
         "end": request.end,
     }
+
+
+def _instant(stated: str) -> pd.Timestamp:
+    """An instant of the vendor's; it states them in UTC, with a zone or without."""
+    return pd.to_datetime(stated, utc=True)
 
 
 def _date(day: Mapping[str, Any]) -> dt.date | None:

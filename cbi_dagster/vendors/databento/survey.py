@@ -24,7 +24,7 @@ from cbi_dagster.vendors.databento.asking import (
     usual_symbols,
     within,
 )
-from cbi_dagster.vendors.databento.client import EndBeyondError, Range, Vendor, VendorError
+from cbi_dagster.vendors.databento.client import SCHEMAS, EndBeyondError, Range, Vendor, VendorError
 from cbi_dagster.vendors.databento.plausibility import FUTURE_AFTER
 from cbi_dagster.vendors.databento.spending import DELIVERED, Books
 from cbi_dagster.vendors.files import some
@@ -114,8 +114,8 @@ class Survey:
         """What has landed, as series that go on: every continuous and parent symbol from its first landed instant."""
         series = []
         for (schema, stype_in, symbol), found in self._delivered().items():
-            if stype_in in ("continuous", "parent") and schema in known.ends:
-                until = available_until(schema, known.ends[schema], self._universe)
+            if stype_in in ("continuous", "parent") and schema in known.spans:
+                until = available_until(schema, known.spans[schema][1], self._universe)
                 series.append(Series(schema, stype_in, symbol, min(one.start for one in found), until))
         return series
 
@@ -123,12 +123,14 @@ class Survey:
         """The series of a wish, cut to what the vendor has."""
         series = []
         for schema in wish.schemas:
-            if schema not in known.ends:
-                raise VendorError(f"{self._dataset} has no {schema}; it has {', '.join(sorted(known.ends))}")
-            end = available_until(schema, known.ends[schema], self._universe)
+            if schema not in SCHEMAS or schema not in known.spans:
+                there = some(set(known.spans) & set(SCHEMAS))
+                raise VendorError(f"nothing is made of {schema}, or {self._dataset} has none; there is {there}")
+            start, end = known.spans[schema]
+            end = available_until(schema, end, self._universe)
             end = end if wish.end is None else min(end, wish.end)
             for symbol in wish.symbols or usual_symbols(schema, self._universe):
-                series.append(Series(schema, stype_of(symbol), symbol, max(wish.start, known.start), end))
+                series.append(Series(schema, stype_of(symbol), symbol, max(wish.start, start), end))
         return series
 
     def outlook(
@@ -165,7 +167,7 @@ class Survey:
         return Outlook(tuple(parts), words, known, tuple(sorted(unknown)))
 
     def _require_clock(self, known: Range) -> None:
-        newest, now = max(known.ends.values()), now_utc()
+        newest, now = known.end, now_utc()
         if newest > now + FUTURE_AFTER:
             raise ClockError(
                 f"the clock of this machine says {now:%Y-%m-%d %H:%M} UTC, and the vendor has data until "
