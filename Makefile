@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: setup demo wheel test proofs mutants lint types generate site ui clean
+.PHONY: setup demo wheel test proofs deployment mutants lint types generate site ui clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -34,6 +34,10 @@ test: setup
 
 proofs: setup
 	$(BIN)/python -m pytest -n 2 -m slow $(PYTEST_ARGS)
+
+# A part of the proofs: what deploy/ starts, on a real PostgreSQL, while things are killed; skipped where none is installed.
+deployment: setup
+	$(BIN)/python -m pytest -m 'slow or not slow' cbi_dagster_tests/deployment $(PYTEST_ARGS)
 
 MUTANTS ?= 200
 SEED ?= 1

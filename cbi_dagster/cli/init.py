@@ -37,8 +37,11 @@ def init(dry_run: bool) -> None:
     else:
         lacking = warehouse.lacking(TABLES.values(), views().values())
     if not dry_run:
+        from cbi_dagster.orchestration.runs import announce_pools
+
         home.prepare()
         warehouse.ensure(TABLES.values(), views().values())
+        announce_pools(home)
     said = "would be made" if dry_run else "made"
     for dataset, members in groupby(sorted(lacking.ids), key=lambda name: name.partition(".")[0]):
         names = ", ".join(name.partition(".")[2] for name in members)

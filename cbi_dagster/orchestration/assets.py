@@ -56,6 +56,8 @@ def _asset(table: Table, recipe: Recipe, partitions: dg.TimeWindowPartitionsDefi
         code_version=code_versions()[table.id].digest,
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
+        # Where an instance sets limits to pools, two runs of one table wait for each other and no others do.
+        pool=table.id,
         io_manager_key=IO_MANAGER_KEY,
         dagster_type=_frame_type(table) if _returns_frame(recipe.function) else None,
     )(recipe.function)

@@ -22,6 +22,7 @@ also for the temporary instance of a `dagster dev` without DAGSTER_HOME:
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import os
 import sqlite3
@@ -35,7 +36,7 @@ import sqlalchemy as db
 from dagster import DagsterEventType, EventLogEntry, Field, StringSource
 from dagster._core.event_api import EventHandlerFn, EventLogCursor
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
-from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage
+from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage, SqlEventLogStorage
 from dagster._core.storage.event_log.schema import (
     SqlEventLogStorageMetadata,
     SqlEventLogStorageTable,
@@ -75,7 +76,45 @@ def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
         pause = min(2 * pause, 1.0)
 
 
-class BatchedSqliteEventLogStorage(ConsolidatedSqliteEventLogStorage):
+class PlatformEventLog(SqlEventLogStorage):
+    """What is otherwise than in Dagster's event log, whatever the database.
+
+    A run over a range of partitions plans one event an asset and one row a check, and a run that fails has failed
+    before its failure can be read.
+    """
+
+    @property
+    def supports_partition_subset_in_asset_materialization_planned_events(self) -> bool:
+        """Plan a range with one event an asset, not one a partition.
+
+        The price: the UI does not mark single partitions as failed when a run fails.
+        """
+        return True
+
+    def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
+        """Plan a check over a range of partitions once, because such a run evaluates it once, for no partition.
+
+        Dagster plans it once a partition, in rows that no evaluation ever finds: 6 MB a check for 3,800 partitions,
+        "planned" for ever.
+        """
+        planned = event.get_dagster_event().asset_check_planned_data
+        if planned.partitions_subset is not None and len(planned.partitions_subset) > 1:
+            once = event.get_dagster_event()._replace(event_specific_data=copy(planned, partitions_subset=None))
+            event = event._replace(dagster_event=once)
+        super()._store_asset_check_evaluation_planned(event, event_id)
+
+    def _fail_first(self, event: EventLogEntry) -> None:
+        """Note at the run that it has failed, if an event says so, before the event is stored.
+
+        Dagster does it after: what repeats failed runs, which looks at each event once, may find the event and a run
+        that has not failed yet, and leaves it at that.
+        """
+        if event.dagster_event_type is DagsterEventType.RUN_FAILURE and self.has_instance:
+            at = dt.datetime.fromtimestamp(event.timestamp, dt.UTC)
+            self._instance.run_storage.handle_run_event(event.run_id, event.get_dagster_event(), at)
+
+
+class BatchedSqliteEventLogStorage(PlatformEventLog, ConsolidatedSqliteEventLogStorage):
     """Event log storage in `<base_dir>/event_log.db`; `base_dir` defaults to `history` in the instance's directory."""
 
     def __init__(self, base_dir: str | None = None, inst_data: ConfigurableClassData | None = None) -> None:
@@ -149,15 +188,8 @@ class BatchedSqliteEventLogStorage(ConsolidatedSqliteEventLogStorage):
         with self._connect() as connection:
             return connection.dialect.has_table(connection, table_name)
 
-    @property
-    def supports_partition_subset_in_asset_materialization_planned_events(self) -> bool:
-        """Plan a range with one event an asset, not one a partition.
-
-        The price: the UI does not mark single partitions as failed when a run fails.
-        """
-        return True
-
     def store_event(self, event: EventLogEntry) -> None:
+        self._fail_first(event)
         self.store_event_batch([event])
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
@@ -185,18 +217,6 @@ class BatchedSqliteEventLogStorage(ConsolidatedSqliteEventLogStorage):
             self._store_asset_event_tags(connection, asset_events, asset_event_ids)
             for event, event_id in newest.values():
                 self._store_asset_event(connection, event, event_id)
-
-    def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
-        """Plan a check over a range of partitions once, because such a run evaluates it once, for no partition.
-
-        The parent plans it once a partition, in rows that no evaluation ever finds: 6 MB a check for 3,800 partitions,
-        "planned" for ever.
-        """
-        planned = event.get_dagster_event().asset_check_planned_data
-        if planned.partitions_subset is not None and len(planned.partitions_subset) > 1:
-            once = event.get_dagster_event()._replace(event_specific_data=copy(planned, partitions_subset=None))
-            event = event._replace(dagster_event=once)
-        super()._store_asset_check_evaluation_planned(event, event_id)
 
     def watch(self, run_id: str, cursor: str | None, callback: EventHandlerFn) -> None:
         """Call `callback(event, cursor)` from a thread for every event of the run after `cursor`, until `end_watch`."""

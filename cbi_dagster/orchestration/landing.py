@@ -103,7 +103,12 @@ def landing_job(home: Home, platform: Platform) -> dg.JobDefinition:
     other; `ops.ingestion_runs` has every file with what became of it.
     """
 
-    @dg.op(name=_LAND, config_schema={"watched": str, "paths": [str]}, required_resource_keys={IO_MANAGER_KEY})
+    @dg.op(
+        name=_LAND,
+        config_schema={"watched": str, "paths": [str]},
+        required_resource_keys={IO_MANAGER_KEY},
+        pool=LANDING_JOB,
+    )
     def land_files(context: dg.OpExecutionContext) -> None:
         started_at = now_utc()
         watched, copies = Watched(context.op_config["watched"]), {}

@@ -14,7 +14,7 @@ import dagster as dg
 import numpy as np
 from sqlalchemy.exc import DBAPIError
 
-from cbi_dagster.catalog import LANDING_SOURCES, Table
+from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, Table
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR
 from cbi_dagster.home import Home
@@ -23,6 +23,7 @@ from cbi_dagster.orchestration.checks import evaluation
 from cbi_dagster.orchestration.claims import claimed, end_orphans
 from cbi_dagster.orchestration.io_manager import WarehouseIOManager
 from cbi_dagster.orchestration.jobs import SILENT, next_run, record_failures, run_tags, was_interrupted
+from cbi_dagster.orchestration.landing import LANDING_JOB
 from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, partitions_of
 from cbi_dagster.reports.checks import FINDINGS, Check, CheckResult
 from cbi_dagster.warehouse.builder import Builder, PreparedBuild, WriteOutcome
@@ -140,6 +141,20 @@ def opened_instance(home: Home) -> Iterator[dg.DagsterInstance]:
         said = error.orig if isinstance(error, DBAPIError) else error
         told = f"Dagster's records of runs cannot be written ({said}); make room there or make it writable"
         raise OSError(errno.EIO, f"{told}, and the same command goes on", str(home.dagster)) from error
+
+
+def announce_pools(home: Home) -> None:
+    """Tell the run queue of every table's pool, where the instance limits pools.
+
+    Dagster holds runs to the limit of a pool from the second on that it hears of: two runs of one table that are asked
+    for before any other would go on at once.
+    """
+    with opened_instance(home) as instance:
+        if instance.global_op_concurrency_default_limit is not None:
+            storage = instance.event_log_storage
+            known = {pool.name for pool in storage.get_pool_limits()}
+            for name in sorted({*(table.id for table in ASSET_TABLES), LANDING_JOB} - known):
+                storage.initialize_concurrency_limit_to_default(name)
 
 
 def _run(

@@ -41,6 +41,7 @@ from cbi_dagster_tests.orchestration.log_events import (
     rows,
     stored_partitions,
 )
+from cbi_dagster_tests.orchestration.scenes import empty_job
 
 # --- the same rows as Dagster's own storage -------------------------------------------------------------------------
 
@@ -311,6 +312,30 @@ def test_events_that_dagster_stores_again_one_by_one_are_there_once(
         instance.handle_new_event(event, batch_metadata=DagsterEventBatchMetadata("batch", is_end=i == 3))
     assert "Falling back" in capsys.readouterr().err
     assert stored_partitions(log) == ["first", "p0", "p1", "p2", "p3"]
+
+
+def require_failed_first(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads that a run failed finds it failed: what repeats failed runs looks at each event once."""
+    readable: list[int] = []
+    note = instance.run_storage.handle_run_event
+
+    def noted(run_id: str, *told: Any) -> None:
+        note(run_id, *told)
+        failures = instance.get_records_for_run(run_id, of_type=DagsterEventType.RUN_FAILURE).records
+        readable.append(len(failures))
+
+    monkeypatch.setattr(instance.run_storage, "handle_run_event", noted)
+    run = instance.create_run_for_job(empty_job, status=dg.DagsterRunStatus.STARTED)
+    instance.report_run_failed(run, "its process was killed")
+    assert readable[0] == 0
+    assert [record.dagster_run.status for record in instance.get_run_records()] == [dg.DagsterRunStatus.FAILURE]
+    assert len(instance.get_records_for_run(run.run_id, of_type=DagsterEventType.RUN_FAILURE).records) == 1
+
+
+def test_a_run_has_failed_before_its_failure_can_be_read(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_failed_first(instance, monkeypatch)
 
 
 # --- configuration ------------------------------------------------------------------------------------------------

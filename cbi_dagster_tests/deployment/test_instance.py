@@ -1,0 +1,190 @@
+"""What deploy/compose.yaml starts, on a real PostgreSQL and against BigQuery on the loopback interface."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cbi_dagster.catalog import TABLES
+from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
+from cbi_dagster.cli.main import STALE
+from cbi_dagster.home import Home
+from cbi_dagster.vendors.simulate import simulate_delivery
+from cbi_dagster.warehouse.contract import Warehouse
+from cbi_dagster_tests.deployment.composed import Composed, composed
+from cbi_dagster_tests.deployment.postgres import binaries, served
+from cbi_dagster_tests.fakes.bigquery import Faults, LoopbackBigQuery
+from cbi_dagster_tests.properties.worlds import World
+
+pytestmark = [
+    pytest.mark.slow,  # it starts a web server, a daemon and runs as processes of their own
+    pytest.mark.skipif(binaries() is None, reason="no PostgreSQL server on this machine (Debian: postgresql)"),
+]
+
+START, END = dt.date(2023, 6, 5), dt.date(2023, 6, 17)
+FIRST, LAST = "2023-06-05", "2023-06-16"
+HOURS, MINUTES = (OHLCV_1H.id,), (OHLCV_1M.id,)
+CHAIN = (OHLCV_1M.id, OHLCV_1H.id, OHLCV_1D.id)
+BACKFILL = """mutation($wanted: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $wanted) { ... on LaunchBackfillSuccess { backfillId } }
+}"""
+PROGRESS = """query($id: String!) {
+  partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status runs { id status } } }
+}"""
+
+
+@pytest.fixture(scope="module")
+def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("delivery")
+    simulate_delivery(directory, seed=4, start=START, end=END, minute_start=dt.date(2023, 6, 15))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def clean(delivery: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.Series:
+    """What one process that nobody disturbs makes of the delivery, in a file."""
+    world = World(tmp_path_factory.mktemp("clean"))
+    world.land(delivery)
+    world.refresh()
+    return world.hashes()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LoopbackBigQuery]:
+    with LoopbackBigQuery() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def deployment(
+    server: LoopbackBigQuery, delivery: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Composed]:
+    """Started, the delivery landed in it."""
+    path = tmp_path_factory.mktemp("deployment")
+    settings = {
+        "CBI_TARGET": "bigquery",
+        "CBI_BIGQUERY_PROJECT": "loopback",
+        "CBI_BIGQUERY_ENDPOINT": server.endpoint,
+        "CBI_ARCHIVE": str(path / "bucket"),
+    }
+    with served() as database, composed(path, database, settings) as made:
+        landed = made.cbi("land", delivery)
+        assert landed.returncode == 0, landed.stderr
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _unhurt(server: LoopbackBigQuery) -> Iterator[None]:
+    yield
+    server.faults = Faults()
+
+
+def slowed(seconds: float) -> Faults:
+    """Nothing goes wrong, but every request takes so much longer."""
+
+    def pause(number: int, method: str, path: str) -> None:
+        time.sleep(seconds)
+
+    return Faults(pause)
+
+
+def warehouse(deployment: Composed) -> Warehouse:
+    return Home(deployment.state, deployment.settings).open().warehouse
+
+
+def require_right(deployment: Composed, clean: pd.Series, tables: tuple[str, ...]) -> None:
+    """Tables hold just what a clean build holds, no row less or twice, and the ledger says so."""
+    stored = warehouse(deployment)
+    ledger = stored.ledger_rows(set(tables)).set_index(["table_name", "partition_key"])["content_hash"].sort_index()
+    pd.testing.assert_series_equal(ledger, clean[clean.index.isin(tables, level=0)])
+    for name in tables:
+        told = stored.ledger_by_table({name})[name]
+        assert stored.stored_hashes(TABLES[name], told.keys).tolist() == told.hashes.tolist()
+
+
+def test_all_that_is_started_is_well(deployment: Composed) -> None:
+    deployment.until(lambda: all(deployment.daemons().values()), "every daemon is well")
+    assert {"BACKFILL", "QUEUED_RUN_COORDINATOR", "MONITORING", "EVENT_LOG_CONSUMER"} <= set(deployment.daemons())
+    for service in ("code", "daemon"):
+        assert deployment.healthy(service)
+    assert not (deployment.state / "dagster" / "history").exists(), "nothing is recorded in files"
+
+
+def test_runs_of_different_tables_go_on_at_once_and_runs_of_one_table_do_not(
+    deployment: Composed, server: LoopbackBigQuery, clean: pd.Series
+) -> None:
+    server.faults = slowed(0.1)
+    asked = [deployment.launch(tables, FIRST, LAST) for tables in (HOURS, MINUTES, HOURS)]
+    assert [deployment.ended(run) for run in asked] == ["SUCCESS"] * 3
+    hours, minutes, again = (deployment.run(run) for run in asked)
+    assert max(hours["startTime"], minutes["startTime"]) < min(hours["endTime"], minutes["endTime"])
+    assert again["startTime"] >= hours["endTime"]
+    require_right(deployment, clean, (*HOURS, *MINUTES))
+
+
+def test_a_range_backfill_is_one_run(deployment: Composed, clean: pd.Series) -> None:
+    dates = clean.loc[OHLCV_1H.id].index.tolist()
+    wanted = {"assetSelection": [{"path": name.split(".")} for name in CHAIN], "partitionNames": dates}
+    backfill = deployment.ask(BACKFILL, wanted=wanted)["launchPartitionBackfill"]["backfillId"]
+
+    def progress() -> dict:
+        return deployment.ask(PROGRESS, id=backfill)["partitionBackfillOrError"]
+
+    deployment.until(lambda: progress()["status"] != "REQUESTED", "the backfill is over")
+    assert progress()["status"] == "COMPLETED_SUCCESS"
+    assert [run["status"] for run in progress()["runs"]] == ["SUCCESS"]
+    require_right(deployment, clean, CHAIN)
+
+
+def test_a_run_whose_process_is_killed_fails_is_retried_and_ends_in_the_right_tables(
+    deployment: Composed, server: LoopbackBigQuery, clean: pd.Series
+) -> None:
+    for name in CHAIN:
+        warehouse(deployment).drop(name)
+    server.faults = slowed(0.1)
+    run = deployment.launch(CHAIN, FIRST, LAST)
+    other = deployment.launch((OHLCV_UTC_1D.id,), FIRST, LAST)
+    deployment.until(lambda: len(warehouse(deployment).ledger_rows(set(CHAIN))), "a first table is written")
+    os.kill(deployment.worker(run), signal.SIGKILL)
+    assert deployment.ended(run) == "FAILURE"
+    server.faults = Faults()
+    deployment.until(lambda: deployment.retries(run), "the run is asked for again")
+    (again,) = deployment.retries(run)
+    assert deployment.ended(again) == "SUCCESS"
+    assert deployment.ended(other) == "SUCCESS", "a run of other tables was not disturbed"
+    require_right(deployment, clean, CHAIN)
+
+
+def test_runs_that_end_with_the_machine_of_the_code_are_retried_when_it_is_back(
+    deployment: Composed, server: LoopbackBigQuery, clean: pd.Series
+) -> None:
+    for name in CHAIN:
+        warehouse(deployment).drop(name)
+    server.faults = slowed(0.1)
+    run = deployment.launch(CHAIN, FIRST, LAST)
+    deployment.until(lambda: len(warehouse(deployment).ledger_rows(set(CHAIN))), "a first table is written")
+    deployment.kill("code")
+    server.faults = Faults()
+    assert deployment.run(run)["status"] == "STARTED", "nobody was left to say a word"
+    deployment.start("code")
+    assert deployment.ended(run) == "FAILURE"
+    deployment.until(lambda: deployment.retries(run), "the run is asked for again")
+    (again,) = deployment.retries(run)
+    assert deployment.ended(again) == "SUCCESS"
+    require_right(deployment, clean, CHAIN)
+
+
+def test_a_command_refreshes_through_the_same_instance(deployment: Composed, clean: pd.Series) -> None:
+    """Beside the daemon, in the container of the code, with everything that is left to build."""
+    refreshed = deployment.cbi("refresh")
+    assert refreshed.returncode == STALE, refreshed.stderr
+    require_right(deployment, clean, tuple(name for name in clean.index.unique(level=0) if name in TABLES))
+    assert deployment.cbi("plan").returncode == 0
+    assert not list((deployment.state / "claims").glob("*.lock"))
