@@ -240,13 +240,10 @@ def test_roles_are_given_on_the_datasets_of_the_catalog_and_nowhere_else(tmp_pat
         f"my-project.{settings.staging}"
     }
     made = {call[-1].replace(":", ".") for call in called if "mk" in call}
-    granted = dict(
-        re.findall(r"roles/(\w+)` ON SCHEMA `([\w.-]+)`", " ".join(word for call in called for word in call))
-    )
-    assert made == wanted
-    statements = [call[-1] for call in called if call[:2] == ["bq", "query"]]
-    assert {re.search("ON SCHEMA `(.*?)`", said)[1] for said in statements} == wanted
-    assert granted["cbiStager"] == f"my-project.{settings.staging}"
+    said = "".join(call[-1] for call in called if call[:2] == ["bq", "query"])
+    granted = {dataset: role for role, dataset in re.findall(r"roles/(\w+)` ON SCHEMA `([\w.-]+)`", said)}
+    assert made == set(granted) == wanted
+    assert [dataset for dataset, role in granted.items() if role == "cbiStager"] == [f"my-project.{settings.staging}"]
     in_the_project = {call[-3] for call in called if call[:3] == ["gcloud", "projects", "add-iam-policy-binding"]}
     assert in_the_project == {f"projects/my-project/roles/{name}" for name in ("cbiSetup", "cbiRunner")}
 
