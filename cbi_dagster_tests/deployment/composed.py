@@ -176,7 +176,15 @@ class Composed:
     # -- through the web server's own interface ------------------------------------------------------------------------
 
     def ask(self, query: str, **variables: object) -> Any:
-        return Page(self.path, int(self.ports[UI_PORT]), self.running["webserver"]).ask(query, **variables)
+        """An answer; asked again for half a minute: connections that a database's restart broke fail once each."""
+        page = Page(self.path, int(self.ports[UI_PORT]), self.running["webserver"])
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                return page.ask(query, **variables)
+            except urllib.error.HTTPError:
+                assert time.monotonic() < deadline, self.told("webserver")
+                time.sleep(1)
 
     def _answers(self) -> bool:
         try:

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -109,6 +110,44 @@ def require_right(deployment: Composed, clean: pd.Series, tables: tuple[str, ...
         assert stored.stored_hashes(TABLES[name], told.keys).tolist() == told.hashes.tolist()
 
 
+def drop(deployment: Composed) -> None:
+    for name in CHAIN:
+        warehouse(deployment).drop(name)
+
+
+def under_way(deployment: Composed, server: LoopbackBigQuery) -> str:
+    """A run of tables that are not there, slowed, when it has written the first; its id."""
+    drop(deployment)
+    server.faults = slowed(0.1)
+    run = deployment.launch(CHAIN, FIRST, LAST)
+    deployment.until(lambda: len(warehouse(deployment).ledger_rows(set(CHAIN))), "a first table is written")
+    return run
+
+
+def require_repeated_if_failed(deployment: Composed, run: str) -> None:
+    if deployment.ended(run) == "FAILURE":
+        deployment.until(lambda: deployment.retries(run), "the run is asked for again")
+        (again,) = deployment.retries(run)
+        assert deployment.ended(again) == "SUCCESS"
+
+
+def backfill(deployment: Composed, dates: list[str]) -> str:
+    """A backfill of the chain that somebody asks for; its id."""
+    wanted = {"assetSelection": [{"path": name.split(".")} for name in CHAIN], "partitionNames": dates}
+    return str(deployment.ask(BACKFILL, wanted=wanted)["launchPartitionBackfill"]["backfillId"])
+
+
+def backfilled(deployment: Composed, asked: str) -> tuple[str, list[str]]:
+    """What a backfill ends with, and its runs."""
+
+    def progress() -> dict[str, Any]:
+        found: dict[str, Any] = deployment.ask(PROGRESS, id=asked)["partitionBackfillOrError"]
+        return found
+
+    deployment.until(lambda: progress()["status"] != "REQUESTED", "the backfill is over")
+    return progress()["status"], [run["status"] for run in progress()["runs"]]
+
+
 def test_all_that_is_started_is_well(deployment: Composed) -> None:
     deployment.until(lambda: all(deployment.daemons().values()), "every daemon is well")
     assert {"BACKFILL", "QUEUED_RUN_COORDINATOR", "MONITORING", "EVENT_LOG_CONSUMER"} <= set(deployment.daemons())
@@ -130,34 +169,20 @@ def test_runs_of_different_tables_go_on_at_once_and_runs_of_one_table_do_not(
 
 
 def test_a_range_backfill_is_one_run(deployment: Composed, clean: pd.Series) -> None:
-    dates = clean.loc[OHLCV_1H.id].index.tolist()
-    wanted = {"assetSelection": [{"path": name.split(".")} for name in CHAIN], "partitionNames": dates}
-    backfill = deployment.ask(BACKFILL, wanted=wanted)["launchPartitionBackfill"]["backfillId"]
-
-    def progress() -> dict:
-        return deployment.ask(PROGRESS, id=backfill)["partitionBackfillOrError"]
-
-    deployment.until(lambda: progress()["status"] != "REQUESTED", "the backfill is over")
-    assert progress()["status"] == "COMPLETED_SUCCESS"
-    assert [run["status"] for run in progress()["runs"]] == ["SUCCESS"]
+    asked = backfill(deployment, clean.loc[OHLCV_1H.id].index.tolist())
+    assert backfilled(deployment, asked) == ("COMPLETED_SUCCESS", ["SUCCESS"])
     require_right(deployment, clean, CHAIN)
 
 
 def test_a_run_whose_process_is_killed_fails_is_retried_and_ends_in_the_right_tables(
     deployment: Composed, server: LoopbackBigQuery, clean: pd.Series
 ) -> None:
-    for name in CHAIN:
-        warehouse(deployment).drop(name)
-    server.faults = slowed(0.1)
-    run = deployment.launch(CHAIN, FIRST, LAST)
+    run = under_way(deployment, server)
     other = deployment.launch((OHLCV_UTC_1D.id,), FIRST, LAST)
-    deployment.until(lambda: len(warehouse(deployment).ledger_rows(set(CHAIN))), "a first table is written")
     os.kill(deployment.worker(run), signal.SIGKILL)
-    assert deployment.ended(run) == "FAILURE"
     server.faults = Faults()
-    deployment.until(lambda: deployment.retries(run), "the run is asked for again")
-    (again,) = deployment.retries(run)
-    assert deployment.ended(again) == "SUCCESS"
+    assert deployment.ended(run) == "FAILURE"
+    require_repeated_if_failed(deployment, run)
     assert deployment.ended(other) == "SUCCESS", "a run of other tables was not disturbed"
     require_right(deployment, clean, CHAIN)
 
@@ -165,19 +190,60 @@ def test_a_run_whose_process_is_killed_fails_is_retried_and_ends_in_the_right_ta
 def test_runs_that_end_with_the_machine_of_the_code_are_retried_when_it_is_back(
     deployment: Composed, server: LoopbackBigQuery, clean: pd.Series
 ) -> None:
-    for name in CHAIN:
-        warehouse(deployment).drop(name)
-    server.faults = slowed(0.1)
-    run = deployment.launch(CHAIN, FIRST, LAST)
-    deployment.until(lambda: len(warehouse(deployment).ledger_rows(set(CHAIN))), "a first table is written")
+    run = under_way(deployment, server)
     deployment.kill("code")
     server.faults = Faults()
     assert deployment.run(run)["status"] == "STARTED", "nobody was left to say a word"
     deployment.start("code")
     assert deployment.ended(run) == "FAILURE"
-    deployment.until(lambda: deployment.retries(run), "the run is asked for again")
-    (again,) = deployment.retries(run)
-    assert deployment.ended(again) == "SUCCESS"
+    require_repeated_if_failed(deployment, run)
+    require_right(deployment, clean, CHAIN)
+
+
+def test_a_database_that_restarts_in_the_middle_of_a_run_loses_nothing(
+    deployment: Composed, server: LoopbackBigQuery, clean: pd.Series
+) -> None:
+    run = under_way(deployment, server)
+    deployment.database.stop()
+    time.sleep(5)
+    deployment.database.start()
+    server.faults = Faults()
+    require_repeated_if_failed(deployment, run)
+    require_right(deployment, clean, CHAIN)
+
+
+def test_the_daemon_and_the_web_server_may_be_killed_while_runs_go_on(
+    deployment: Composed, server: LoopbackBigQuery, clean: pd.Series
+) -> None:
+    run = under_way(deployment, server)
+    queued = deployment.launch(HOURS, FIRST, LAST)
+    deployment.kill("daemon", "webserver")
+    server.faults = Faults()
+    deployment.start("webserver", "daemon")
+    assert deployment.ended(run) == "SUCCESS"
+    assert deployment.ended(queued) == "SUCCESS"
+    require_right(deployment, clean, CHAIN)
+
+
+def test_a_service_that_is_gone_for_a_while_is_waited_for(
+    deployment: Composed, server: LoopbackBigQuery, clean: pd.Series
+) -> None:
+    run = under_way(deployment, server)
+    back = time.monotonic() + 20.0
+    server.faults = Faults(lambda number, method, path: "503" if time.monotonic() < back else None)
+    assert deployment.ended(run) == "SUCCESS"
+    assert server.faults.met
+    require_right(deployment, clean, CHAIN)
+
+
+def test_two_backfills_of_ranges_that_overlap_leave_what_one_leaves(
+    deployment: Composed, server: LoopbackBigQuery, clean: pd.Series
+) -> None:
+    dates = clean.loc[OHLCV_1H.id].index.tolist()
+    drop(deployment)
+    asked = [backfill(deployment, dates[:7]), backfill(deployment, dates[4:])]
+    for found in asked:
+        assert backfilled(deployment, found) == ("COMPLETED_SUCCESS", ["SUCCESS"])
     require_right(deployment, clean, CHAIN)
 
 
