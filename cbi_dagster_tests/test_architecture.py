@@ -70,6 +70,7 @@ HOMES = {
     "google": {"warehouse"},
     "dagster_gcp": {"warehouse"},
     "grpc": {"warehouse"},
+    "matplotlib": {"reports"},
     "sqlglot": {"warehouse"},
     "databento": {"vendors"},
     "databento_dbn": {"vendors"},

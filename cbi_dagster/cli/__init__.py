@@ -4,7 +4,20 @@ One module per group of commands, each of which asks the other rooms and renders
 import (pandas, the warehouse, Dagster) is imported where it is used: a plan needs no Dagster, and help needs nothing.
 """
 
-from cbi_dagster.cli import asking, building, copying, demo, fetching, init, landing, looking, posts, rebuilding, ui
+from cbi_dagster.cli import (
+    asking,
+    building,
+    copying,
+    demo,
+    fetching,
+    init,
+    landing,
+    looking,
+    posts,
+    rebuilding,
+    report,
+    ui,
+)
 from cbi_dagster.cli.main import run
 
 __all__ = [
@@ -18,6 +31,7 @@ __all__ = [
     "looking",
     "posts",
     "rebuilding",
+    "report",
     "run",
     "ui",
 ]

@@ -65,6 +65,7 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
         (f"cbi show daily_ml_matrix --date {day} --symbol ZL", "one row of the matrix"),
         ("cbi export zl_training_prod_allhistory_1m --out zl_1m.parquet", "a training table as Parquet"),
         ('cbi sql "SELECT * FROM api.vw_zl_dashboard_current"', "soybean oil as it stands, from a view"),
+        ("cbi report", "a page of pictures to open in a browser"),
         ("cbi ui", "the asset graph, schemas and run history in the Dagster UI"),
         ("cbi land PATH && cbi backfill", "the same on your own Databento files (without CBI_HOME=…)"),
     ):

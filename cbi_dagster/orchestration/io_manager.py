@@ -16,13 +16,18 @@ import pandas as pd
 import pyarrow as pa
 
 from cbi_dagster.catalog import TABLES, Table
+from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.orchestration.claims import claim
 from cbi_dagster.orchestration.partitions import partitions_of
 from cbi_dagster.recipes import TableOutput
+from cbi_dagster.reports.thumbnails import PICTURED, SYMBOL, thumbnail
 from cbi_dagster.warehouse.builder import Builder, PreparedBuild, WriteOutcome
 from cbi_dagster.warehouse.contract import ReplaceResult
 
 ONLY_STALE_TAG = "cbi/only_stale"
+
+PICTURED_PARTITIONS = 12
+"""From how many partitions on a table's materialization has a picture: a range, not a day or the days since."""
 
 OnWrite = Callable[[PreparedBuild, WriteOutcome], None]
 
@@ -64,6 +69,7 @@ class WarehouseIOManager(dg.IOManager):
             "partitions_unchanged": len(result.unchanged),
             "rows_written": result.rows_written,
             **_description(outcome),
+            **self._shown(context, build.table, outcome),
         }
         if result.removed:
             metadata["partitions_removed"] = len(result.removed)
@@ -85,6 +91,29 @@ class WarehouseIOManager(dg.IOManager):
             step.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=partition)
         if self._on_write is not None:
             self._on_write(build, outcome)
+
+    def _shown(self, context: dg.OutputContext, table: Table, outcome: WriteOutcome) -> dict[str, Any]:
+        """What a person looks for first: the last close, and a picture where a range was built.
+
+        A day's refresh draws none: to import the library takes longer than to build the day.
+        """
+        if outcome.span is None or table not in PICTURED:
+            return {}
+        warehouse, last = self.builder.warehouse, np.datetime64(outcome.span[1], "D")
+        shown: dict[str, Any] = {}
+        if table is FUTURES_CONTINUOUS_1D:
+            closes = warehouse.read(table, [(last, last)], ("close",), (SYMBOL,))["close"].to_pylist()
+            shown |= {f"last_close_{SYMBOL}": close for close in closes}
+        result = outcome.result
+        told = result.written if _only_stale(context) else (*result.written, *result.unchanged)
+        if len(told) >= PICTURED_PARTITIONS:
+            try:
+                if picture := thumbnail(warehouse, table, last):
+                    shown["picture"] = dg.MetadataValue.md(picture)
+            except Exception:
+                # The rows are written: nobody waits for them because of a picture.
+                context.log.warning(f"{table.id}: its picture could not be drawn", exc_info=True)
+        return shown
 
     def _attempt(self, context: dg.InputContext | dg.OutputContext, table: Table) -> _Attempt:
         """What is prepared for the step's present attempt; a retry begins anew, with what is stored by then."""
@@ -116,13 +145,14 @@ _NULL_SHARES_SHOWN = 15
 
 
 def _description(outcome: WriteOutcome) -> dict[str, Any]:
-    """First and last date of rows, how many columns are NULL throughout, and the others with the most NULLs."""
+    """Dates of the first and last rows, the share of NULLs, how many columns are all NULL, and the others with most."""
     rows = outcome.result.sums.rows_out
     if not rows:
         return {}
     metadata: dict[str, Any] = {}
     if outcome.span is not None:
         metadata = {"first_date": str(outcome.span[0]), "last_date": str(outcome.span[1])}
+    metadata["null_share"] = round(sum(outcome.nulls.values()) / (rows * len(outcome.nulls)), 6)
     metadata["columns_all_null"] = sum(count == rows for count in outcome.nulls.values())
     partly = sorted((item for item in outcome.nulls.items() if 0 < item[1] < rows), key=lambda item: -item[1])
     if partly:

@@ -22,6 +22,7 @@ from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
 from cbi_dagster.catalog.tables.training import ZL_TRAINING
 from cbi_dagster.definitions import build_defs
 from cbi_dagster.home import Home
+from cbi_dagster.orchestration import io_manager
 from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED, asset_key, asset_of
 from cbi_dagster.orchestration.io_manager import WarehouseIOManager
 from cbi_dagster.orchestration.jobs import QUIET, next_run, record_failures, run_tags
@@ -228,6 +229,34 @@ def test_a_run_over_what_is_not_stale_logs_nothing(scene: Scene) -> None:
     assert result.success
     assert [event for event in result.all_events if event.is_step_materialization] == []
     pd.testing.assert_frame_equal(scene.warehouse.ledger_rows(), before)
+
+
+# -- what is shown ----------------------------------------------------------------------------------------------------
+
+
+def test_a_range_has_a_picture_and_numbers_and_a_day_numbers_alone(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(io_manager, "PICTURED_PARTITIONS", 10)
+    shown = facts(scene.over([FUTURES_CONTINUOUS_1D], "2023-06-05", "2023-06-16"), FUTURES_CONTINUOUS_1D)
+    assert str(shown["picture"]).startswith("![picture](data:image/png;base64,")
+    rows = to_frame(FUTURES_CONTINUOUS_1D, scene.warehouse.read(FUTURES_CONTINUOUS_1D))
+    last = rows[(rows["symbol"] == "ZL") & (rows["date"] == rows["date"].max())]
+    assert shown["last_close_ZL"] == last["close"].iloc[0]
+    assert isinstance(shown["null_share"], float)
+    shown = facts(scene.over([FUTURES_CONTINUOUS_1D], "2023-06-16", "2023-06-16"), FUTURES_CONTINUOUS_1D)
+    assert ("picture" in shown, shown["last_close_ZL"]) == (False, last["close"].iloc[0])
+
+
+def test_a_picture_that_cannot_be_drawn_fails_no_run(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*asked: object) -> str:
+        raise ValueError("no ink")
+
+    monkeypatch.setattr(io_manager, "PICTURED_PARTITIONS", 10)
+    monkeypatch.setattr(io_manager, "thumbnail", broken)
+    result = scene.over([FUTURES_CONTINUOUS_1D], "2023-06-05", "2023-06-16")
+    assert result.success
+    assert "picture" not in facts(result, FUTURES_CONTINUOUS_1D)
 
 
 # -- what goes wrong --------------------------------------------------------------------------------------------------
