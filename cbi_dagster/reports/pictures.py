@@ -58,7 +58,7 @@ def price(sessions: pd.DataFrame, pivots: pd.Series | None, fibs: pd.Series | No
     _contracts(chart, shown)
     labels: list[tuple[float, str, str]] = []
     bottom, top = np.nanmin(low), np.nanmax(high)
-    room = 0.06 * (top - bottom)
+    room = 0.06 * max(top - bottom, 0.001 * abs(top))
     if pivots is not None:
         for period, style in (("", "-"), ("W", "--"), ("M", ":")):
             for level in PERIOD_LEVELS if not period else ("P",):
@@ -87,7 +87,8 @@ def price(sessions: pd.DataFrame, pivots: pd.Series | None, fibs: pd.Series | No
         chart.plot([end + 1.5, end + 2.6], [value, place], color=colour, linewidth=0.5)
         chart.text(end + 2.8, place, text, color=colour, va="center", fontsize=7.5)
     chart.set_xlim(-1, end + 2.8 + margin)
-    chart.set_title(f"{len(shown)} sessions to {dates[-1]}, in the price of {contract_of(shown.iloc[-1])}")
+    quoted = f"in the price of {contract_of(shown.iloc[-1])}" if prefix else "each as quoted: no factor is known"
+    chart.set_title(f"{len(shown)} sessions to {dates[-1]}, {quoted}")
     volume.bar(np.arange(len(shown)), shown["volume"].to_numpy(np.float64), color=MUTED, width=0.7)
     volume.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     volume.set_title("Volume")
@@ -178,13 +179,13 @@ def actions(rows: pd.DataFrame) -> Figure:
     probability = rows["probability"].to_numpy(np.float64)
     chances.barh(at, np.nan_to_num(probability), color=BLUE, height=0.55)
     for y, value, support in zip(at, probability, rows["probability_support"].astype(str), strict=True):
-        said = "unknown: no source covers the day" if value != value else f"{value:.0%}  ({support} by the past)"
+        said = "unknown: no source covers the day" if value != value else f"{value:.0%} (past: {support})"
         chances.text(np.nan_to_num(value) + 0.01, y, said, va="center", fontsize=8)
     chances.set_yticks(at, [name.replace("_", " ") for name in rows["action"].astype(str)])
     chances.set_xlim(0, 1)
     chances.xaxis.set_major_formatter("{x:.0%}")
     horizon = rows["impact_hours"].dropna()
-    chances.set_title("Probability by the rule")
+    chances.set_title("Probability by the rule (what the past says of it)")
     prices.hlines(at, rows["best_price"], rows["worst_price"], color=VIOLET, linewidth=5, alpha=0.45)
     prices.plot(rows["expected_price"], at, "o", color=VIOLET, markersize=5)
     prices.axvline(rows["zl_price"].max(), color=INK, linewidth=0.8)

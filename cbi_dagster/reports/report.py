@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def write_report(
         parts.append(section(found, since))
     day = "nothing built" if found.date is None else str(found.date)
     text = page(f"{symbol}, {day}", list(_facts(found, place)), _notice(found), parts, _foot(found))
-    partial = out.with_name(f".{out.name}.part")
+    # A name that nobody else has: a file of another program is never written over.
+    partial = out.with_name(f"{uuid.uuid4().hex}.part")
     try:
         partial.write_text(text, encoding="utf-8")
         partial.replace(out)

@@ -60,7 +60,7 @@ def test_colours_are_those_of_the_readers_scheme(page):
 def test_advice_is_a_probability_with_its_horizon_and_a_disclaimer(page):
     assert "No advice" in page
     assert "1w (5 sessions)" in part(page, "forecast")
-    assert "by the past" in part(page, "policy")
+    assert "(past: " in part(page, "policy")
 
 
 def test_the_same_rows_make_the_same_page(world, page, tmp_path):
@@ -128,7 +128,11 @@ def test_foreign_text_stays_text(world, material, tmp_path):
 
 
 def test_a_series_without_a_factor_is_drawn_as_quoted(material):
-    assert "<svg" in svg(pictures.price(material.sessions.assign(adj_factor=np.nan), None, None))
+    assert "each as quoted" in svg(pictures.price(material.sessions.assign(adj_factor=np.nan), None, None))
+
+
+def test_a_single_session_is_drawn(material):
+    assert "1 sessions to" in svg(pictures.price(material.sessions.head(1), None, None))
 
 
 def test_labels_are_pushed_apart_in_order():
