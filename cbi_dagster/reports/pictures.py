@@ -35,6 +35,8 @@ from cbi_dagster.reports.drawing import (
 
 WIDE = 11.0
 SESSIONS_SHOWN = 90
+_NAMED_SESSIONS = 10
+"""So many have room for the name of their contract."""
 _ERROR_SHOWN = 2.5
 """Errors of the first months, over few forecasts, are cut there."""
 
@@ -116,7 +118,7 @@ def _contracts(axes: Axes, shown: pd.DataFrame) -> None:
         if start:
             axes.axvline(start - 0.5, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
         stop = starts[number + 1] if number + 1 < len(starts) else len(shown)
-        if stop - start >= 6:
+        if stop - start >= _NAMED_SESSIONS:
             axes.text(
                 start + 0.2,
                 0.015,

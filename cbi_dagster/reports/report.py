@@ -11,6 +11,7 @@ import pandas as pd
 
 from cbi_dagster import __version__
 from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES
+from cbi_dagster.catalog.columns.bars import PRICE
 from cbi_dagster.catalog.columns.forecasts import ALL_REGIMES
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
 from cbi_dagster.config.biofuel import load_biofuel
@@ -30,6 +31,8 @@ from cbi_dagster.warehouse.ledger import NOTHING
 RECENT_SESSIONS = 252
 _POLICY_SESSIONS = 252
 _LISTED = 18
+_LEVELS = (PRICE, "contracts")
+"""Units in which drift says no more than that a market moved."""
 _BUILD = "`cbi refresh` builds what is landed; `cbi status` says what that is."
 
 _NOTICE = (
@@ -83,7 +86,8 @@ def _facts(found: Material, place: str) -> Iterator[tuple[str, str]]:
         change = float(np.prod(grown[-sessions:])) - 1 if len(grown) > sessions else np.nan
         yield f"{sessions} session{'s' * (sessions > 1)}", f"{change:+.2%}" if change == change else "unknown"
     yield "contract", pictures.contract_of(last)
-    yield "session", str(last["session_quality"]).replace("_", " ")
+    quality = last["session_quality"]
+    yield "session", str(quality).replace("_", " ") if pd.notna(quality) else "quality unknown"
     yield "known from (UTC)", f"{last['session_close_ts']:%Y-%m-%d %H:%M}"
     regime = next((rows["regime"].iloc[-1] for rows in found.targets.values() if len(rows)), None)
     if regime is not None:
@@ -125,6 +129,8 @@ def _history(found: Material, since: np.datetime64 | None) -> Section:
     )
     if found.date is None:
         return Section("history", "History and rolls", said, empty=f"No session is built. {_BUILD}")
+    if len(found.sessions) == 1:
+        return Section("history", "History and rolls", said, empty="The date is that of the first session.")
     rolls = found.sessions.loc[found.sessions["is_roll"].to_numpy(bool)].tail(6)
     rows = [
         (f"{roll['date']:%Y-%m-%d}", pictures.contract_of(roll), f"{roll['roll_gap']:+.6g}", str(roll["roll_method"]))
@@ -235,7 +241,7 @@ def _d4(found: Material, since: np.datetime64 | None) -> Section:
             "d4": rows["d4_rin_proxy"],
         }
     )
-    if legs["d4"].notna().any():
+    if legs["d4"].notna().sum() > 1:
         return Section("d4", title, said, svg(pictures.d4_proxy(legs)))
     lacking = [] if rows.empty else [name for name in ("oil", "heating_oil") if not legs[name].notna().any()]
     why = f"Nothing is known of {' and '.join(lacking)} here: its market is not landed." if lacking else _BUILD
@@ -304,7 +310,7 @@ def _drift(found: Material, since: np.datetime64 | None) -> Section:
     said = (
         f"The population stability index of each feature of {found.symbol}, {later} against all before: the sum over "
         f"deciles of the earlier rows, and NULL, of (a - b) ln(a / b) (Siddiqi 2006). {MODERATE} is called moderate, "
-        f"{LARGE} large. Levels of prices drift by their nature; a ratio or a flag that does is worth a look."
+        f"{LARGE} large. Levels of prices and volumes drift by their nature and are only counted."
     )
     if not 0 < at < len(dates):
         why = f"Drift needs rows before and after: {found.symbol} has {len(dates):,} rows in the matrix by this date"
@@ -312,12 +318,15 @@ def _drift(found: Material, since: np.datetime64 | None) -> Section:
     features = found.matrix.drop(columns="data_date")
     before, after = features.iloc[:at], features.iloc[at:]
     index = population_stability(before, after).dropna().sort_values(ascending=False, kind="stable")
-    shown = index.head(_LISTED)
+    levels = {path.replace(".", "_") for path, column in DAILY_ML_MATRIX.leaves() if column.unit in _LEVELS}
+    others = index[[name for name in index.index if name not in levels]]
+    shown = others.head(_LISTED)
     notes = [_moved(before[name], after[name]) for name in shown.index]
     counts = [
-        (str(int((index >= LARGE).sum())), str(int(((index >= MODERATE) & (index < LARGE)).sum())), f"{len(index)}")
+        (kind, f"{len(of)}", f"{(of >= LARGE).sum()}", f"{((of >= MODERATE) & (of < LARGE)).sum()}")
+        for kind, of in (("drawn from", others), ("levels of prices and volumes", index.drop(others.index)))
     ]
-    grids = [Grid(("large", "moderate", "of features"), counts)]
+    grids = [Grid(("", "features", "large", "moderate"), counts)]
     return Section("drift", title, said, svg(pictures.drift(shown, notes)), grids=grids)
 
 
@@ -329,7 +338,7 @@ def _moved(before: pd.Series, after: pd.Series) -> str:
 
 def _correlations(found: Material, since: np.datetime64 | None) -> Section:
     said = (
-        "Features that know more than features can. Left of all: the rank correlation of a feature's change with the "
+        "Features that know more than features can. First the rank correlation of a feature's change with the "
         "return of the session after, which an honest feature hardly has; then that of its value with the targets. "
         f"Suspicious is what exceeds {NOTABLE} and what chance gives, overlap of targets allowed for."
     )

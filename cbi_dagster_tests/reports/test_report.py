@@ -114,7 +114,10 @@ def test_a_suspicious_feature_is_listed(material):
 
 
 def test_drift_needs_both_periods(material):
-    assert "<svg" in report._drift(material, np.datetime64("2023-01-02")).picture
+    section = report._drift(material, np.datetime64("2023-01-02"))
+    assert "<svg" in section.picture
+    assert "technicals_sma_5" not in section.picture, "a level of prices is counted and not drawn"
+    assert [row[0] for row in section.grids[0].rows] == ["drawn from", "levels of prices and volumes"]
     assert "needs rows before and after" in report._drift(material, np.datetime64("2030-01-01")).empty
 
 
