@@ -21,7 +21,7 @@ def test_a_demo_builds_every_table_from_the_first_to_the_last_date_and_says_what
     monkeypatch.chdir(tmp_path)
     told = cbi(tmp_path / "home", "demo", "--from", "2023-06-05", "--to", "2023-06-09", "--seed", "3")
     assert told.exit_code == 0, told.output
-    assert "5 files landed, 0 were here already" in told.output
+    assert "8 files landed, 0 were here already" in told.output
     assert "Building every table for 2023-06-05 … 2023-06-12:" in told.output, "macro values count from Monday on"
     assert re.search(r"features\.daily_ml_matrix .* written", told.output)
     assert not (tmp_path / "home" / "warehouse.duckdb").exists(), "the user's own state is left alone"
