@@ -250,6 +250,9 @@ sys.addaudithook(watch)
 from cbi_dagster.definitions import defs
 graph = defs.resolve_asset_graph()
 print(len(list(graph.get_all_asset_keys())))
+nodes = [graph.get(key) for key in graph.executable_asset_keys]
+print(*{node.metadata["dagster/storage_kind"] for node in nodes})
+print(*sorted(node.metadata["dagster/table_name"] for node in nodes if node.key.path[-1] == "daily_ml_matrix"))
 print(*({kind for key in graph.executable_asset_keys for kind in graph.get(key).kinds} - {"pandas"}))
 """
 
@@ -262,9 +265,10 @@ def test_loading_the_definitions_opens_no_warehouse_and_no_network(tmp_path: Pat
         env={**os.environ, "CBI_HOME": str(home), "PYTHONPATH": str(PACKAGE.parent), **settings},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    count, kinds = result.stdout.split()
+    count, storage, named, kinds = result.stdout.split()
     assert int(count) > len(ASSET_TABLES)
-    assert kinds == settings.get("CBI_TARGET", "duckdb")
+    assert kinds == storage == settings.get("CBI_TARGET", "duckdb")
+    assert named == ("p.features.daily_ml_matrix" if settings else "features.daily_ml_matrix")
     assert list(tmp_path.iterdir()) == [], "loading left something behind"
 
 

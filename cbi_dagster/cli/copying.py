@@ -20,7 +20,7 @@ def copy(place: Path) -> None:
     what has changed since.
     """
     from cbi_dagster.catalog import ASSET_TABLES
-    from cbi_dagster.warehouse.copying import CopyRefusedError, copy_books, copy_table
+    from cbi_dagster.warehouse.copying import CopyRefusedError, copy_books, copy_tables
 
     home, other = Home.from_environment(), Home(place.expanduser().resolve(), environment={})
     if home.path == other.path:
@@ -36,12 +36,11 @@ def copy(place: Path) -> None:
             console.print(f"{files} landed files copied")
             if copy_books(source.warehouse, target.warehouse):
                 console.print("the books copied")
-            for table in ASSET_TABLES:
-                status.update(f"copying {table.id} …")
-                done = copy_table(source.warehouse, target.warehouse, table)
+            status.update("copying tables …")
+            for done in copy_tables(source.warehouse, target.warehouse, ASSET_TABLES):
                 if done.partitions:
                     copied = f"{done.partitions:,} partitions copied with {done.rows:,} rows"
-                    console.print(f"{table.id}: {copied}, {done.there:,} were there")
+                    console.print(f"{done.table.id}: {copied}, {done.there:,} were there")
     except CopyRefusedError as error:
         raise Failure(str(error)) from error
     console.print("Every partition there has the content hash that it has here.")

@@ -127,6 +127,11 @@ class Warehouse(abc.ABC):
         return nullcontext()
 
     @property
+    def writers(self) -> int:
+        """How many tables are worth being written at the same time, each by a thread of its own."""
+        return 1
+
+    @property
     def bills_bytes(self) -> bool:
         """Whether what is read is paid for by its bytes."""
         return False

@@ -6,7 +6,8 @@ repeated copies what has changed since.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -67,6 +68,15 @@ def copy_books(source: Warehouse, target: Warehouse) -> bool:
     if swaps:
         _adopt(target, Change(tuple(swaps), registered=len(there)), LANDING_SOURCES)
     return bool(swaps)
+
+
+def copy_tables(source: Warehouse, target: Warehouse, tables: Sequence[Table]) -> Iterator[Copied]:
+    """What `copy_table` says of each table, in their order; as many are written at once as the target likes.
+
+    The first error ends it when the tables that are being written are done.
+    """
+    with ThreadPoolExecutor(target.writers) as pool:
+        yield from pool.map(lambda table: copy_table(source, target, table), tables)
 
 
 def copy_table(source: Warehouse, target: Warehouse, table: Table) -> Copied:

@@ -81,7 +81,8 @@ class DuckDBWarehouse(Warehouse):
                 connection = duckdb.connect(str(self.path), read_only=read_only)
                 break
             except duckdb.Error as error:
-                if "set lock" not in str(error):
+                # Another process has the file, or another thread is just letting go of it.
+                if "set lock" not in str(error) and "Unique file handle conflict" not in str(error):
                     raise self._told(error) from error
                 if time.monotonic() > deadline:
                     raise TimeoutError(

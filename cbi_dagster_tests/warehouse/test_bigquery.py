@@ -139,6 +139,31 @@ def test_a_read_or_a_query_that_would_cost_too_much_is_refused(scene):
         thrifty.coverage(SAMPLE)
 
 
+def test_a_run_has_what_all_its_queries_and_reads_may_have_together(scene):
+    scene.write(1.0)
+    thrifty = scene.opened(max_run_bytes=200)
+    with thrifty.for_run("one"):
+        thrifty.read(SAMPLE, columns=["price"])
+        thrifty.read(SAMPLE, columns=["price"])
+        with pytest.raises(EngineError, match=r"it has had 160 of the 200 bytes .*CBI_BIGQUERY_MAX_RUN_BYTES"):
+            thrifty.read(SAMPLE, columns=["price"])
+    with thrifty.for_run("another"):
+        thrifty.read(SAMPLE, columns=["price"])
+    for _ in range(4):
+        thrifty.read(SAMPLE, columns=["price"])  # no run's: `cbi status` is never refused for what was read before
+
+
+def test_a_run_that_has_had_its_bytes_writes_nothing_more_and_what_it_wrote_is_whole(scene):
+    scene.write(1.0)
+    thrifty = scene.opened(max_run_bytes=25 << 20)
+    with thrifty.for_run("one"), pytest.raises(EngineError, match="what was written before is whole"):
+        [scene.write(float(price), thrifty) for price in range(2, 100)]
+    price = scene.require_whole()
+    assert 2.0 <= price < 99.0
+    assert "--select" in thrifty.too_costly(1 << 30)
+    assert thrifty.too_costly(1 << 20) == ""
+
+
 # -- clients ----------------------------------------------------------------------------------------------------------
 
 

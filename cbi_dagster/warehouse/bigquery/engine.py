@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
 #: Requests at the same time.
 _POOL = 8
+#: Tables that are written at the same time: what each waits for is mostly the service.
+_WRITERS = 4
 #: Streams of one read.
 _STREAMS = 4
 _STAGING_LIVES_MS = 3_600_000
@@ -121,6 +123,10 @@ class BigQueryWarehouse(Warehouse):
 
     def for_run(self, run_id: str) -> contextlib.AbstractContextManager[None]:
         return self._budget.for_run(run_id)
+
+    @property
+    def writers(self) -> int:
+        return _WRITERS
 
     @property
     def bills_bytes(self) -> bool:

@@ -5,6 +5,7 @@ https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigque
 
 from __future__ import annotations
 
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -69,6 +70,7 @@ class _Reads:
         return rows.select(names) if names else rows
 
     def _meet_fault(self, name: str, context) -> None:
+        time.sleep(self._served.latency_s)
         if self._served.faults.next("GRPC", name):
             context.abort(grpc.StatusCode.UNAVAILABLE, "the service is not there for once")
 

@@ -26,13 +26,15 @@ _ANSWERS = {"429": "rateLimitExceeded", "500": "internalError", "503": "backendE
 class LoopbackBigQuery:
     """A server with one project's data, in memory, on 127.0.0.1: REST on `port`, reads of rows on the one above it.
 
-    Used as a context manager. `faults`: what goes wrong; exchange it at will.
+    Used as a context manager. `faults`: what goes wrong; exchange it at will. `latency_s`: how long a request takes to
+    arrive, those that come together as long as one.
     """
 
     def __init__(self, port: int = 0, *, job_seconds: float = 1.0, clock: Callable[[], float] = time.time) -> None:
         self.project = Project(clock, job_seconds)
         self.jobs = Jobs(self.project)
         self.faults = Faults()
+        self.latency_s = 0.0
         self._uploads: dict[str, tuple[dict, bytearray]] = {}
         self._answered: dict[str, dict] = {}
         self._requests, self._idle = 0, threading.Condition()
@@ -215,6 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
         query = dict(urllib.parse.parse_qsl(place.query))
         method = self.command
         path = place.path.replace("/bigquery/v2", "", 1)
+        time.sleep(served.latency_s)
         fault = served.faults.next(method, path)
         if fault == "missing" and not (method == "GET" and "/jobs/" in path):
             fault = "503"
