@@ -93,6 +93,7 @@ def require_no_look_ahead(past: World, world: World, table: Table, cut: dt.date 
         check_exact=True,
         check_dtype=False,
         check_categorical=False,
+        check_index_type=len(before) > 0,  # no rows have an index of no type
     )
     if column and table.layer != "training":  # a training row is there once its label has matured
         dates = after.reset_index()[column].to_numpy().astype("datetime64[D]")
