@@ -25,11 +25,12 @@ def crush_legs(continuous: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame
     """The closes of the three legs on each trade date of soybean oil, sorted by date; `symbol` is ZL.
 
     `continuous`: rows of `futures_continuous_1d` since inception; `sessions`: session bars of the trade dates wanted,
-    outrights among them where there are any. Where the outright behind the soybean series is known, the legs are the
-    outrights of its month and of the products' month that the exchange pairs with it. Where it is not, the legs are the
-    series themselves, while they agree (`rolls_agree`) and no leg has changed its contract since the session before: a
-    move from one row to the next is always one of the same three contracts. All prices are NULL otherwise, and where a
-    leg has no session. Raises InvalidFrameError for a frame that lacks a column or repeats a symbol and date.
+    those of outrights and further ranks among them where there are any. Where the contract behind the soybean series is
+    known by name, the legs are the contracts of its month and of the products' month that the exchange pairs with it.
+    Where it is not, the legs are the series themselves, while they agree (`rolls_agree`) and no leg has changed its
+    contract since the session before: a move from one row to the next is always one of the same three contracts. All
+    prices are NULL otherwise, and where a leg has no session. Raises InvalidFrameError for a frame that lacks a column
+    or repeats a symbol and date.
     """
     require(continuous, SERIES_INPUTS, "rows of futures_continuous_1d", key=("symbol", "date"))
     require(sessions, SESSION_INPUTS, "session bars", key=("symbol", "date"))
@@ -42,7 +43,7 @@ def crush_legs(continuous: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame
     legs = pd.DataFrame(np.nan, index=series[OIL].index, columns=list(LEGS))
     for leg, root in zip(LEGS, ROOTS, strict=True):
         legs.loc[known, leg] = series[root].loc[known, "close"].to_numpy(np.float64)
-    matched = _matched_outrights(series[BEANS].loc[series[BEANS].index.isin(legs.index)], sessions)
+    matched = _matched_contracts(series[BEANS].loc[series[BEANS].index.isin(legs.index)], sessions)
     legs.loc[matched.index, list(LEGS)] = matched[list(LEGS)]
     legs["crush_bean_month"] = matched["crush_bean_month"].reindex(legs.index)
     return legs.rename_axis("date").reset_index().assign(symbol=OIL)[list(CRUSH_LEGS)]
@@ -68,13 +69,13 @@ def rolls_agree(contracts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     return agree
 
 
-def _matched_outrights(beans: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame:
+def _matched_contracts(beans: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame:
     """The legs and the soybean month of each date on which the contract of the soybean series is known by name."""
-    outrights = sessions[sessions["contract"].notna() & sessions["root"].isin(ROOTS)]
+    named = sessions[sessions["contract"].notna() & sessions["root"].isin(ROOTS)]
     months, contracts = {}, {}
-    for date, root, contract, number, close in outrights[
-        ["date", "root", "contract", "instrument_id", "close"]
-    ].itertuples(index=False):
+    for date, root, contract, number, close in named[["date", "root", "contract", "instrument_id", "close"]].itertuples(
+        index=False
+    ):
         months[date, root, delivery_month(contract, date.date())] = close
         if root == BEANS:
             contracts[date, number] = contract

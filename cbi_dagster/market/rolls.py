@@ -95,7 +95,7 @@ def _rolls(front: pd.DataFrame, rows: pd.DataFrame) -> dict[str, np.ndarray]:
 def _front_sessions(rows: pd.DataFrame, product: Product) -> pd.DataFrame:
     """The row of each trade date that the continuous series is made of, in order of date, on the index of `rows`."""
     preferred = rows[rows["symbol"] == product.root]
-    outrights = rows[rows["contract"].notna()]
+    outrights = rows[rows["contract"] == rows["symbol"]]  # a continuous symbol may know its contract too
     if len(outrights):
         chosen = select_outrights(outrights, product)
         preferred = pd.concat([preferred, chosen[~chosen["date"].isin(preferred["date"])]])

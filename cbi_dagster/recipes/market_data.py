@@ -9,6 +9,7 @@ from cbi_dagster.catalog.tables.market_data import (
     CRUSH_LEGS_1D,
     DATABENTO_CONDITIONS,
     FUTURES_CONTINUOUS_1D,
+    FUTURES_CURVE_1D,
     FUTURES_DECISION_1D,
     FUTURES_STATISTICS,
     INSTRUMENTS,
@@ -16,9 +17,11 @@ from cbi_dagster.catalog.tables.market_data import (
     OHLCV_1H,
     OHLCV_1M,
     OHLCV_UTC_1D,
+    ROLL_CALENDAR,
     SETTLEMENTS_1D,
 )
 from cbi_dagster.config.universe import load_universe
+from cbi_dagster.market import contracts
 from cbi_dagster.market.bars import held_back_counts, quarantine_rows, session_bars
 from cbi_dagster.market.crush import crush_legs
 from cbi_dagster.market.decision import bars_at_decision
@@ -71,6 +74,7 @@ def databento_futures_ohlcv_1d(
     databento_futures_ohlcv_utc_1d: pd.DataFrame,
     databento_conditions: pd.DataFrame,
     settlements_1d: pd.DataFrame,
+    instruments: pd.DataFrame,
 ) -> TableOutput:
     built = session_bars(
         {
@@ -82,7 +86,8 @@ def databento_futures_ohlcv_1d(
         load_universe(),
     )
     rejected = quarantine_rows(built.rejected).assign(file_hash="")
-    sessions = with_settlements(built.sessions, settlements_1d)
+    named = built.sessions.assign(contract=contracts.contract_names(built.sessions, instruments))
+    sessions = with_settlements(named, settlements_1d)
     return TableOutput(sessions, rejected, held_back_counts(built.held_back))
 
 
@@ -109,3 +114,15 @@ def futures_decision_1d(
 @recipe(CRUSH_LEGS_1D)
 def crush_legs_1d(futures_continuous_1d: pd.DataFrame, databento_futures_ohlcv_1d: pd.DataFrame) -> pd.DataFrame:
     return crush_legs(futures_continuous_1d, databento_futures_ohlcv_1d)
+
+
+@recipe(ROLL_CALENDAR)
+def roll_calendar(futures_continuous_1d: pd.DataFrame, instruments: pd.DataFrame) -> pd.DataFrame:
+    return contracts.roll_calendar(futures_continuous_1d, instruments, load_universe())
+
+
+@recipe(FUTURES_CURVE_1D)
+def futures_curve_1d(
+    databento_futures_ohlcv_1d: pd.DataFrame, settlements_1d: pd.DataFrame, instruments: pd.DataFrame
+) -> pd.DataFrame:
+    return contracts.futures_curve(databento_futures_ohlcv_1d, settlements_1d, instruments)

@@ -163,7 +163,7 @@ CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_1d` (
   `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
-  `contract` STRING OPTIONS(description='Contract the prices belong to, e.g. ZLZ5; NULL when the vendor names only an id.'),
+  `contract` STRING OPTIONS(description='Contract the prices belong to, e.g. ZLZ5; NULL when neither the delivery nor a definition names it.'),
   `instrument_id` INT64 NOT NULL OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),
   `open` FLOAT64 NOT NULL OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `high` FLOAT64 NOT NULL OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
@@ -197,7 +197,7 @@ OPTIONS(description='Session bars: one row per symbol and trade date, made of on
 CREATE TABLE IF NOT EXISTS `market_data.futures_continuous_1d` (
   `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
-  `contract` STRING OPTIONS(description='Contract the prices belong to, e.g. ZLZ5; NULL when the vendor names only an id.'),
+  `contract` STRING OPTIONS(description='Contract the prices belong to, e.g. ZLZ5; NULL when neither the delivery nor a definition names it.'),
   `instrument_id` INT64 NOT NULL OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),
   `open` FLOAT64 NOT NULL OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `high` FLOAT64 NOT NULL OPTIONS(description='Highest traded price, unadjusted. [quote unit]'),
@@ -232,7 +232,7 @@ CREATE TABLE IF NOT EXISTS `market_data.databento_futures_decision_1d` (
   `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
-  `contract` STRING OPTIONS(description='Contract the prices belong to, e.g. ZLZ5; NULL when the vendor names only an id.'),
+  `contract` STRING OPTIONS(description='Contract the prices belong to, e.g. ZLZ5; NULL when neither the delivery nor a definition names it.'),
   `instrument_id` INT64 NOT NULL OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),
   `open` FLOAT64 NOT NULL OPTIONS(description='First traded price of the bar or session, unadjusted. [quote unit]'),
   `close_decision` FLOAT64 NOT NULL OPTIONS(description='Close of the session\'s last intraday bar that had ended by 13:20 America/Chicago of the trade date. [quote unit]'),
@@ -251,7 +251,7 @@ OPTIONS(description='The session of each symbol and trade date as it stood at th
 CREATE TABLE IF NOT EXISTS `market_data.futures_decision_1d` (
   `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
-  `contract` STRING OPTIONS(description='Contract the prices belong to, e.g. ZLZ5; NULL when the vendor names only an id.'),
+  `contract` STRING OPTIONS(description='Contract the prices belong to, e.g. ZLZ5; NULL when neither the delivery nor a definition names it.'),
   `instrument_id` INT64 NOT NULL OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),
   `close_decision` FLOAT64 NOT NULL OPTIONS(description='Close of the session\'s last intraday bar that had ended by 13:20 America/Chicago of the trade date. [quote unit]'),
   `decision_bar_end` TIMESTAMP NOT NULL OPTIONS(description='End of that bar (UTC): no later trade is in close_decision.'),
@@ -270,10 +270,56 @@ CREATE TABLE IF NOT EXISTS `market_data.crush_legs_1d` (
   `crush_oil_price` FLOAT64 OPTIONS(description='Close of soybean oil in the matched month; NULL while months do not match. [USc/lb]'),
   `crush_meal_price` FLOAT64 OPTIONS(description='Close of soybean meal in the matched month; NULL likewise. [USD/short_ton]'),
   `crush_bean_price` FLOAT64 OPTIONS(description='Close of soybeans in the matched month; NULL likewise. [USc/bu]'),
-  `crush_bean_month` DATE OPTIONS(description='First day of the delivery month of the soybeans; NULL where only continuous symbols were delivered, which do not say their months.'),
+  `crush_bean_month` DATE OPTIONS(description='First day of the delivery month of the soybeans; NULL where only continuous symbols were delivered and no definitions, which say their months.'),
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
 )
 PARTITION BY `date`
 CLUSTER BY `symbol`
 OPTIONS(description='Soybean oil, meal and soybeans in delivery months that go together, one row per ZL session: by the months of the outrights where they are known, else the continuous series while all three are in contracts that they rolled to together.');
+
+CREATE TABLE IF NOT EXISTS `market_data.roll_calendar` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `from_contract` STRING OPTIONS(description='Contract that was front before the roll; NULL where its name is not known.'),
+  `contract` STRING OPTIONS(description='Contract the prices belong to, e.g. ZLZ5; NULL when neither the delivery nor a definition names it.'),
+  `from_instrument_id` INT64 OPTIONS(description='The vendor\'s id of the contract that was front before the roll.'),
+  `instrument_id` INT64 NOT NULL OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),
+  `delivery_month` DATE OPTIONS(description='First day of the contract\'s delivery month.'),
+  `first_notice_date` DATE OPTIONS(description='Last business day before the delivery month, from which on holders may be called to take delivery; NULL for products that are not rolled before it.'),
+  `forced_roll_date` DATE OPTIONS(description='First trade date on which the contract may no longer be front by the product\'s rule; NULL for no such rule.'),
+  `last_trade_date` DATE OPTIONS(description='Date in Chicago on which trading of the contract ends, as the day\'s definition says; NULL without one.'),
+  `roll_method` STRING NOT NULL OPTIONS(description='How the factor of the session\'s contract was found when it became front: both_legs compares both contracts\' closes of one earlier session; adjacent_bars compares the old contract\'s last bar with the new contract\'s first; after_gap does so across missing sessions or after one that was delivered in part; kept: it was front before and keeps its factor; undefined: a price is not positive. NULL without a roll.'),
+  `roll_span_trade_dates` INT64 OPTIONS(description='Trade dates between the two prices that the roll compares: 0 when both belong to one session; NULL without a roll. [trade dates]'),
+  `roll_gap` FLOAT64 OPTIONS(description='New contract\'s price minus the old one\'s at the switch, unadjusted; NULL without a roll. [quote unit]'),
+  `roll_ratio` FLOAT64 OPTIONS(description='Factor of the new contract over that of the old one. [ratio]'),
+  `adj_factor` FLOAT64 OPTIONS(description='Forward ratio factor of the session\'s contract, the same whenever it is front: 1 for the first contract, then the old contract\'s times old price / new price. NULL if a price was not positive. [ratio]'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+CLUSTER BY `symbol`
+OPTIONS(description='When each continuous series changed its contract, by the first session of the new one, with the dates that matter for the new contract and how its factor was found.');
+
+CREATE TABLE IF NOT EXISTS `market_data.futures_curve_1d` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
+  `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
+  `contract` STRING NOT NULL OPTIONS(description='Contract the prices belong to, e.g. ZLZ5; NULL when neither the delivery nor a definition names it.'),
+  `instrument_id` INT64 NOT NULL OPTIONS(description='Vendor\'s id of the contract, unique within a day only; negative where the delivery named the contract but gave no id.'),
+  `delivery_month` DATE NOT NULL OPTIONS(description='First day of the contract\'s delivery month.'),
+  `month_code` STRING OPTIONS(description='Letter of the delivery month, F for January to Z for December.'),
+  `months_to_delivery` INT64 OPTIONS(description='Calendar months from that of the trade date to the delivery month. [months]'),
+  `last_trade_date` DATE OPTIONS(description='Date in Chicago on which trading of the contract ends, as the day\'s definition says; NULL without one.'),
+  `close` FLOAT64 OPTIONS(description='Last traded price, unadjusted. [quote unit]'),
+  `volume` INT64 OPTIONS(description='Contracts traded. [contracts]'),
+  `session_quality` STRING OPTIONS(description='Whether the session is what the exchange held, judged by itself and earlier ones: complete; early_close (the calendar says so); thin (hardly traded, e.g. the last days of a contract); holed (hours usually traded are missing); cut (they are missing up to the close); doubtful (one is missing on a day that the vendor calls degraded, missing or pending, which it may say much later: no feature). NULL where too little is known to tell.'),
+  `settle` FLOAT64 OPTIONS(description='Settlement price of the trade date, as published last; NULL where none was, and where the exchange says 0 for a contract that nobody trades. Known after the session\'s decision time. [quote unit]'),
+  `settle_is_final` BOOL OPTIONS(description='Whether the exchange calls the settlement final; NULL where it says nothing of it.'),
+  `open_interest` INT64 OPTIONS(description='Open contracts at the end of the trade date, as published last, mostly on the next one. [contracts]'),
+  `settlement_complete` BOOL OPTIONS(description='Whether nothing that is published from now on changes what the row says of settlement, open interest and cleared volume: a later trade date was spoken of, or enough time has passed. NULL where nothing is landed.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+CLUSTER BY `root`
+OPTIONS(description='Every contract of each product that is known by name and traded on a trade date, or of which a settlement stands: outrights, and ranks of continuous symbols that a definition names.');

@@ -20,8 +20,8 @@ COLUMNS = (
     Column(
         "crush_bean_month",
         _D,
-        "First day of the delivery month of the soybeans; NULL where only continuous symbols were delivered, which do "
-        "not say their months.",
+        "First day of the delivery month of the soybeans; NULL where only continuous symbols were delivered and no "
+        "definitions, which say their months.",
     ),
 )
 

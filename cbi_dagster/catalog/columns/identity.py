@@ -16,7 +16,11 @@ COLUMNS = (
     Column("data_date", _D, "Trade date the row describes; features are as known at its decision time."),
     Column("symbol", _S, "Market: the root for the platform's continuous series, else the vendor's symbol."),
     Column("root", _S, "Product root, e.g. ZL."),
-    Column("contract", _S, "Contract the prices belong to, e.g. ZLZ5; NULL when the vendor names only an id."),
+    Column(
+        "contract",
+        _S,
+        "Contract the prices belong to, e.g. ZLZ5; NULL when neither the delivery nor a definition names it.",
+    ),
     Column(
         "instrument_id",
         _I,

@@ -6,6 +6,7 @@ from cbi_dagster.catalog.columns import (
     bars,
     conditions,
     continuous,
+    contracts,
     crush,
     decisions,
     instruments,
@@ -125,6 +126,8 @@ OHLCV_1D = Table(
         # A session begins on the UTC day before its trade date.
         Read(DATABENTO_CONDITIONS.id, back=1, columns=conditions.INPUTS, looked_up=True),
         Read(SETTLEMENTS_1D.id, columns=settlements.SESSION_INPUTS, looked_up=True),
+        # An id is a contract's for one day only.
+        Read(INSTRUMENTS.id, columns=contracts.DEFINITION_INPUTS, looked_up=True),
     ),
     row_checks=_OHLC,
     owners=("team:market-data",),
@@ -192,6 +195,43 @@ CRUSH_LEGS_1D = Table(
     reads=(
         Read(FUTURES_CONTINUOUS_1D.id, back=INCEPTION, columns=crush.SERIES_INPUTS, symbols=crush.ROOTS),
         Read(OHLCV_1D.id, columns=crush.SESSION_INPUTS),
+    ),
+    owners=("team:market-data",),
+)
+
+ROLL_CALENDAR = Table(
+    dataset="market_data",
+    name="roll_calendar",
+    description="When each continuous series changed its contract, by the first session of the new one, with the dates "
+    "that matter for the new contract and how its factor was found.",
+    columns=pick(*contracts.ROLL_CALENDAR),
+    key=("symbol", "date"),
+    partitioning=Daily("date"),
+    layer="market_data",
+    required=frozenset({"instrument_id", "roll_method"}),
+    cluster=("symbol",),
+    reads=(
+        Read(FUTURES_CONTINUOUS_1D.id, back=INCEPTION, columns=contracts.ROLL_INPUTS),
+        Read(INSTRUMENTS.id, columns=contracts.DEFINITION_INPUTS, looked_up=True),
+    ),
+    owners=("team:market-data",),
+)
+
+FUTURES_CURVE_1D = Table(
+    dataset="market_data",
+    name="futures_curve_1d",
+    description="Every contract of each product that is known by name and traded on a trade date, or of which a "
+    "settlement stands: outrights, and ranks of continuous symbols that a definition names.",
+    columns=pick(*contracts.CURVE),
+    key=("root", "contract", "date"),
+    partitioning=Daily("date"),
+    layer="market_data",
+    required=frozenset({"instrument_id", "delivery_month"}),
+    cluster=("root",),
+    reads=(
+        Read(OHLCV_1D.id, columns=contracts.SESSION_INPUTS),
+        Read(SETTLEMENTS_1D.id, columns=settlements.SESSION_INPUTS),
+        Read(INSTRUMENTS.id, columns=contracts.DEFINITION_INPUTS, looked_up=True),
     ),
     owners=("team:market-data",),
 )
