@@ -47,9 +47,9 @@ def futures_curve(sessions: pd.DataFrame, settlements: pd.DataFrame, instruments
     """Every contract that is known by name on each trade date, nearest delivery first: CURVE of the dictionary.
 
     `sessions`: session bars with their `contract` names; of several symbols that stand for one contract the outright
-    itself counts. `settlements`: rows of `settlements_1d`; a contract without a session bar is there once nothing more
-    will be said of its trade date, so that a row does not come before its session. `instruments`: definitions of the
-    same trade dates, which say when trading ends. Raises InvalidFrameError for frames that lack a column or repeat a
+    itself counts. `settlements`: rows of `settlements_1d`; a contract that was settled and has no session bar is there
+    once its product has one, so that no row comes before its session. `instruments`: definitions of the same trade
+    dates, which say when trading ends. Raises InvalidFrameError for frames that lack a column or repeat a
     key.
     """
     require(sessions, columns.SESSION_INPUTS, "session bars", key=("symbol", "date"))
@@ -60,7 +60,8 @@ def futures_curve(sessions: pd.DataFrame, settlements: pd.DataFrame, instruments
     settled = settlements.rename(columns={"symbol": "contract", "instrument_id": "settled_id"})
     texts = {"root": object, "contract": object}
     rows = traded.astype(texts).merge(settled.astype(texts), on=_CONTRACT, how="outer", validate="one_to_one")
-    rows = rows[rows["close"].notna() | rows["settlement_complete"].fillna(False).astype(bool)]
+    held = pd.MultiIndex.from_frame(sessions[["date", "root"]].astype({"root": object}))
+    rows = rows[pd.MultiIndex.from_frame(rows[["date", "root"]]).isin(held)]
     if rows.empty:
         return pd.DataFrame(columns=list(CURVE))
     rows["instrument_id"] = rows["instrument_id"].fillna(rows.pop("settled_id")).astype(np.int64)

@@ -99,19 +99,20 @@ def test_the_curve_has_each_contract_once_nearest_delivery_first() -> None:
     assert curve[["settle", "open_interest"]].isna().all(axis=None)
 
 
-def test_a_settlement_joins_its_contract_and_stands_alone_once_nothing_more_is_said() -> None:
+def test_a_settlement_joins_its_contract_and_stands_alone_where_the_contract_did_not_trade() -> None:
     rows = sessions(("2024-06-03", "ZL", "ZLN4", 7, 45.0, 900), ("2024-06-03", "ZLZ4", "ZLZ4", 8, 45.5, 310))
     settled = settlements(("ZLN4", 7, 45.1, 5000, False), ("ZLF5", 9, 46.0, 10, True), ("ZLH5", 10, 46.5, 10, False))
     curve = futures_curve(rows, settled, definitions())
-    assert curve["contract"].tolist() == ["ZLN4", "ZLZ4", "ZLF5"]
-    assert curve["instrument_id"].tolist() == [7, 8, 9]
-    np.testing.assert_array_equal(curve["close"], [45.0, 45.5, np.nan])
-    np.testing.assert_array_equal(curve["settle"].astype(float), [45.1, np.nan, 46.0])
-    assert curve["open_interest"].tolist() == [5000, pd.NA, 10]
+    assert curve["contract"].tolist() == ["ZLN4", "ZLZ4", "ZLF5", "ZLH5"]
+    assert curve["instrument_id"].tolist() == [7, 8, 9, 10]
+    np.testing.assert_array_equal(curve["close"], [45.0, 45.5, np.nan, np.nan])
+    np.testing.assert_array_equal(curve["settle"].astype(float), [45.1, np.nan, 46.0, 46.5])
+    assert curve["open_interest"].tolist() == [5000, pd.NA, 10, 10]
 
 
-def test_a_contract_that_only_settled_is_there_when_nothing_traded() -> None:
-    curve = futures_curve(sessions(*TWO_RANKS), settlements(("ZLF5", 9, 46.0, 10, True)), definitions())
+def test_before_the_session_of_a_product_is_there_none_of_its_contracts_is() -> None:
+    settled = settlements(("ZLF5", 9, 46.0, 10, True), ("ZSN4", 9, 1200.0, 10, True))
+    curve = futures_curve(sessions(*TWO_RANKS[:2]), settled, definitions())
     assert curve[["contract", "month_code"]].to_numpy().tolist() == [["ZLF5", "F"]]
 
 
