@@ -164,6 +164,36 @@ def test_a_run_that_has_had_its_bytes_writes_nothing_more_and_what_it_wrote_is_w
     assert thrifty.too_costly(1 << 20) == ""
 
 
+# -- settings that mean something else -------------------------------------------------------------------------------
+
+
+def test_datasets_at_another_location_are_named_before_anything_is_written(scene):
+    elsewhere = scene.opened(location="EU")
+    with pytest.raises(EngineError, match=r"loopback\.\w+ is at US, and CBI_BIGQUERY_LOCATION says EU"):
+        elsewhere.ensure([*OPS_TABLES, SAMPLE])
+    scene.opened(location="us").ensure([*OPS_TABLES, SAMPLE])
+    reference = {"projectId": "loopback", "datasetId": "new_features"}
+    scene.server.project.datasets["new_features"] = {"datasetReference": reference, "location": "US"}
+    with pytest.raises(EngineError, match="new_features is at US"):
+        scene.opened(location="EU", prefix="new_").ensure([SAMPLE])
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"type": "authorized_user"}'])
+def test_a_file_that_is_no_key_is_named(scene, tmp_path, content):
+    place = tmp_path / "key.json"
+    place.write_text(content, encoding="utf-8")
+    real = BigQueryWarehouse(BigQuerySettings("p", key_file=str(place)))
+    with pytest.raises(EngineError, match=r"key\.json is no service account's key"):
+        real.exists()
+
+
+def test_what_the_service_refuses_is_told_in_words(scene):
+    del scene.server.project.tables["features.sample"]
+    with pytest.raises(EngineError, match="do project, location and prefix name what is meant"):
+        scene.warehouse.read(SAMPLE)
+    assert scene.warehouse.exists()
+
+
 # -- clients ----------------------------------------------------------------------------------------------------------
 
 

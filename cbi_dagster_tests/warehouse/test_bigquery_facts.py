@@ -10,17 +10,18 @@ import os
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from google.cloud import bigquery
 
-from cbi_dagster.catalog import OPS_TABLES
+from cbi_dagster.catalog import OPS_TABLES, TABLES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.ops import PARTITION_LEDGER
+from cbi_dagster.catalog.views import views
 from cbi_dagster.warehouse.bigquery import BigQuerySettings, BigQueryWarehouse
-from cbi_dagster.warehouse.bigquery.budget import Budget
+from cbi_dagster.warehouse.bigquery.budget import Budget, TooManyBytesError
 from cbi_dagster.warehouse.bigquery.client import Service
 from cbi_dagster.warehouse.bigquery.jobs import Jobs
 from cbi_dagster.warehouse.changes import Change
@@ -48,6 +49,12 @@ class Place:
 
     def script(self, *statements: str) -> None:
         self.jobs.script(";\n".join(["BEGIN TRANSACTION", *statements, "COMMIT TRANSACTION"]), None, uuid.uuid4().hex)
+
+    def ask(self, question: str) -> list[dict]:
+        """The answer over SAMPLE, which no catalog has."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(TABLES, SAMPLE.id, SAMPLE)
+            return self.warehouse.query(question).to_pylist()
 
     def count(self) -> int:
         ((count,),) = self.jobs.rows(f"SELECT COUNT(*) AS n FROM {self.table}")
@@ -135,6 +142,36 @@ def test_what_was_read_in_a_snapshot_is_of_its_beginning(place, provenance, rows
         assert len(place.warehouse.read(SAMPLE)) == len(place.warehouse.ledger_rows({SAMPLE.id})) == 0
         assert place.warehouse.coverage(SAMPLE)[0].rows == 0
     assert len(place.warehouse.read(SAMPLE)) == 4
+
+
+def test_a_view_is_made_found_again_and_asked_by_its_name(place, provenance, rows):
+    health = views()["monitoring.vw_pipeline_health"]
+    place.warehouse.ensure([*OPS_TABLES, SAMPLE], [health])
+    assert not place.warehouse.lacking([*OPS_TABLES, SAMPLE], [health])
+    for number in range(2):
+        place.warehouse.replace(SAMPLE, DAYS, rows(*LABELS).assign(price=float(number)), provenance(DAYS))
+    columns = "table_name, partitions, table_rows, last_run_status"
+    shown = list(place.jobs.rows(f"SELECT {columns} FROM `{place.settings.name(health.id)}`"))
+    asked = place.warehouse.query(f"SELECT {columns} FROM {health.id}").to_pylist()
+    assert shown == [tuple(row.values()) for row in asked] == [(SAMPLE.id, 2, 4, "success")]
+
+
+def test_an_answer_has_its_order_and_its_moment(place, provenance, rows):
+    question = "SELECT date, symbol, price, pivots.P AS pivot FROM features.sample ORDER BY price DESC"
+    with place.warehouse.snapshot():
+        place.jobs.script(
+            f"INSERT INTO {place.table} (`date`, `symbol`, `price`) SELECT DATE '2024-01-02', 'ZL', 1.5", None, "later"
+        )
+        assert place.ask(question) == []
+    place.warehouse.replace(SAMPLE, DAYS, rows(*LABELS), provenance(DAYS))
+    assert [row["price"] for row in place.ask(question)] == [3.5, 2.5, 1.5, 0.5]
+
+
+def test_a_query_that_would_be_billed_for_more_than_it_may_is_refused(place, provenance, rows):
+    place.warehouse.replace(SAMPLE, DAYS, rows(*LABELS), provenance(DAYS))
+    thrifty = BigQueryWarehouse(replace(place.settings, max_bytes_billed=1))
+    with pytest.raises(TooManyBytesError, match="CBI_BIGQUERY_MAX_BYTES"):
+        thrifty.coverage(SAMPLE)
 
 
 def test_what_was_written_last_to_the_books_holds(place, provenance, rows):

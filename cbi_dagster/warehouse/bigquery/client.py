@@ -18,6 +18,8 @@ from google.auth.credentials import AnonymousCredentials, Credentials
 from google.cloud import bigquery
 from google.oauth2 import service_account
 
+from cbi_dagster.warehouse.contract import EngineError
+
 if TYPE_CHECKING:
     from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 
@@ -118,7 +120,10 @@ class Service:
             return AnonymousCredentials()  # type: ignore[no-untyped-call]
         if self._credentials is None and self.settings.key_file:
             with open(self.settings.key_file, encoding="utf-8") as file:
-                return credentials_of(json.load(file))
+                try:
+                    return credentials_of(json.load(file))
+                except (ValueError, TypeError, AttributeError) as error:
+                    raise EngineError(f"{self.settings.key_file} is no service account's key: {error}") from error
         return self._credentials
 
     @cached_property

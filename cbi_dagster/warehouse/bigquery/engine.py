@@ -46,7 +46,7 @@ from cbi_dagster.warehouse.bigquery.script import (
     source,
 )
 from cbi_dagster.warehouse.changes import Change, Gone, Swap
-from cbi_dagster.warehouse.contract import OvertakenError, UnreachableWarehouseError, Warehouse
+from cbi_dagster.warehouse.contract import EngineError, OvertakenError, UnreachableWarehouseError, Warehouse
 from cbi_dagster.warehouse.coverage import Coverage, coverages
 from cbi_dagster.warehouse.overlay import Overlay
 from cbi_dagster.warehouse.stored import Lacking, Stored
@@ -92,6 +92,11 @@ class BigQueryWarehouse(Warehouse):
             raise UnreachableWarehouseError(
                 f"{place} does not answer, or not us ({type(cause).__name__}: {cause}). What was written is whole; "
                 "when network, credentials and roles are in order, the same command goes on"
+            ) from error
+        except exceptions.GoogleAPICallError as error:
+            raise EngineError(
+                f"BigQuery refuses a request for project {self.settings.project} ({type(error).__name__}: "
+                f"{error.message}). What was written is whole; do project, location and prefix name what is meant?"
             ) from error
 
     @contextlib.contextmanager
@@ -168,6 +173,7 @@ class BigQueryWarehouse(Warehouse):
         tables = [item for item in items if item.table_type == "TABLE"]
         fetched = _parallel(lambda item: client.get_table(item.reference, retry=retry), tables)
         for table in fetched:
+            self._require_location(table.dataset_id, table.location)
             if named(table) == PARTITION_LEDGER.id:
                 self._ledger_rows = int(table.num_rows or 0)
         columns = {
@@ -227,7 +233,18 @@ class BigQueryWarehouse(Warehouse):
         dataset.labels = {"cbi": "warehouse"}
         if name == self.settings.staging:
             dataset.default_table_expiration_ms = _STAGING_LIVES_MS
-        self._service.client.create_dataset(dataset, exists_ok=True, retry=self._service.retry)
+        there = self._service.client.create_dataset(dataset, exists_ok=True, retry=self._service.retry)
+        self._require_location(name, there.location)
+
+    def _require_location(self, name: str, location: str | None) -> None:
+        """Jobs of one location do not find what is in another."""
+        stated = self.settings.location
+        if location is not None and location.lower() != stated.lower():
+            raise EngineError(
+                f"{self.settings.project}.{name} is at {location}, and CBI_BIGQUERY_LOCATION says {stated}; nothing "
+                f"was written to it. Set CBI_BIGQUERY_LOCATION to {location}, or CBI_BIGQUERY_PREFIX to what no other "
+                "datasets begin with"
+            )
 
     def _drop(self, table_id: str) -> None:
         # Where this is cut short, the table has rows that the ledger does not speak of, which the next build replaces.

@@ -126,7 +126,12 @@ class LoopbackBigQuery:
         if view := self.project.views.get(f"{dataset}.{name}"):
             return view
         table = self.project.table(f"{dataset}.{name}")
-        return table.resource | {"numRows": str(len(table.rows)), "numBytes": str(table.rows.nbytes)}
+        location = self.project.datasets[dataset].get("location", "US")
+        return table.resource | {
+            "location": location,
+            "numRows": str(len(table.rows)),
+            "numBytes": str(table.rows.nbytes),
+        }
 
     def _patch_table(self, query: dict, body: dict, project: str, dataset: str, name: str) -> dict:
         if view := self.project.views.get(f"{dataset}.{name}"):
