@@ -44,6 +44,7 @@ LANDING_SOURCES: dict[str, LandingSource] = {
     "landing.statistics": LandingSource("Vendor files of schema statistics", "databento"),
     "landing.definition": LandingSource("Vendor files of schema definition", "databento"),
     "landing.conditions": LandingSource("The vendor's word on its days (`condition.json`)", "databento"),
+    "landing.futures_eod": LandingSource("End-of-day files (`*.futures-eod.csv`, `*.futures-eod.parquet`)", ""),
     "landing.macro": LandingSource("Macro files (`*.macro.csv`, `*.macro.parquet`)", ""),
     "landing.posts": LandingSource("Posts (`*.posts.jsonl`, `*.posts.csv`, `*.posts.parquet`)", ""),
     "landing.posts_coverage": LandingSource("What is known of sources of posts (`*.posts-coverage.csv`)", ""),

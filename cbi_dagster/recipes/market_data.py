@@ -11,6 +11,7 @@ from cbi_dagster.catalog.tables.market_data import (
     FUTURES_CONTINUOUS_1D,
     FUTURES_CURVE_1D,
     FUTURES_DECISION_1D,
+    FUTURES_EOD,
     FUTURES_STATISTICS,
     INSTRUMENTS,
     OHLCV_1D,
@@ -59,6 +60,11 @@ def instruments(definition: pd.DataFrame) -> pd.DataFrame:
 @recipe(DATABENTO_CONDITIONS)
 def databento_conditions(conditions: pd.DataFrame) -> pd.DataFrame:
     return conditions
+
+
+@recipe(FUTURES_EOD)
+def futures_eod(futures_eod: pd.DataFrame) -> pd.DataFrame:
+    return futures_eod
 
 
 @recipe(SETTLEMENTS_1D)

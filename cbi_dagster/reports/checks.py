@@ -20,7 +20,7 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.model import names
 from cbi_dagster.catalog.partitioning import BEGINNING, END, Interval
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
-from cbi_dagster.catalog.tables.market_data import DATABENTO_CONDITIONS, OHLCV_1D
+from cbi_dagster.catalog.tables.market_data import DATABENTO_CONDITIONS, FUTURES_EOD, OHLCV_1D, SETTLEMENTS_1D
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.market.sessions import newest_due
 from cbi_dagster.market.settlements import OUTSIDE_TICKS, far_settlements
@@ -32,6 +32,7 @@ from cbi_dagster.warehouse.slices import ContractError, check_slice
 
 _EXAMPLES = 3
 _SPLIT_ROWS = 60
+_ROUNDING = 1e-9
 
 #: Rows of a table that are looked at together.
 ROWS_AT_ONCE = 250_000
@@ -156,6 +157,25 @@ def settled_within_range(warehouse: Warehouse, table: Table, span: Interval | No
     return CheckResult(table, settled["date"].nunique(), len(settled), {}, found)
 
 
+def agrees_with_settlements(warehouse: Warehouse, table: Table, span: Interval | None = None) -> CheckResult:
+    """Whether another vendor's settlements and open interest are those of the exchange, where both are known."""
+    both = to_frame(table, warehouse.read(table, None if span is None else [span]))
+    columns = ["date", "symbol", "settle", "open_interest"]
+    exchange = to_frame(SETTLEMENTS_1D, warehouse.read(SETTLEMENTS_1D, None, columns))
+    names = {"date": "ref_date", "settle": "settle_exchange", "open_interest": "open_interest_exchange"}
+    both = both.astype({"symbol": object}).merge(
+        exchange.astype({"symbol": object}).rename(columns=names), on=["symbol", "ref_date"]
+    )
+    found = {}
+    for name in ("settle", "open_interest"):
+        one, other = (both[column].to_numpy(np.float64, na_value=np.nan) for column in (name, f"{name}_exchange"))
+        apart = both[np.abs(one - other) > _ROUNDING * np.abs(other)]
+        if len(apart):
+            days = zip(apart["symbol"], apart["ref_date"], strict=True)
+            found[f"{name} differs"] = [f"{symbol} {day:%Y-%m-%d}" for symbol, day in days]
+    return CheckResult(table, both["ref_date"].nunique(), len(both), {}, found)
+
+
 def split_sizes(warehouse: Warehouse, table: Table, span: Interval | None = None) -> CheckResult:
     """Whether every split of a training table has rows enough to say anything; of the whole table whatever `span`."""
     splits = warehouse.read(table, None, ["split"])["split"].to_pandas()
@@ -217,6 +237,12 @@ FINDINGS = (
         f"Settlements lie within {OUTSIDE_TICKS} ticks of the session's range.",
         (OHLCV_1D,),
         settled_within_range,
+    ),
+    Check(
+        "agrees_with_settlements",
+        "Settlement and open interest are those that the exchange published, where both are known.",
+        (FUTURES_EOD,),
+        agrees_with_settlements,
     ),
     Check(
         "split_sizes",

@@ -27,6 +27,7 @@ from cbi_dagster.vendors.files import (
     content_of,
     shown,
 )
+from cbi_dagster.vendors.futures_eod import FuturesEod
 from cbi_dagster.vendors.kinds import Examined, Kind, Landed, LandedFile
 from cbi_dagster.vendors.macro import Macro
 from cbi_dagster.vendors.posts.landed_posts import Posts
@@ -39,7 +40,7 @@ from cbi_dagster.warehouse.plan import read_intervals
 from cbi_dagster.warehouse.slices import check_slice
 
 #: Every kind of file that can be landed.
-KINDS = (Bars, Statistics, Definitions, Conditions, Macro, Posts)
+KINDS = (Bars, Statistics, Definitions, FuturesEod, Conditions, Macro, Posts)
 
 Progress = Callable[[str, int, int], None]
 

@@ -159,6 +159,28 @@ PARTITION BY `date`
 CLUSTER BY `root`, `symbol`
 OPTIONS(description='What holds of each outright\'s trade date by what the exchange published: settlement, open interest and cleared volume. Rows follow what is published, preliminary first; settlement_complete says when they stay.');
 
+CREATE TABLE IF NOT EXISTS `market_data.futures_eod` (
+  `trade_date_available` DATE NOT NULL OPTIONS(description='First trade date at whose decision time (13:20 America/Chicago) the vintage, the post or the span is known.'),
+  `ref_date` DATE NOT NULL OPTIONS(description='Trade date that the record is about; it may be received on a later one.'),
+  `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `ticker` STRING NOT NULL OPTIONS(description='The contract as the other vendor calls it, e.g. BOF95 Comdty.'),
+  `delivery_rank` INT64 OPTIONS(description='Place of the contract among its product\'s by delivery, 0 the nearest.'),
+  `delivery_month` DATE NOT NULL OPTIONS(description='First day of the contract\'s delivery month.'),
+  `last_trade_date` DATE NOT NULL OPTIONS(description='Last day on which the contract is traded.'),
+  `settle` FLOAT64 OPTIONS(description='Settlement price of the trade date, as published last; NULL where none was, and where the exchange says 0 for a contract that nobody trades. Known after the session\'s decision time. [quote unit]'),
+  `open_interest` INT64 OPTIONS(description='Open contracts at the end of the trade date, as published last, mostly on the next one. [contracts]'),
+  `volume` INT64 OPTIONS(description='Contracts traded. [contracts]'),
+  `dataset` STRING NOT NULL OPTIONS(description='Vendor dataset, e.g. GLBX.MDP3; simulated data says SIM.DEMO.'),
+  `source_file` STRING OPTIONS(description='Name of the landed file the bar came from; not part of the row\'s content.'),
+  `source_row` INT64 OPTIONS(description='Row (0-based) in that file; not part of the row\'s content.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `trade_date_available`
+CLUSTER BY `root`, `symbol`
+OPTIONS(description='Settlement, open interest and volume of contracts by another vendor, never mixed with what Databento delivers. A row is in the partition of the trade date after its own, what is older than the first one in that.');
+
 CREATE TABLE IF NOT EXISTS `market_data.databento_futures_ohlcv_1d` (
   `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `root` STRING NOT NULL OPTIONS(description='Product root, e.g. ZL.'),

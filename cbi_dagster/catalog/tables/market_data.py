@@ -9,6 +9,7 @@ from cbi_dagster.catalog.columns import (
     contracts,
     crush,
     decisions,
+    futures_eod,
     instruments,
     pick,
     sessions,
@@ -100,6 +101,21 @@ SETTLEMENTS_1D = Table(
     required=frozenset({"root", "instrument_id", "settlement_complete", "dataset"}),
     cluster=("root", "symbol"),
     reads=(Read(FUTURES_STATISTICS.id, forward=settlements.LATER_TRADE_DATES, columns=settlements.INPUTS),),
+    owners=("team:market-data",),
+)
+
+FUTURES_EOD = Table(
+    dataset="market_data",
+    name="futures_eod",
+    description="Settlement, open interest and volume of contracts by another vendor, never mixed with what Databento "
+    "delivers. A row is in the partition of the trade date after its own, what is older than the first one in that.",
+    columns=pick(*futures_eod.FUTURES_EOD),
+    key=futures_eod.KEY,
+    partitioning=Daily("trade_date_available"),
+    layer="market_data",
+    required=frozenset({"root", "ticker", "delivery_month", "last_trade_date", "dataset"}),
+    cluster=("root", "symbol"),
+    reads=(Read("landing.futures_eod", columns=futures_eod.FUTURES_EOD),),
     owners=("team:market-data",),
 )
 

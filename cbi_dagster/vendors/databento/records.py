@@ -146,7 +146,7 @@ def examined(
         end=end,
         rows=len(file.rows),
         kept=kept,
-        rejected=_quarantine_rows(screened.rejected, details),
+        rejected=quarantine_rows(screened.rejected, details),
         outside={shown(name, 80): count for name, count in screened.outside.items()},
         symbols=landed_symbols(symbols, mapping, start, end, universe),
         exhaustive=file.exhaustive,
@@ -166,7 +166,8 @@ def _observed_mapping(kept: pd.DataFrame) -> pd.DataFrame:
     return found.reset_index(drop=True)[["symbol", "start_date", "end_date", "instrument_id"]]
 
 
-def _quarantine_rows(rejected: pd.DataFrame, details: Sequence[str]) -> pd.DataFrame:
+def quarantine_rows(rejected: pd.DataFrame, details: Sequence[str]) -> pd.DataFrame:
+    """Rejected records as rows for `ops.quarantine`; `details` are the columns that each is remembered by."""
     said = rejected[list(details)].astype(object)
     return pd.DataFrame(
         {
