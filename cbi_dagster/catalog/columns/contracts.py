@@ -15,7 +15,8 @@ COLUMNS = (
     Column(
         "last_trade_date",
         _D,
-        "Date in Chicago on which trading of the contract ends, as the day's definition says; NULL without one.",
+        "Date in Chicago on which trading of the contract ends, as the day's definition, or an end-of-day row, says; "
+        "NULL without one.",
     ),
     Column(
         "first_notice_date",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from cbi_dagster.catalog.model import Column, Type
 
-_S, _I, _D = Type.STRING, Type.INT64, Type.DATE
+_S, _I = Type.STRING, Type.INT64
 
 COLUMNS = (
     Column("ticker", _S, "The contract as the other vendor calls it, e.g. BOF95 Comdty."),
     Column("delivery_rank", _I, "Place of the contract among its product's by delivery, 0 the nearest.", ge=0),
-    Column("last_trade_date", _D, "Last day on which the contract is traded."),
 )
 
 FUTURES_EOD = (
