@@ -52,11 +52,9 @@ class DatabentoResource(dg.ConfigurableResource[Any]):
         return home.fetching(platform, self.api_key)
 
 
-def _since(days: str) -> tuple[pd.Timestamp, pd.Timestamp] | None:
-    """The days of a run's config, of which the vendor is asked whether they have changed; None for all."""
-    if not days:
-        return None
-    return pd.Timestamp(days, tz="UTC"), now_utc() + pd.Timedelta(days=2)
+def _instant(day: str) -> pd.Timestamp | None:
+    """Midnight UTC of a day, None for none."""
+    return pd.Timestamp(day, tz="UTC") if day else None
 
 
 def fetching_job(home: Home, platform: Platform) -> dg.JobDefinition:
@@ -69,10 +67,10 @@ def fetching_job(home: Home, platform: Platform) -> dg.JobDefinition:
     )
     def fetch(context: dg.OpExecutionContext) -> None:
         fetching: Fetching = context.resources.databento.fetching(home, platform.ready())
-        days = _since(context.op_config["since"])
+        since = _instant(context.op_config["since"])
 
         def outlook() -> Outlook:
-            found = fetching.survey.outlook(fetching.survey.followed, days)
+            found = fetching.survey.outlook(fetching.survey.followed, since)
             for part in found.parts:
                 context.log.info(f"to ask for: {part.request}, ${part.dollars:.4f}")
             context.log.info(f"{len(found.parts)} requests, ${found.dollars:.4f} by the vendor's price")
@@ -121,7 +119,7 @@ def databento_sensor(
             left = fetching.unfinished()
             waiting = [entry for entry in left if entry.request_state == "submitted"]
             ready = len(left) > len(waiting) or any(fetching.job_is_done(entry) for entry in waiting)
-            found = fetching.survey.outlook(fetching.survey.followed, _since(since))
+            found = fetching.survey.outlook(fetching.survey.followed, _instant(since))
             digest = _digest(found, [entry.request_id for entry in left] if ready else [])
             known = {
                 "ends": {schema: end.isoformat() for schema, (_, end) in sorted(found.range.spans.items())},

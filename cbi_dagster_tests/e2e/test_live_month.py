@@ -66,15 +66,18 @@ def everything(live: LiveHome) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.slow
-def test_a_month_as_it_is_published_equals_one_bulk_load(tmp_path: Path, server: LoopbackDatabento) -> None:
+@pytest.mark.parametrize("first", ["2023-03-30", "2023-03-01"], ids=["two days", "a month"])
+def test_what_is_published_day_by_day_equals_one_bulk_load(
+    tmp_path: Path, server: LoopbackDatabento, first: str
+) -> None:
     daemon = Daemon(tmp_path, server)
     live = daemon.live
-    live.until("2023-03-01")
+    live.until(first)
     load(live)
     rebuilt(live)
     days = []
     with opened_instance(daemon.home) as instance:
-        for day in pd.date_range("2023-03-01", "2023-03-31", freq="D"):
+        for day in pd.date_range(first, "2023-03-31", freq="D"):
             asked, paid, before = len(server.faults.asked), server.dollars, len(server.bill)
             # Bars are there soon; statistics of the vendor's day come later.
             for hours, stated in (("19:30", "00:00"), ("22:30", "20:00"), ("24:00", "24:00")):

@@ -136,7 +136,7 @@ class Survey:
     def outlook(
         self,
         series: Callable[[Range], Sequence[Series]],
-        days: Span | None = None,
+        since: pd.Timestamp | None = None,
         *,
         named: Collection[str] = (),
         again: bool = False,
@@ -144,7 +144,7 @@ class Survey:
     ) -> Outlook:
         """What of the series is lacking or has changed, priced. Nothing is charged by asking.
 
-        `days`: of which days the vendor is asked whether they have changed (None: of all that are here). Raises
+        `since`: the vendor is asked whether days from then on have changed (None: all that are here). Raises
         UnknownSymbolError for symbols in `named` that the vendor does not know, ClockError, VendorError.
         """
         told("asking what there is", 0, 3)
@@ -154,11 +154,14 @@ class Survey:
         if not wanted:
             return Outlook((), {}, known)
         first, end = min(one.start for one in wanted), max(one.end for one in wanted)
-        if days is not None:
-            first, end = max(first, days[0]), min(end, days[1])
-        words = self._vendor.words(self._dataset, first.date(), max(end - pd.Timedelta(1, "ns"), first).date())
+        delivered = self._delivered()
+        if since is not None:
+            # What lacks comes with the vendor's word on it, however long ago it is.
+            lacks = [spans[0][0] for spans in _stale(wanted, delivered, {}, again).values() if spans]
+            first = min([max(first, since), *lacks])
+        words = self._vendor.words(self._dataset, first.date(), _last_day(end)) if first < end else {}
         told("asking what there is", 1, 3)
-        stale = self._stale(wanted, words, again)
+        stale = _stale(wanted, delivered, words, again)
         known_stale, unknown = self._known({key: spans for key, spans in stale.items() if spans})
         if lacking := sorted(set(named) & set(unknown)):
             raise UnknownSymbolError(f"{self._dataset} has no {some(lacking)} in that time; nothing was charged")
@@ -202,20 +205,6 @@ class Survey:
                 _WORDS[file.file_hash] = {day: Word(condition, changed) for day, condition, changed in said}
             found[file.landed_at] |= _WORDS[file.file_hash]
         return found
-
-    def _stale(
-        self, wanted: Sequence[Series], words: Mapping[dt.date, Word], again: bool
-    ) -> dict[tuple[str, str, str], list[Span]]:
-        """What is stale of every series; those that lack and hold the same are worked out once."""
-        delivered, worked_out = self._delivered(), dict[object, list[Span]]()
-        stale = {}
-        for one in wanted:
-            found = delivered.get(one.key, [])
-            case = one.start, one.end, tuple((held.start, held.end, held.taken_at) for held in found)
-            if case not in worked_out:
-                worked_out[case] = stale_spans(one, found, words, again)
-            stale[one.key] = worked_out[case]
-        return stale
 
     def _known(
         self, stale: Mapping[tuple[str, str, str], Sequence[Span]]
@@ -263,3 +252,25 @@ class Survey:
             if request.start >= request.end:
                 raise VendorError(f"there is no data of {request} yet") from None
             return request, call(request)
+
+
+def _stale(
+    wanted: Sequence[Series],
+    delivered: Mapping[tuple[str, str, str], Sequence[Delivered]],
+    words: Mapping[dt.date, Word],
+    again: bool,
+) -> dict[tuple[str, str, str], list[Span]]:
+    """What is stale of every series; those that lack and hold the same are worked out once."""
+    worked_out = dict[object, list[Span]]()
+    stale = {}
+    for one in wanted:
+        found = delivered.get(one.key, [])
+        case = one.start, one.end, tuple((held.start, held.end, held.taken_at) for held in found)
+        if case not in worked_out:
+            worked_out[case] = stale_spans(one, found, words, again)
+        stale[one.key] = worked_out[case]
+    return stale
+
+
+def _last_day(end: pd.Timestamp) -> dt.date:
+    return (end - pd.Timedelta(1, "ns")).date()
