@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from cbi_dagster.catalog import ASSET_TABLES
+from cbi_dagster.catalog.tables.market_data import OHLCV_1D
 from cbi_dagster.orchestration.runs import opened_instance
 from cbi_dagster.vendors.simulate import SIMULATED_DATASET, simulate_delivery
 from cbi_dagster_tests.fakes.databento import LoopbackDatabento, Market
@@ -96,5 +97,7 @@ def test_what_is_published_day_by_day_equals_one_bulk_load(
     load(bulk)
     rebuilt(bulk)
     assert everything(live) == everything(bulk)
+    settled = live.platform.warehouse.read(OHLCV_1D, columns=["settle", "open_interest"]).to_pandas()
+    assert settled.notna().mean().min() > 0.8
     assert paid == pytest.approx(server.dollars - paid)
     assert told["questions"].max() < 60
