@@ -1,0 +1,367 @@
+"""Why a value is what it is: what it means, what it was made of down to vendor files, and for NULL the reason.
+
+The reason is found by trying (`experiments`) what would have given a value: what is unknown filled in, sessions put in,
+a longer history. What answers is the cause; an unknown input is asked in its turn, down to the root. What no trial
+answers is NULL by the column's own rule, where its meaning has one.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cbi_dagster.catalog import LANDING_SOURCES, TABLES, Column, Table
+from cbi_dagster.catalog.frames import to_frame
+from cbi_dagster.catalog.tables import ops
+from cbi_dagster.config.universe import load_universe
+from cbi_dagster.home import Platform
+from cbi_dagster.reports.absence import Reason, why_absent
+from cbi_dagster.reports.experiments import Bench, Trial, source_path
+from cbi_dagster.reports.features import formula_files
+from cbi_dagster.reports.rows import rows_of, symbols_of
+from cbi_dagster.warehouse.slices import leaf_values
+
+#: What the reason of a NULL can be, and what each means.
+NULLS = {
+    "upstream_null": "an input is NULL, for a reason of its own",
+    "no_session": "an input has no row of a market on a date, for a reason of its own",
+    "not_of_symbol": "what the column is made of does not exist for the symbol",
+    "warm_up": "the history is shorter than the column needs",
+    "cut_session": "a session is there in part",
+    "nothing_known": "an input has nothing in the window, for a reason of its own",
+    "several": "more than one of these together",
+    "by_rule": "the column is NULL by its own meaning",
+    "not_delivered": "the files that the row is of do not say it",
+    "unexplained": "the function gave NULL, and no trial says why",
+}
+
+
+class NoSuchRowError(LookupError):
+    """There is no row to ask about, or more than one; `choices` are the keys of those that there are."""
+
+    def __init__(self, choices: list[dict[str, str]]) -> None:
+        super().__init__("no such row" if not choices else "several rows")
+        self.choices = choices
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a value was made of, of one table: which columns and symbols matter, in which of the rows that were read."""
+
+    source: Table
+    columns: tuple[str, ...]
+    symbols: tuple[str, ...]
+    first: str
+    last: str
+    rows: int
+    of_date: str
+    """The values of these columns on the row's own date."""
+
+
+@dataclass(frozen=True)
+class FileRows:
+    """Rows of a landed file that a trade date's bars came from, with what a later delivery changed of them."""
+
+    source: str
+    file: str
+    file_hash: str
+    first_row: int
+    last_row: int
+    rows: int
+    corrections: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`value` of a column in the row of `key`. `reasons`: of a NULL, from the column to the root, else none.
+
+    `inputs`: what the value was made of. `files`: the landed rows of the row's own date behind it all.
+    """
+
+    table: Table
+    path: str
+    column: Column
+    key: Mapping[str, Any]
+    value: Any
+    formulas: tuple[str, ...]
+    reasons: tuple[Reason, ...] = ()
+    inputs: tuple[Input, ...] = ()
+    files: tuple[FileRows, ...] = field(default=())
+
+
+def why(platform: Platform, table: Table, path: str, date: dt.date, key: Mapping[str, str]) -> Answer:
+    """What is known of a value. `path` as in `Table.leaves`; `key`: values of key columns as text, `symbol` among them.
+
+    Raises KeyError for a path that the table does not have, NoSuchRowError where not exactly one row is meant.
+    """
+    column = dict(table.leaves())[path]
+    with platform.builder.warehouse.shared_connection():
+        own, value = _row(platform, table, path, date, key)
+        day = np.datetime64(date, "D")
+        bench = None if table.reads and table.reads[0].source in LANDING_SOURCES else Bench(platform, table, own, day)
+        reasons = tuple(_Nulls(platform).reasons(table, path, own, day, bench)) if value is None else ()
+        inputs = () if bench is None or value is None else tuple(_inputs(bench, path, value))
+        symbols = {symbol for item in inputs for symbol in item.symbols} or {str(own.get("symbol", ""))} - {""}
+        files = tuple(_files(platform, table, day, symbols))
+        return Answer(table, path, column, own, value, tuple(formula_files(table)), reasons, inputs, files)
+
+
+def null_reasons(platform: Platform, table: Table, own: Mapping[str, Any], day: np.datetime64) -> dict[str, Reason]:
+    """The first reason of every column that is NULL in a row, by path."""
+    with platform.builder.warehouse.shared_connection():
+        return _Nulls(platform).of_row(table, own, day)
+
+
+def _row(
+    platform: Platform, table: Table, path: str, date: dt.date, key: Mapping[str, str]
+) -> tuple[dict[str, Any], Any]:
+    """The key and the value of the one row that is meant."""
+    day = np.datetime64(date, "D")
+    interval = [(day, day)] if table.partitioning.column else None
+    rows = platform.builder.warehouse.read(table, interval)
+    names = [name for name in table.key if name != table.partitioning.column]
+    chosen = np.ones(len(rows), bool)
+    for name, text in key.items():
+        wanted = symbols_of(text, load_universe()) if name == "symbol" else [text]
+        chosen &= np.array([_same(value, wanted) for value in rows[name].to_pylist()], bool)
+    found = rows.filter(chosen)
+    if len(found) != 1:
+        told = found.select(names).to_pylist()
+        raise NoSuchRowError([{name: str(value) for name, value in item.items()} for item in told])
+    return found.select(table.key).to_pylist()[0], leaf_values(found, path)[0].as_py()
+
+
+def _same(value: Any, wanted: Collection[str]) -> bool:
+    """Whether a value of a key is one of those wanted, which are text."""
+    if isinstance(value, dt.datetime):
+        stamps = (pd.Timestamp(text) for text in wanted)
+        return any(pd.Timestamp(value) == (t.tz_localize("UTC") if t.tz is None else t) for t in stamps)
+    return str(value) in wanted
+
+
+class _Nulls:
+    """The reasons of NULLs."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    def reasons(
+        self, table: Table, path: str, key: Mapping[str, Any], day: np.datetime64, bench: Bench | None
+    ) -> Iterator[Reason]:
+        """From the column down to the root."""
+        if bench is None:
+            yield _by_rule(table, path) or Reason("not_delivered", f"the landed files do not say it ({table.id})")
+            return
+        trial = self._answering(bench, {path}).get(path)
+        if trial is None:
+            yield self._rest(bench, path)
+            return
+        yield self._warm_up(bench, path) if trial.kind == "longer" else self._told(bench, trial)
+        if trial.kind == "filled":
+            yield from self._of_cell(bench, trial)
+        elif trial.kind in ("put_in", "borrowed", "elsewhen"):
+            at = trial.dates[-1] if trial.dates else day
+            symbol = trial.symbols[0] if trial.symbols else None
+            yield from why_absent(self._platform, TABLES[trial.source], _date(at), symbol)
+
+    def of_row(self, table: Table, key: Mapping[str, Any], day: np.datetime64) -> dict[str, Reason]:
+        """The first reason of every NULL of the row."""
+        bench = Bench(self._platform, table, key, day)
+        row = bench.row(bench.frames)
+        nulls = {path for path, value in (row or {}).items() if value is None}
+        found = self._answering(bench, nulls)
+        return {path: self._told(bench, found[path]) if path in found else self._rest(bench, path) for path in nulls}
+
+    def _answering(self, bench: Bench, paths: Collection[str]) -> dict[str, Trial]:
+        """For each of the paths the first trial that gives it a value."""
+        found: dict[str, Trial] = {}
+        open_paths = set(paths)
+        for trial in self._trials(bench, paths):
+            if not open_paths:
+                break
+            for path in open_paths & bench.known(trial.frames):
+                found[path] = trial
+            open_paths -= found.keys()
+        return found
+
+    def _trials(self, bench: Bench, paths: Collection[str]) -> Iterator[Trial]:
+        """What is tried, the likeliest and nearest cause first; last what several together make."""
+        yield from bench.fillings(paths)
+        yield from bench.judged_complete()
+        longer = bench.longer()
+        yield longer
+        yield from bench.sessions()
+        yield from bench.foreign()
+        yield from bench.elsewhen()
+        yield Trial("several", "", bench.longer_over(bench.mended()))
+
+    def _told(self, bench: Bench, trial: Trial) -> Reason:
+        """A trial that gave a value, as a reason."""
+        on = f" on {trial.dates[-1]}" if trial.dates else ""
+        whose = f" of {', '.join(trial.symbols)}" if trial.symbols else ""
+        if trial.kind == "filled":
+            return Reason(
+                "upstream_null",
+                f"{source_path(TABLES[trial.source], trial.column)}{whose} is NULL in {trial.source}{on}",
+            )
+        if trial.kind == "longer":
+            return Reason("warm_up", "the history before the row is shorter than the column needs")
+        if trial.kind == "judged":
+            return Reason(
+                "cut_session", f"{trial.source} holds a session in part (session_quality), and it would count whole"
+            )
+        if trial.kind == "put_in":
+            return Reason("no_session", f"{trial.source} has no row{whose}{on}")
+        if trial.kind == "borrowed":
+            own = trial.symbols == (bench.symbol,)
+            return Reason("not_of_symbol" if own else "no_session", f"{trial.source} has nothing{whose} in the window")
+        if trial.kind == "elsewhen":
+            return Reason("nothing_known", f"{trial.source} has nothing in the window that is read for {bench.day}")
+        return Reason("several", "several inputs lack something, or the history is too short for them together")
+
+    def _warm_up(self, bench: Bench, path: str) -> Reason:
+        """How many sessions there are, and how many would do."""
+        lacking = bench.needed(path)
+        there = bench.sessions_there()
+        return Reason(
+            "warm_up", f"{there:,} of {there + lacking:,} sessions: {lacking:,} more before the first would do"
+        )
+
+    def _rest(self, bench: Bench, path: str) -> Reason:
+        """Of what no trial gave a value."""
+        if rule := _by_rule(bench.table, path):
+            return rule
+        for name, frame in bench.frames.items():
+            if frame.empty and name in TABLES:
+                because = why_absent(self._platform, TABLES[name], _date(bench.day), None)[-1]
+                return Reason("nothing_known", f"{name} has nothing in the window ({because.kind}: {because.text})")
+        return Reason("unexplained", "the function gave NULL; nothing that was tried gives it a value")
+
+    def _of_cell(self, bench: Bench, trial: Trial) -> Iterator[Reason]:
+        """The reasons of the input that is NULL itself."""
+        source = TABLES[trial.source]
+        rows = rows_of(self._platform.builder.warehouse, source, _date(trial.dates[-1] if trial.dates else bench.day))
+        if trial.symbols:
+            rows = rows[rows["symbol"] == trial.symbols[-1]]
+        rows = rows[rows[trial.column].isna()] if trial.column in rows else rows.iloc[:0]
+        if rows.empty:
+            return
+        last = rows.iloc[-1]
+        path, day = source_path(source, trial.column), trial.dates[-1] if trial.dates else bench.day
+        data = self._platform.builder.warehouse.read(source, [(day, day)] if source.partitioning.column else None)
+        keys = data.select(source.key).to_pylist()
+        key = next(key for key in keys if all(_equal(key[name], last[name]) for name in source.key))
+        landed = source.reads and source.reads[0].source in LANDING_SOURCES
+        below = None if landed or not source.reads else Bench(self._platform, source, key, day)
+        yield from self.reasons(source, path, key, day, below)
+
+
+def _equal(value: Any, other: Any) -> bool:
+    if isinstance(value, dt.datetime | dt.date):
+        one, two = pd.Timestamp(value), pd.Timestamp(other)
+        return one.tz_localize(None) == two.tz_localize(None) if one.tz is None else one == two
+    return bool(value == other)
+
+
+def _date(day: np.datetime64) -> dt.date:
+    return dt.date.fromisoformat(str(day))
+
+
+def _by_rule(table: Table, path: str) -> Reason | None:
+    """What the meaning of a column says of NULL, its own or that of columns of the table that its meaning names."""
+    leaves = dict(table.leaves())
+    group = path.rpartition(".")[0]
+    queue, asked = [path], set()
+    while queue:
+        name = queue.pop(0)
+        asked.add(name)
+        description = leaves[name].description
+        clauses = [part.strip() for part in re.split(r"[;.](?:\s|$)", description) if re.search(r"\bNULL\b", part)]
+        if clauses:
+            of = "" if name == path else f"{name}: "
+            return Reason("by_rule", f"{of}{'; '.join(clauses)}")
+        words = re.findall(r"\w+", description)
+        named = [f"{group}.{word}" if group else word for word in words]
+        queue += [each for each in dict.fromkeys(named) if each in leaves and each not in {*asked, *queue}]
+    of_group = next((c.description for c in table.columns if group and c.name == group), "")
+    if clauses := [part.strip() for part in re.split(r"[;.](?:\s|$)", of_group) if re.search(r"\bNULL\b", part)]:
+        return Reason("by_rule", f"{group}: {'; '.join(clauses)}")
+    return None
+
+
+def _inputs(bench: Bench, path: str, value: Any) -> Iterator[Input]:
+    """What a value was made of, per table."""
+    for name, columns in bench.columns_behind(path, value).items():
+        source, frame = bench.sources[name], bench.frames[name]
+        symbols = bench.symbols_behind(name, path, value)
+        own = frame[frame["symbol"].isin(symbols)] if symbols else frame
+        column = source.partitioning.column
+        first = bench.first_behind(name, path, value)
+        used = own if first is None else own[own[column].to_numpy().astype("datetime64[D]") >= first]
+        last = "" if first is None else str(used[column].to_numpy().astype("datetime64[D]").max())
+        today = used if first is None else used[used[column].to_numpy().astype("datetime64[D]") == bench.day]
+        told = [
+            (f"{row['symbol']} " if "symbol" in row else "")
+            + ", ".join(f"{source_path(source, item)} {row[item]}" for item in columns)
+            for _, row in today.tail(_SHOWN).iterrows()
+        ]
+        span = (str(first) if first is not None else "", last)
+        yield Input(source, tuple(columns), tuple(symbols), *span, len(used), "; ".join(told))
+
+
+#: Rows of an input that are shown of a date.
+_SHOWN = 8
+
+
+def _files(platform: Platform, table: Table, day: np.datetime64, symbols: Collection[str]) -> Iterator[FileRows]:
+    """The landed rows of a date that tables behind a table were made of, of these symbols."""
+    warehouse = platform.builder.warehouse
+    universe = load_universe()
+    named = sorted({name for symbol in symbols for name in symbols_of(symbol, universe)})
+    landed = to_frame(ops.LANDED_FILES, warehouse.read(ops.LANDED_FILES)).sort_values("landing_sequence")
+    hashes = dict(zip(landed["source_file"], landed["file_hash"], strict=True))
+    corrections = to_frame(ops.CORRECTIONS, warehouse.read(ops.CORRECTIONS))
+    corrections = corrections[corrections["date"] == pd.Timestamp(str(day))]
+    if named:
+        corrections = corrections[corrections["symbol"].isin(named)]
+    for source in _landed_tables(table):
+        if not {"source_file", "source_row"} <= {column.name for column in source.columns}:
+            continue
+        chosen = named if any(column.name == "symbol" for column in source.columns) else ()
+        rows = to_frame(source, warehouse.read(source, [(day, day)], symbols=chosen))
+        for file, own in rows.groupby("source_file", observed=True):
+            at = own["source_row"].astype(int)
+            told = tuple(_corrected(item) for _, item in corrections.iterrows())
+            yield FileRows(source.id, str(file), hashes.get(file, ""), at.min(), at.max(), len(own), told)
+
+
+def _corrected(row: pd.Series) -> str:
+    """One correction in words."""
+    parts = [
+        f"{name.removeprefix('old_')} {row[name]} → {row['new_' + name.removeprefix('old_')]}"
+        for name in row.index
+        if name.startswith("old_") and pd.notna(row[name]) and row[name] != row["new_" + name.removeprefix("old_")]
+    ]
+    at, landed = f"{row['ts_event']:%Y-%m-%d %H:%M} UTC", f"{row['landed_at']:%Y-%m-%d %H:%M} UTC"
+    return f"{row['symbol']} {at}: {', '.join(parts)} (by what was landed {landed})"
+
+
+def _landed_tables(table: Table) -> list[Table]:
+    """The tables of landed rows that a table is made of, directly or not."""
+    found: dict[str, Table] = {}
+    queue, seen = [table], {table.id}
+    while queue:
+        item = queue.pop()
+        for read in item.reads:
+            if read.source in LANDING_SOURCES:
+                found[item.id] = item
+            elif read.source not in seen:
+                seen.add(read.source)
+                queue.append(TABLES[read.source])
+    return [item for item in TABLES.values() if item.id in found]
