@@ -7,6 +7,7 @@ import (pandas, the warehouse, Dagster) is imported where it is used: a plan nee
 from cbi_dagster.cli import (
     asking,
     building,
+    comparing,
     copying,
     demo,
     explaining,
@@ -24,6 +25,7 @@ from cbi_dagster.cli.main import run
 __all__ = [
     "asking",
     "building",
+    "comparing",
     "copying",
     "demo",
     "explaining",

@@ -1,7 +1,7 @@
 """The group that all commands belong to, how a failure is told, and the exit codes.
 
 Exit codes: 0 done, 1 the work failed (the message says what and where), 2 the command was called wrongly, 3 `plan` or
-`refresh` found something stale, 130 the command was interrupted.
+`refresh` found something stale, or `diff` a difference, 130 the command was interrupted.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Exit code of `plan` and `refresh` when something was stale.
 STALE = 3
+
+#: Exit code of `diff` when something differs.
+DIFFERENT = 3
 
 #: What commands that only look say of a state directory without a warehouse.
 NOTHING_HERE = "nothing is landed in {}; `cbi land PATH` takes vendor files, `cbi demo` simulates some"

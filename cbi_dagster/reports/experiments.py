@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.partitioning import Daily
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import Platform
+from cbi_dagster.market.sessions import CHICAGO
 from cbi_dagster.recipes import TableOutput
 from cbi_dagster.warehouse.plan import read_intervals
 from cbi_dagster.warehouse.slices import ContractError, leaf_values, to_arrow
@@ -32,12 +34,16 @@ Frames = Mapping[str, pd.DataFrame]
 #: Trade dates that a history since inception is made longer by, and the rows that may come of it at most.
 _LONGER, _MOST_ROWS = 300, 200_000
 
+#: What two computations of one value may differ by, relatively.
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Trial:
     """Inputs that were changed: what was done (`kind`) to which `source`, and the `frames` that came of it.
 
     `column`, `dates` and `symbols` say where: of `filled` cells, of rows that were `put_in`, or of `borrowed` symbols.
+    `also_short`: the history was made longer besides.
     """
 
     kind: str
@@ -46,6 +52,7 @@ class Trial:
     column: str = ""
     dates: tuple[np.datetime64, ...] = ()
     symbols: tuple[str, ...] = ()
+    also_short: bool = False
 
 
 class Bench:
@@ -106,7 +113,7 @@ class Bench:
                 nulls = frame[column].isna().to_numpy()
                 whole = _filled(frame, column, table)
                 last = nulls & self._own(frame) & self._today(table, frame)
-                for which in (last, nulls & self._own(frame), nulls):
+                for which in (last, nulls):
                     if which.any():
                         # Cells that were not NULL stay: a column of another dtype may result, of the same values.
                         values = frame[column].astype(object).where(~which, whole.astype(object))
@@ -186,30 +193,29 @@ class Bench:
 
     def longer(self, trade_dates: int | None = None) -> Trial:
         """All inputs with so many made-up trade dates before their first (None: what windows reach, or many)."""
-        longest = {read.source: read.back if isinstance(read.back, int) else _LONGER for read in self.table.reads}
-        reach = max(longest.values(), default=0) if trade_dates is None else trade_dates
+        windows = [read.back if isinstance(read.back, int) else _LONGER for read in self.table.reads]
+        reach = max(windows, default=0) if trade_dates is None else trade_dates
         frames = dict(self.frames)
         for name, table in self.sources.items():
             if reach and len(frames[name]) and isinstance(table.partitioning, Daily):
-                frames[name] = _before(frames[name], table, reach)
+                frames[name] = _before(_alike(frames[name], table), table, reach)
         return Trial("longer", "", frames)
 
-    def mended(self) -> Frames:
-        """All inputs with everything put in that the trials put in one by one, without a longer history."""
-        frames = dict(self.frames)
-        for trial in (*self.elsewhen(), *self.foreign(), *self.sessions()):
-            frames[trial.source] = trial.frames[trial.source]
-        for name, table in self.sources.items():
-            frame = frames[name] = _known(frames[name], table)
-            if "session_quality" in frame:
-                frames[name] = frames[name].assign(session_quality=QUALITIES[0])
-        return frames
-
-    def longer_over(self, frames: Frames) -> Frames:
-        """Other inputs, with a longer history too."""
+    def over(self, frames: Frames) -> Bench:
+        """The same row on other inputs."""
         bench = copy.copy(self)
         bench.frames = frames
-        return bench.longer().frames
+        return bench
+
+    def mended(self) -> Frames:
+        """All inputs with everything put in and filled in that the trials try one by one, and a longer history."""
+        bench = self.over(self.longer().frames)
+        for trials in (Bench.elsewhen, Bench.foreign, Bench.sessions):
+            for trial in list(trials(bench)):
+                bench.frames = {**bench.frames, trial.source: trial.frames[trial.source]}
+        frames = {name: _known(frame, self.sources[name]) for name, frame in bench.frames.items()}
+        whole = {"session_quality": QUALITIES[0]}
+        return {name: f.assign(**whole) if "session_quality" in f else f for name, f in frames.items()}
 
     def sessions_there(self) -> int:
         """How many dates the row's symbol has in the inputs up to its own."""
@@ -229,7 +235,7 @@ class Bench:
         low, high = 0, 1
         while path not in self.known(self.longer(high).frames):
             low, high = high, high * 2
-            if high > 4 * _LONGER:
+            if high > 2 * _LONGER:
                 return high
         while high - low > 1:
             middle = (low + high) // 2
@@ -246,7 +252,9 @@ class Bench:
             aside = {*table.key, table.partitioning.column, "root"}
             for column in frame.columns if len(frame) else ():
                 other = None if column in aside else _disturbed(frame[column])
-                if other is not None and self._value(self._with(name, frame.assign(**{column: other})), path) != value:
+                if other is not None and not self._gives(
+                    self._with(name, frame.assign(**{column: other})), path, value
+                ):
                     found.setdefault(name, []).append(column)
         return found
 
@@ -257,9 +265,10 @@ class Bench:
             return []
         there = list(dict.fromkeys(frame["symbol"].astype(object)))
         own = self.frames[name][self._own(frame)]
-        if self.symbol in there and self._value(self._with(name, own), path) == value:
+        if self.symbol in there and self._gives(self._with(name, own), path, value):
             return [self.symbol] if self.symbol else []
-        return [each for each in there if self._value(self._with(name, frame[frame["symbol"] != each]), path) != value]
+        without = {each: self._with(name, frame[frame["symbol"] != each]) for each in there}
+        return [each for each in there if not self._gives(without[each], path, value)]
 
     def first_behind(self, name: str, path: str, value: Any) -> np.datetime64 | None:
         """The first date of a source without which the value would be another one."""
@@ -271,13 +280,17 @@ class Bench:
         low, high = 0, len(dates)
         while high - low > 1:
             middle = (low + high) // 2
-            same = self._value(self._with(name, frame[days >= dates[middle]]), path) == value
+            same = self._gives(self._with(name, frame[days >= dates[middle]]), path, value)
             low, high = (middle, high) if same else (low, middle)
         first: np.datetime64 = dates[low]
         return first
 
-    def _value(self, frames: Frames, path: str) -> Any:
-        return (self.row(frames) or {}).get(path)
+    def _gives(self, frames: Frames, path: str, value: Any) -> bool:
+        """Whether inputs give the value, but for what running sums round."""
+        given = (self.row(frames) or {}).get(path)
+        if isinstance(value, float) and isinstance(given, float):
+            return math.isclose(given, value, rel_tol=_ROUNDING)
+        return bool(given == value)
 
     def _with(self, name: str, frame: pd.DataFrame) -> Frames:
         return {**self.frames, name: frame.reset_index(drop=True)}
@@ -315,24 +328,27 @@ def _stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
 
-def _moved(frame: pd.DataFrame, table: Table, of: np.datetime64, to: np.datetime64, times: float = 1.0) -> pd.DataFrame:
-    """The rows of one date as if they were of another: all dates and instants moved, quantities `times` as large."""
-    rows = frame[_days(table, frame) == of]
-    shift = pd.Timedelta(int((to - of) / np.timedelta64(1, "D")), "D")
+def _shifted(rows: pd.DataFrame, table: Table, shifts: np.ndarray, times: np.ndarray | None = None) -> pd.DataFrame:
+    """Rows with all dates and instants moved by days, and quantities `times` as large."""
     columns: dict[str, Any] = {}
     for name in rows.columns:
         column = _declared(table, name)
-        if column.type in (Type.DATE, Type.TIMESTAMP):
-            columns[name] = rows[name] + shift
-        elif times != 1.0 and column.type is Type.FLOAT64 and column.unit not in ("", "ratio"):
+        if column.type is Type.DATE:
+            columns[name] = rows[name] + pd.to_timedelta(shifts)
+        elif column.type is Type.TIMESTAMP:  # by the exchange's clock, which a session keeps
+            clock = rows[name].dt.tz_convert(CHICAGO).dt.tz_localize(None) + pd.to_timedelta(shifts)
+            clock = clock.dt.tz_localize(CHICAGO, ambiguous=np.ones(len(clock), bool), nonexistent="shift_forward")
+            columns[name] = clock.dt.tz_convert("UTC")
+        elif times is not None and column.type is Type.FLOAT64 and column.unit not in ("", "ratio"):
             columns[name] = rows[name] * times
-    moved: pd.DataFrame = rows.assign(**columns)
-    return moved
+    shifted: pd.DataFrame = rows.assign(**columns)
+    return shifted
 
 
 def _made_up(frame: pd.DataFrame, table: Table, of: np.datetime64, to: np.datetime64) -> pd.DataFrame:
     """The rows of one date as if they were of another, with nothing unknown in them."""
-    return _moved(_known(frame, table), table, of, to)
+    rows = _known(frame, table)[_days(table, frame) == of]
+    return _shifted(rows, table, np.full(len(rows), to - of))
 
 
 def _known(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
@@ -342,18 +358,36 @@ def _known(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
     return known
 
 
+def _alike(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+    """The frame with all rows of a kind: what is text and no key says what the last row of the symbol says."""
+    texts = [name for name in frame.columns if _declared(table, name).type is Type.STRING and name not in table.key]
+    if "symbol" not in frame or not texts:
+        return frame
+    of = frame["symbol"].astype(object)
+    alike: pd.DataFrame = frame.assign(**{n: frame[n].astype(object).groupby(of).transform("last") for n in texts})
+    return alike
+
+
 def _before(frame: pd.DataFrame, table: Table, trade_dates: int) -> pd.DataFrame:
     """The frame with made-up trade dates before its first: its own ones mirrored, in quantities that vary."""
-    days = _days(table, frame)
-    own = np.unique(days)
-    count = min(trade_dates, max(1, _MOST_ROWS * len(own) // len(frame)))
-    order = list(itertools.islice(itertools.cycle([*own, *own[::-1]]), count))
-    parts = []
-    for number, of in enumerate(order, 1):
-        to = np.busday_offset(own[0], -number, roll="backward")
-        wave = 1 + 0.02 * np.sin(number * 0.9) + 0.01 * np.sin(number * 0.13)
-        parts.append(_moved(frame, table, of, to, float(wave)))
-    return _stacked([*parts[::-1], frame])
+    every = _days(table, frame)
+    groups = frame.groupby(frame["symbol"].astype(object)).indices if "symbol" in frame else {"": np.arange(len(frame))}
+    taken: list[np.ndarray] = []
+    numbers: list[np.ndarray] = []
+    for rows in groups.values():
+        days, codes = np.unique(every[rows], return_inverse=True)
+        # The first may be there in part, like the first hours of a delivery.
+        of_day = [rows[codes == code] for code in range(len(days))][min(1, len(days) - 1) :]
+        count = min(trade_dates, max(1, _MOST_ROWS * len(of_day) // len(frame)))
+        for number, own in enumerate(itertools.islice(itertools.cycle([*of_day, *of_day[::-1]]), count), 1):
+            taken.append(own)
+            numbers.append(np.full(len(own), number))
+    at, ago = np.concatenate(taken), np.concatenate(numbers)
+    to = np.busday_offset(every.min(), -ago, roll="backward")
+    wave = 1 + 0.02 * np.sin(ago * 0.9) + 0.01 * np.sin(ago * 0.13)
+    made = _shifted(frame.take(at), table, (to - every[at]).astype("timedelta64[D]"), wave)
+    order = np.argsort(to, kind="stable")
+    return _stacked([made.take(order), frame])
 
 
 def _declared(table: Table, name: str) -> Column:

@@ -15,13 +15,25 @@ def exact_plan(platform: Platform, tables: Sequence[Table]) -> dict[str, list[st
     Reads landed files anew where that is due, and rebuilds everything stale, over the warehouse, which is only read.
     """
     over = platform.overlaid()
+    results = _rebuilt(over, tables)
+    return {name: changed for name, changed in results.items() if changed}
+
+
+def refreshed(platform: Platform, tables: Sequence[Table]) -> Platform:
+    """The platform as a refresh of `tables` would leave it, over the warehouse, which is only read."""
+    over = platform.overlaid()
+    _rebuilt(over, tables)
+    return over
+
+
+def _rebuilt(over: Platform, tables: Sequence[Table]) -> dict[str, list[str]]:
+    """Read anew and rebuild what is stale; the partitions that have changed, by table id."""
     over.landing.read_anew()
-    exact = over.builder
     results = {}
     for item in tables:
-        result = exact.build(item, None, "exact plan", only_stale=True).result
+        result = over.builder.build(item, None, "exact plan", only_stale=True).result
         results[item.id] = sorted([*result.written, *result.removed])
-    return {name: changed for name, changed in results.items() if changed}
+    return results
 
 
 def stale_inputs(current: Builder, wanted: Sequence[Table]) -> list[str]:

@@ -8,9 +8,10 @@ answers is NULL by the column's own rule, where its meaning has one.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ NULLS = {
     "cut_session": "a session is there in part",
     "nothing_known": "an input has nothing in the window, for a reason of its own",
     "several": "more than one of these together",
+    "not_in_universe": "an input is read for a market that the platform does not cover",
     "by_rule": "the column is NULL by its own meaning",
     "not_delivered": "the files that the row is of do not say it",
     "unexplained": "the function gave NULL, and no trial says why",
@@ -181,28 +183,42 @@ class _Nulls:
     def _answering(self, bench: Bench, paths: Collection[str]) -> dict[str, Trial]:
         """For each of the paths the first trial that gives it a value."""
         found: dict[str, Trial] = {}
-        open_paths = set(paths)
-        for trial in self._trials(bench, paths):
-            if not open_paths:
-                break
-            for path in open_paths & bench.known(trial.frames):
-                found[path] = trial
-            open_paths -= found.keys()
+        for trials in (self._singly(bench, paths), self._together(bench, paths)):
+            for trial in trials:
+                left = set(paths) - found.keys()
+                # What the meaning of a column says of NULL comes before causes of which it takes several.
+                if trial.also_short or trial.kind == "several":
+                    left = {path for path in left if _by_rule(bench.table, path) is None}
+                if not left:
+                    break
+                found |= dict.fromkeys(left & bench.known(trial.frames), trial)
         return found
 
-    def _trials(self, bench: Bench, paths: Collection[str]) -> Iterator[Trial]:
-        """What is tried, the likeliest and nearest cause first; last what several together make."""
+    def _singly(self, bench: Bench, paths: Collection[str]) -> Iterator[Trial]:
+        """What is tried by itself, the likeliest and nearest cause first."""
         yield from bench.fillings(paths)
         yield from bench.judged_complete()
-        longer = bench.longer()
-        yield longer
+        yield bench.longer()
+        yield from self._rows_put_in(bench)
+
+    def _together(self, bench: Bench, paths: Collection[str]) -> Iterator[Trial]:
+        """The same with a longer history, and last all of it together."""
+        over = bench.over(bench.longer().frames)
+        for trial in itertools.chain(over.fillings(paths), self._rows_put_in(over)):
+            yield replace(trial, also_short=True)
+        yield Trial("several", "", bench.mended())
+
+    def _rows_put_in(self, bench: Bench) -> Iterator[Trial]:
         yield from bench.sessions()
         yield from bench.foreign()
         yield from bench.elsewhen()
-        yield Trial("several", "", bench.longer_over(bench.mended()))
 
     def _told(self, bench: Bench, trial: Trial) -> Reason:
         """A trial that gave a value, as a reason."""
+        told = self._of_trial(bench, trial)
+        return replace(told, text=f"{told.text}; the history is short besides") if trial.also_short else told
+
+    def _of_trial(self, bench: Bench, trial: Trial) -> Reason:
         on = f" on {trial.dates[-1]}" if trial.dates else ""
         whose = f" of {', '.join(trial.symbols)}" if trial.symbols else ""
         if trial.kind == "filled":
@@ -241,6 +257,11 @@ class _Nulls:
             if frame.empty and name in TABLES:
                 because = why_absent(self._platform, TABLES[name], _date(bench.day), None)[-1]
                 return Reason("nothing_known", f"{name} has nothing in the window ({because.kind}: {because.text})")
+        covered = set(load_universe().roots) | {product.continuous_symbol for product in load_universe().products}
+        for read in bench.table.reads:
+            if strangers := [name for name in read.symbols if name not in covered]:
+                told = f"nothing that was tried gives a value; {read.source} is read for {', '.join(strangers)} too"
+                return Reason("not_in_universe", f"{told}, which the universe does not have")
         return Reason("unexplained", "the function gave NULL; nothing that was tried gives it a value")
 
     def _of_cell(self, bench: Bench, trial: Trial) -> Iterator[Reason]:

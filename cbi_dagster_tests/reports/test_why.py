@@ -1,0 +1,151 @@
+"""What a value was made of, and why one is NULL, for every nullable column of every table of the simulated world."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, Table, table
+from cbi_dagster.home import Home, Platform
+from cbi_dagster.reports.absence import ABSENCES
+from cbi_dagster.reports.why import NULLS, Answer, NoSuchRowError, null_reasons, why
+from cbi_dagster.warehouse.slices import leaf_values
+from cbi_dagster_tests.cli.commands import cbi
+from cbi_dagster_tests.properties.worlds import World
+
+DAY, ZL = dt.date(2023, 6, 5), {"symbol": "ZL"}
+#: Computed of tables, and quick to try.
+QUICK = [
+    table(name)
+    for name in ("crush_legs_1d", "mes_1hr", "mes_4hr", "golden_zone_daily", "volatility_daily", "pivot_math_daily",
+                 "fib_levels_daily", "fx_cross_daily")
+]  # fmt: skip
+COMPUTED = [item for item in ASSET_TABLES if item.reads and item.reads[0].source not in LANDING_SOURCES]
+#: Columns that no trial gives a value yet: they take years of history, or a distribution of moves.
+UNEXPLAINED = {"predictions.policy_action_calibration"}
+
+
+def rows_with_every_null(platform: Platform, item: Table) -> list[tuple[dict[str, Any], np.datetime64]]:
+    """Few rows that together have every column that is NULL somewhere, late rows first."""
+    rows = platform.builder.warehouse.read(item)
+    nulls = {path: leaf_values(rows, path).is_null().to_numpy() for path, _ in item.leaves()}
+    left = {path for path, at in nulls.items() if at.any()}
+    found = []
+    while left:
+        counts = np.sum([nulls[path] for path in left], axis=0)
+        at = len(counts) - 1 - int(np.argmax(counts[::-1]))
+        left -= {path for path in left if nulls[path][at]}
+        one = rows.slice(at, 1)
+        found.append(
+            (one.select(item.key).to_pylist()[0], np.datetime64(one[item.partitioning.column][0].as_py(), "D"))
+        )
+    return found
+
+
+def require_reasons(platform: Platform, item: Table) -> None:
+    for key, day in rows_with_every_null(platform, item):
+        found = null_reasons(platform, item, key, day)
+        assert {reason.kind for reason in found.values()} <= NULLS.keys()
+        unexplained = [path for path, reason in found.items() if reason.kind == "unexplained"]
+        assert not unexplained or item.id in UNEXPLAINED, (key, unexplained)
+
+
+@pytest.mark.parametrize("item", QUICK, ids=lambda item: item.id)
+def test_every_null_has_a_reason(world: World, item: Table) -> None:
+    require_reasons(world.platform, item)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("item", [item for item in COMPUTED if item not in QUICK], ids=lambda item: item.id)
+def test_every_null_of_every_table_has_a_reason(world: World, item: Table) -> None:
+    if item.partitioning.column:
+        require_reasons(world.platform, item)
+
+
+def asked(world: World, name: str, path: str, date: dt.date = DAY, **key: str) -> Answer:
+    return why(world.platform, table(name), path, date, key or ZL)
+
+
+def test_a_value_says_what_it_was_made_of_down_to_the_row_of_a_file(world: World) -> None:
+    answer = asked(world, "technicals_daily", "sma_20")
+    (made_of,) = answer.inputs
+    assert made_of.source.id == "market_data.futures_continuous_1d"
+    assert set(made_of.columns) == {"adj_close", "adj_factor"}
+    assert made_of.symbols == ("ZL",)
+    assert made_of.rows == 20
+    assert made_of.last == str(DAY)
+    assert answer.column.description == table("technicals_daily").column("sma_20").description
+    assert answer.formulas == ("cbi_dagster/features/technicals.py",)
+    assert answer.files
+    bars = world.warehouse.read(table("databento_futures_ohlcv_1h"), [(np.datetime64(DAY),) * 2], symbols=["ZL.v.0"])
+    hours = next(item for item in answer.files if item.source.endswith("1h"))
+    assert (hours.rows, hours.first_row) == (len(bars), min(bars["source_row"].to_pylist()))
+
+
+def test_a_recursive_value_reaches_far_back_and_another_market_is_named(world: World) -> None:
+    (made_of,) = asked(world, "technicals_daily", "ema_10").inputs
+    assert made_of.first < "2023-04-01"
+    spread = {item.source.name: item.symbols for item in asked(world, "biofuel_daily", "boho_spread").inputs}
+    assert spread == {"futures_continuous_1d": ("ZL",), "futures_decision_1d": ("HO",)}
+
+
+def test_a_warm_up_counts_the_sessions_that_are_there_and_those_that_would_do(world: World) -> None:
+    (reason,) = asked(world, "technicals_daily", "sma_20", dt.date(2022, 6, 14)).reasons
+    assert reason.kind == "warm_up"
+    there = world.warehouse.read(table("futures_continuous_1d"), columns=["date"], symbols=["ZL"])["date"].to_pylist()
+    count = len([day for day in there if day <= dt.date(2022, 6, 14)])
+    assert reason.text.startswith(f"{count} of 20 sessions")
+
+
+def test_a_null_is_followed_through_the_tables_to_its_root(world: World) -> None:
+    reasons = asked(world, "daily_ml_matrix", "technicals.sma_20", dt.date(2022, 6, 14)).reasons
+    assert [reason.kind for reason in reasons] == ["upstream_null", "warm_up"]
+    assert "features.technicals_daily" in reasons[0].text
+    other = asked(world, "daily_ml_matrix", "golden_zone.state").reasons
+    assert [reason.kind for reason in other] == ["not_of_symbol", "not_of_table"]
+    assert {reason.kind for reason in other} <= NULLS.keys() | ABSENCES.keys()
+
+
+def test_what_a_column_says_of_its_nulls_is_the_reason_where_nothing_else_is(world: World) -> None:
+    (reason,) = asked(world, "futures_continuous_1d", "roll_gap").reasons
+    assert reason.kind == "by_rule"
+    assert "NULL without a roll" in reason.text
+
+
+def test_a_session_that_is_taken_away_is_found_as_the_cause(world: World, tmp_path: Path) -> None:
+    shutil.copy(Home(world.path).warehouse_file, tmp_path)
+    planted = World(tmp_path)
+    where = "symbol = 'HO' and date = '2023-06-05'"
+    planted.by_other_hands("update features.biofuel_daily set boho_spread = null where date = '2023-06-05'")
+    planted.by_other_hands(f"delete from market_data.futures_decision_1d where {where}")
+    reasons = asked(planted, "biofuel_daily", "boho_spread").reasons
+    assert reasons[0].kind == "no_session"
+    assert "market_data.futures_decision_1d has no row of HO on 2023-06-05" in reasons[0].text
+
+
+def test_one_row_must_be_meant(world: World) -> None:
+    with pytest.raises(NoSuchRowError) as error:
+        why(world.platform, table("mes_1hr"), "sma_5b", DAY, {"symbol": "MES"})
+    (first, *_) = error.value.choices
+    stamp = first["bar_close_ts"]
+    answer = why(world.platform, table("mes_1hr"), "sma_5b", DAY, {"symbol": "MES", "bar_close_ts": stamp})
+    assert str(answer.key["bar_close_ts"]) == stamp
+
+
+def test_the_command_tells_it_in_words(world: World) -> None:
+    told = cbi(world.path, "why", "biofuel_daily", "boho_spread", "--date", str(DAY), "--symbol", "ZL").output
+    assert "Soybean oil in a gallon of biodiesel minus heating oil" in told
+    assert "formula in cbi_dagster/features/biofuel.py" in told
+    assert "landed in " in told
+    told = cbi(world.path, "why", "daily_ml_matrix", "pivots_P", "--date", "2023-06-03", "--symbol", "ZL")
+    assert told.exit_code == 1
+    assert "weekend" in told.output
+    told = cbi(world.path, "why", "daily_ml_matrix", "pivots.Q", "--date", str(DAY))
+    assert (told.exit_code, "has no column pivots.Q; did you mean pivots." in told.output) == (1, True)
+    told = cbi(world.path, "why", "mes_1hr", "sma_5b", "--date", str(DAY))
+    assert (told.exit_code, "--key NAME=VALUE" in told.output) == (1, True)
