@@ -106,23 +106,24 @@ class Bench:
 
         Columns that are called as one of the `paths` come first: most often they are handed on.
         """
+        if not self.known({name: _known(frame, self.sources[name]) for name, frame in self.frames.items()}) & {*paths}:
+            return  # with everything known they are NULL still
         alike = {path.replace(".", "_") for path in paths}
-        for name, table in self.sources.items():
-            frame = self.frames[name]
-            for column in sorted(frame.columns[frame.isna().any()], key=lambda column: column not in alike):
-                nulls = frame[column].isna().to_numpy()
-                whole = _filled(frame, column, table)
-                last = nulls & self._own(frame) & self._today(table, frame)
-                for which in (last, nulls):
-                    if which.any():
-                        # Cells that were not NULL stay: a column of another dtype may result, of the same values.
-                        values = frame[column].astype(object).where(~which, whole.astype(object))
-                        changed = frame.assign(**{column: values.astype(whole.dtype, errors="ignore")})
-                        at = _days(table, frame)[which] if table.partitioning.column else ()
-                        symbols = frame["symbol"].astype(object)[which] if "symbol" in frame else ()
-                        yield Trial(
-                            "filled", name, self._with(name, changed), column, tuple(at[-1:]), tuple(symbols[-1:])
-                        )
+        unknown = [
+            (name, column) for name, frame in self.frames.items() for column in frame.columns[frame.isna().any()]
+        ]
+        for name, column in sorted(unknown, key=lambda cell: cell[1] not in alike):
+            table, frame = self.sources[name], self.frames[name]
+            nulls = frame[column].isna().to_numpy()
+            whole = _filled(frame, column, table)
+            for which in (nulls & self._own(frame) & self._today(table, frame), nulls):
+                if which.any():
+                    # Cells that were not NULL stay: a column of another dtype may result, of the same values.
+                    values = frame[column].astype(object).where(~which, whole.astype(object))
+                    changed = frame.assign(**{column: values.astype(whole.dtype, errors="ignore")})
+                    at = _days(table, frame)[which] if table.partitioning.column else ()
+                    symbols = frame["symbol"].astype(object)[which] if "symbol" in frame else ()
+                    yield Trial("filled", name, self._with(name, changed), column, tuple(at[-1:]), tuple(symbols[-1:]))
 
     def sessions(self) -> Iterator[Trial]:
         """Rows that a symbol of an input lacks on dates from its first to the row's, put in as its nearest are."""
