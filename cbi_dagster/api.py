@@ -33,6 +33,8 @@ from cbi_dagster.warehouse.ledger import NOTHING, Ledger
 if TYPE_CHECKING:
     import polars
 
+    from cbi_dagster.warehouse.sql import Parameter
+
 Date = str | dt.date
 SPLITS = ("train", "val", "test")
 _RECENT_TRADE_DATES = 15
@@ -119,6 +121,13 @@ class Tables:
         frame = polars.from_arrow(self._read(table(name), start, end, symbols, columns))
         assert isinstance(frame, polars.DataFrame)
         return frame
+
+    def sql(self, text: str, **parameters: Parameter) -> pa.Table:
+        """The answer to one SELECT in the dialect of `sql/`, over tables and views; `parameters` are its @names.
+
+        Nothing can be changed by it. Raises QueryError (a ValueError) for what is no query or cannot be answered here.
+        """
+        return self.warehouse.query(text, **parameters)
 
     def version(self, name: str, *, start: Date | None = None, end: Date | None = None) -> str:
         """A digest of the contents of a table in these dates: it changes when, and only when, a row does."""

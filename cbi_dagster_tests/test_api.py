@@ -245,6 +245,12 @@ def test_tables_come_out_as_arrow_pandas_and_polars(world: World) -> None:
     assert pandas["close"].tolist() == polar["close"].to_list() == arrow["close"].to_pylist()
     assert "market_data_close" in tables.pandas("daily_ml_matrix", **asked)
     assert "features.daily_ml_matrix" in tables.names()
+    found = tables.sql(
+        "SELECT symbol, date, close FROM futures_continuous_1d WHERE date BETWEEN @first AND @last "
+        "AND symbol IN UNNEST(@symbols) ORDER BY symbol, date",
+        first=dt.date(2023, 6, 1), last=asked["end"], symbols=asked["symbols"],
+    )  # fmt: skip
+    assert found.equals(arrow)
 
 
 def test_a_table_is_asked_for_what_it_has(world: World) -> None:

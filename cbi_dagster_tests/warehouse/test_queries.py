@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -212,6 +213,21 @@ def test_views_are_made_once_and_again_when_they_change(store, warehouse):
     assert store.open()._stored().views.keys() == {renamed.id}
     warehouse.ensure(tables)
     assert store.open()._stored().views.keys() == {renamed.id}, "for no views none is left over"
+
+
+@pytest.mark.parametrize("store", ["duckdb"], indirect=True)
+def test_a_view_of_somebody_else_is_left_alone_and_one_of_ours_is_made_again(file, warehouse):
+    one = views()["monitoring.vw_pipeline_health"]
+    tables = tables_of(query_of(one.text))
+    warehouse.ensure(tables, [one])
+    with duckdb.connect(file) as connection:
+        connection.execute("CREATE VIEW monitoring.mine AS SELECT 1 AS a")
+        connection.execute("CREATE OR REPLACE VIEW monitoring.vw_pipeline_health AS SELECT 2 AS b")
+    assert warehouse.lacking(tables, [one]).views == (one,)
+    warehouse.ensure(tables, [one])
+    assert not warehouse.lacking(tables, [one])
+    with duckdb.connect(file) as connection:
+        assert connection.sql("FROM monitoring.mine").fetchall() == [(1,)]
 
 
 def test_a_view_waits_for_its_tables(warehouse):
