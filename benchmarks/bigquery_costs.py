@@ -25,8 +25,8 @@ from cbi_dagster.warehouse.traffic import row_bytes
 TRADE_DATES_A_YEAR = 260
 #: Dollars: active storage for a GiB and month, rows read by the Storage Read API and by queries for a TiB.
 STORED, READ, QUERIED = 0.02, 1.10, 6.25
-#: Jobs that a project may load in a day.
-JOBS_A_DAY = 100_000
+#: Jobs that a project may load in a day, and partitions that a table may have.
+JOBS_A_DAY, PARTITIONS_A_TABLE = 100_000, 10_000
 #: Every statement is billed for at least this much; a script's fences, deletes and inserts are about six.
 LEAST_BYTES, STATEMENTS_A_WRITE = 10 << 20, 6
 #: A write loads the rows, their ledger and the run's row, and runs one script.
@@ -90,6 +90,12 @@ def main() -> None:
     print(markdown(header, lines))
     kept = sum(size.rows * dates * size.row_bytes for size in sizes.values()) / 2**30
     print(f"\nStored: {kept:,.1f} GiB, {kept * STORED:,.2f} dollars a month.")
+    most = max(size.rows for size in sizes.values())
+    print(
+        f"Head-room: {dates:,} of {PARTITIONS_A_TABLE:,} partitions that a table may have "
+        f"({PARTITIONS_A_TABLE / TRADE_DATES_A_YEAR:.0f} years); the largest table has {most:,.0f} rows a trade date, "
+        f"of {SLICE_ROWS:,} that a write takes; DML counts against no limit of a day."
+    )
 
 
 if __name__ == "__main__":
