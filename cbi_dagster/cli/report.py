@@ -24,7 +24,9 @@ from cbi_dagster.home import Home
 @click.option(
     "--since", type=DATE, help="Drift: first trade date of the later period (default: the last 252 sessions)."
 )
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default="report.html", show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), default="report.html", show_default=True, help="The page."
+)
 def report(symbol: str, date: dt.datetime | None, since: dt.datetime | None, out: Path) -> None:
     """Write one page to open in a browser: price, rolls, pivots and fibs, forecasts with their record, policy, the D4
     proxy, targets by regime, coverage, NULLs, drift and suspicious correlations.
@@ -35,6 +37,8 @@ def report(symbol: str, date: dt.datetime | None, since: dt.datetime | None, out
 
     from cbi_dagster.reports.material import NoSessionError
 
+    if not out.absolute().parent.is_dir():
+        raise Failure(f"there is no directory {out.parent} to write {out.name} into")
     warehouse = looked_at(home := Home.from_environment()).warehouse
     with console.status("reading …") as shown:
         from cbi_dagster.reports.report import write_report  # with the pictures comes a library that takes its time

@@ -26,8 +26,6 @@ from cbi_dagster.reports.shares import numeric
 from cbi_dagster.warehouse.contract import Warehouse
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
 
-_NEAREST = 2
-
 
 class NoSessionError(LookupError):
     """There is no session of the symbol on the date; the message names the nearest, or the symbols that there are."""
@@ -100,7 +98,7 @@ def gather(warehouse: Warehouse, symbol: str, asked: np.datetime64 | None) -> Ma
 
 
 def _date(warehouse: Warehouse, ledger: Ledger, symbol: str, asked: np.datetime64 | None) -> np.datetime64 | None:
-    """The session that is meant; None where no session of any symbol is built and none is asked for by date."""
+    """The session that is meant; None where no session of any symbol is built. Raises NoSessionError."""
     if not ledger.row_counts.any():
         return None
     known = to_frame(FUTURES_CONTINUOUS_1D, warehouse.read(FUTURES_CONTINUOUS_1D, None, ("symbol", "date")))
@@ -113,12 +111,10 @@ def _date(warehouse: Warehouse, ledger: Ledger, symbol: str, asked: np.datetime6
         return np.datetime64(dates[-1], "D")
     if asked not in dates:
         at = int(np.searchsorted(dates, asked))
-        nearest = dates[max(at - 1, 0) : at + 1]
-        told = " and ".join(str(day) for day in nearest[:_NEAREST])
+        nearest = " and ".join(str(day) for day in dates[max(at - 1, 0) : at + 1])
         raise NoSessionError(
-            f"{symbol} has no session on {asked} (a weekend, a holiday, or not landed); the nearest are of {told}"
-            if len(nearest) > 1
-            else f"{symbol} has no session on {asked}; the nearest is of {told}"
+            f"{symbol} has no session on {asked}: its nearest are of {nearest}; "
+            f"`cbi show {FUTURES_CONTINUOUS_1D.name} --date {asked} --symbol {symbol}` says why"
         )
     return asked
 

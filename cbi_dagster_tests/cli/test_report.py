@@ -33,6 +33,11 @@ def test_where_nothing_is_landed_there_is_no_page(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_page_needs_a_directory_that_is_there(home, tmp_path):
+    done = cbi(home, "report", "--out", tmp_path / "none" / "report.html")
+    assert (done.exit_code, "there is no directory" in done.output) == (1, True)
+
+
 def test_a_wrong_date_is_a_wrong_call(home):
     assert cbi(home, "report", "--date", "June").exit_code == 2
 
