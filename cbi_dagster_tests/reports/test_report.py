@@ -98,8 +98,8 @@ def test_other_symbols_say_what_is_of_soybean_oil_alone(world, tmp_path):
     text = written(world, tmp_path, symbol="MES")
     assert [anchor for anchor in ("price", "targets", "nulls") if "<svg" not in part(text, anchor)] == []
     assert "forecasts ZL alone" in part(text, "forecast")
-    text = written(world, tmp_path, symbol="CL")
-    assert "no daily training tables of CL" in part(text, "targets")
+    crude = gather(world.warehouse, "CL", DAY)
+    assert "no daily training tables of CL" in report._targets(crude, None).empty
 
 
 def test_a_market_that_is_missing_is_named(material):
