@@ -58,6 +58,7 @@ def fetch(
     from cbi_dagster.vendors.databento.client import KEY_VARIABLE, VendorError
     from cbi_dagster.vendors.databento.spending import OverCapError
     from cbi_dagster.vendors.databento.survey import ClockError, Wish
+    from cbi_dagster.vendors.landing import DatasetMismatchError
 
     if first is None and (last or schemas or symbols or again):
         raise click.UsageError("--to, --schema, --symbols and --again need --from")
@@ -88,7 +89,7 @@ def fetch(
                     return found
 
                 report = fetching.run(planned, wait_s, told)
-    except (VendorError, OverCapError, ClockError) as error:
+    except (VendorError, OverCapError, ClockError, DatasetMismatchError) as error:
         raise Failure(
             f"{str(error).rstrip('.')}. What had come before is landed; `cbi fetch` goes on from there"
         ) from None

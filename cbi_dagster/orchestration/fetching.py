@@ -23,6 +23,7 @@ from cbi_dagster.vendors.databento.client import KEY_VARIABLE, VendorError
 from cbi_dagster.vendors.databento.fetching import Fetching
 from cbi_dagster.vendors.databento.spending import OverCapError
 from cbi_dagster.vendors.databento.survey import ClockError, Outlook
+from cbi_dagster.vendors.landing import DatasetMismatchError
 from cbi_dagster.warehouse.contract import now_utc
 
 _FETCH = "fetch"
@@ -30,6 +31,8 @@ _FETCH = "fetch"
 DATABENTO_KEY = "databento"
 #: Names what a run of the fetching job was asked for.
 FETCH_TAG = "cbi/fetch"
+
+_FORESEEN = (VendorError, OverCapError, ClockError, DatasetMismatchError)
 
 #: Days whose word is asked for at every tick; of all that are here it is asked once a week.
 _TRAILING_DAYS = 14
@@ -78,7 +81,7 @@ def fetching_job(home: Home, platform: Platform) -> dg.JobDefinition:
 
         try:
             report = fetching.run(outlook, _JOB_WAIT_S)
-        except (VendorError, OverCapError, ClockError) as error:
+        except _FORESEEN as error:
             raise dg.Failure(f"{error}. What had come before is landed.", allow_retries=False) from None
         for said in dict.fromkeys(report.warnings):
             context.log.warning(f"the vendor warns: {said}")
@@ -132,7 +135,7 @@ def databento_sensor(
                 told = f"nothing to ask for: the vendor has data until {until}{at_work}{ended}"
                 return _skipped(told, known)
             fetching.books.require_room_for([(part.request, part.dollars) for part in found.parts])
-        except (VendorError, OverCapError, ClockError, SettingsError) as error:
+        except (*_FORESEEN, SettingsError) as error:
             return dg.SkipReason(f"{error}{ended}")
         failed = failed_runs(context.instance, FETCH_TAG, digest, settle_s)
         if failed.times and time.time() < failed.until:

@@ -260,8 +260,12 @@ class Landing(ReadingAnew):
                 return kind.examine(content, landed_at)
         return last.examine(content, landed_at)
 
-    def _require_one_dataset(self, files: Sequence[LandedFile]) -> None:
-        datasets = {file.dataset for file in files if self._kind_of[file.vendor_schema].one_dataset}
+    def require_takes(self, dataset: str) -> None:
+        """Raise DatasetMismatchError where files of a vendor's dataset would not be landed."""
+        self._require_one_dataset(self._register().current, dataset)
+
+    def _require_one_dataset(self, files: Sequence[LandedFile], *coming: str) -> None:
+        datasets = {*coming, *(file.dataset for file in files if self._kind_of[file.vendor_schema].one_dataset)}
         simulated = sorted(name for name in datasets if name.startswith(SIMULATED))
         if simulated and not self._warehouse.takes_simulated:
             raise DatasetMismatchError(

@@ -25,13 +25,14 @@ from cbi_dagster.vendors.databento.receiving import records_of, require_whole
 from cbi_dagster.vendors.databento.spending import OPEN, Books, Entry
 from cbi_dagster.vendors.databento.survey import Outlook, Part, Survey, Told, silently
 from cbi_dagster.vendors.files import DeliveryError, shown
-from cbi_dagster.vendors.landing import Landing
+from cbi_dagster.vendors.landing import DatasetMismatchError, Landing
 from cbi_dagster.vendors.scratch import locked
 from cbi_dagster.warehouse.contract import now_utc
 
 _STREAMS_TRIED = 3
 _POLL_S = 10.0
 _ROOM_BYTES = 64 * 2**20
+_REFUSALS = (DeliveryError, DatasetMismatchError, ExceptionGroup)
 
 
 @dataclass
@@ -255,11 +256,11 @@ class Fetching:
             return
         try:
             self._through_the_door(there, report, told)
-        except (DeliveryError, ExceptionGroup):
+        except _REFUSALS:
             for entry in there:
                 try:
                     self._through_the_door([entry], report, told)
-                except (DeliveryError, ExceptionGroup) as error:
+                except _REFUSALS as error:
                     why = shown(" ".join(str(one) for one in getattr(error, "exceptions", [error])), 600)
                     self.books.refused(entry, f"{why} (kept in {self._place(entry)})")
                     report.refused[str(entry.request)] = f"{why} It is kept in {self._place(entry)}"

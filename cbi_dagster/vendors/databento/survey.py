@@ -56,14 +56,13 @@ class UnknownSymbolError(VendorError):
 class Wish:
     """What somebody asks for by name: schemas and symbols (none: those of the universe) from `start` to `end`.
 
-    `end` (exclusive) None: until there is data. `again`: what is here too.
+    `end` (exclusive) None: until there is data.
     """
 
     schemas: tuple[str, ...]
     symbols: tuple[str, ...]
     start: pd.Timestamp
     end: pd.Timestamp | None = None
-    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,8 +144,10 @@ class Survey:
         """What of the series is lacking or has changed, priced. Nothing is charged by asking.
 
         `since`: the vendor is asked whether days from then on have changed (None: all that are here). Raises
-        UnknownSymbolError for symbols in `named` that the vendor does not know, ClockError, VendorError.
+        UnknownSymbolError for symbols in `named` that the vendor does not know, ClockError, DatasetMismatchError for a
+        dataset that the warehouse would not take, VendorError.
         """
+        self._landing.require_takes(self._dataset)
         told("asking what there is", 0, 3)
         known = self._vendor.range(self._dataset)
         self._require_clock(known)

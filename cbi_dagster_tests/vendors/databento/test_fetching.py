@@ -17,6 +17,7 @@ import pytest
 from cbi_dagster.vendors.databento.client import BrokenStreamError, KeyRefusedError, VendorError
 from cbi_dagster.vendors.databento.spending import OverCapError
 from cbi_dagster.vendors.databento.survey import ClockError, UnknownSymbolError
+from cbi_dagster.vendors.landing import DatasetMismatchError
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster_tests.fakes.databento import Fault, Faults, LoopbackDatabento, Market
 from cbi_dagster_tests.vendors.databento.live import KEY, LiveHome, nanoseconds, utc
@@ -325,6 +326,19 @@ def test_a_disk_that_fills_up_under_way_is_no_broken_line_and_is_not_asked_again
         live.fetch("2023-03-13", "2023-03-18", symbols=BOTH)
     assert len(live.server.bill) == 1
     assert live.states() == ["sent"]  # counts as spent until the next run knows better
+
+
+def test_another_dataset_than_the_warehouse_holds_is_told_before_anything_is_charged(
+    live: LiveHome, delivery: Path
+) -> None:
+    simulate_delivery(
+        live.home.path / "other", seed=1, start=dt.date(2023, 3, 1), end=dt.date(2023, 3, 3), minute_roots=(),
+        dataset="SIM.OTHER",
+    )  # fmt: skip
+    live.platform.landing.land([live.home.path / "other"])
+    with pytest.raises(DatasetMismatchError, match=r"would mix the datasets SIM\.DEMO, SIM\.OTHER"):
+        live.fetch("2023-03-13", symbols=BOTH)
+    assert live.server.bill == []
 
 
 def test_what_the_door_refuses_is_kept_named_and_not_asked_for_again(live: LiveHome) -> None:
