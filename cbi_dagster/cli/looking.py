@@ -95,17 +95,17 @@ def check(start: dt.datetime | None, stop: dt.datetime | None, every: bool, tabl
     span = (start.date() if start else None, stop.date() if stop else None)
     failed: list[str] = []
     strange: list[str] = []
-    done = 0
+    done = broken = findings = 0
     for item, result in checks.check(warehouse, tables, *span):
-        done += 1
+        done, broken, findings = done + 1, broken + bool(result.problems), findings + len(result.warnings)
         failed += [f"  {line}" for line in checks.lines(item, result, result.problems, every=every)]
         strange += [f"  {line}" for line in checks.lines(item, result, result.warnings, every=every)]
     if strange:
         console.print("\n".join(["To look at:", *strange]))
     if failed:
-        told = "\n".join([f"{len(failed)} of {done} checks failed:", *failed])
+        told = "\n".join([f"{broken} of {done} checks failed:", *failed])
         raise Failure(f"{told}\n`cbi backfill --select TABLE` writes again what is not as it was written")
-    console.print(f"{done} checks passed{f', {len(strange)} findings to look at' if strange else ''}.")
+    console.print(f"{done} checks passed{f', {findings} findings to look at' if strange else ''}.")
 
 
 @cbi.command(epilog=examples("cbi sessions", "cbi sessions --from 2014-01-01 --to 2014-12-31 --symbol ZL"))

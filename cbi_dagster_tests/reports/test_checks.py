@@ -13,7 +13,7 @@ from cbi_dagster.catalog import Type
 from cbi_dagster.catalog.tables.features import VOLATILITY_DAILY
 from cbi_dagster.catalog.tables.training import ZL_TRAINING
 from cbi_dagster.home import Home
-from cbi_dagster.reports.checks import FINDINGS, data_age, split_sizes
+from cbi_dagster.reports.checks import FINDINGS, CheckResult, data_age, lines, split_sizes
 from cbi_dagster.warehouse.changes import Provenance
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
 
@@ -77,3 +77,16 @@ def test_data_is_as_old_as_its_newest_session_by_the_exchanges_calendars(
 
 def test_a_table_without_sessions_has_no_age(tmp_path: Path) -> None:
     assert data_age(Home(tmp_path).open().ready().warehouse, VOLATILITY_DAILY).passed
+
+
+def test_a_finding_is_told_in_short_or_with_every_case() -> None:
+    days = [f"ZL 2024-07-0{day}" for day in range(1, 6)]
+    result = CheckResult(VOLATILITY_DAILY, 5, 5, {}, {"strange_returns": days, "alone": days[:1]})
+    head = "features.volatility_daily: quality: "
+    assert lines(FINDINGS[0], result, result.warnings) == [
+        f"{head}strange returns: 5 x (ZL 2024-07-01, ZL 2024-07-02, ZL 2024-07-03, …)",
+        f"{head}alone: ZL 2024-07-01",
+    ]
+    assert lines(FINDINGS[0], result, result.warnings, every=True) == [
+        f"{head}strange returns: 5 x", *(f"  {day}" for day in days), f"{head}alone: ZL 2024-07-01",
+    ]  # fmt: skip
