@@ -99,11 +99,11 @@ def test_a_settlement_that_arrives_rebuilds_session_bars_and_nothing_that_is_mad
     files, bulk: World, tmp_path: Path
 ) -> None:
     world = World(tmp_path / "world")
-    refreshed(world, *files[0], *(cut(path, tmp_path / path.name, "2023-03-01", "2023-03-15") for path in files[1]))
+    statistics, definitions = sorted(files[1], key=lambda path: ".definition." in path.name)
+    refreshed(world, *files[0], definitions, cut(statistics, tmp_path / statistics.name, "2023-03-01", "2023-03-15"))
     before = settled(world)
     assert before["settle"].notna().sum() < settled(bulk)["settle"].notna().sum()
-    evening = [cut(path, tmp_path / f"evening-{path.name}", "2023-03-15", "2023-03-16") for path in files[1]]
-    written = refreshed(world, *evening)
+    written = refreshed(world, cut(statistics, tmp_path / f"evening-{statistics.name}", "2023-03-15", "2023-03-16"))
     assert "market_data.futures_continuous_1d" not in written
     assert set(written[OHLCV_1D.id]) <= {f"2023-03-{day}" for day in ("13", "14", "15")}
     assert settled(world).loc["2023-03-15", "settle"] == settled(bulk).loc["2023-03-15", "settle"]
