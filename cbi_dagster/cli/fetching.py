@@ -90,9 +90,7 @@ def fetch(
 
                 report = fetching.run(planned, wait_s, told)
     except (VendorError, OverCapError, ClockError, DatasetMismatchError) as error:
-        raise Failure(
-            f"{str(error).rstrip('.')}. What had come before is landed; `cbi fetch` goes on from there"
-        ) from None
+        raise Failure(f"{str(error).rstrip('.')}. The same command goes on; what came before is landed") from None
     if dry_run:
         _print_outlook(found)
         if found.parts:
