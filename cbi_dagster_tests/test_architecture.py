@@ -33,7 +33,7 @@ STAGES = (
     ("warehouse",),
     ("vendors",),
     ("home",),
-    ("orchestration", "reports", "api"),
+    ("orchestration", "reports", "api", "prove"),
     ("definitions",),
     ("cli",),
 )

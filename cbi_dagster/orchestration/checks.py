@@ -12,8 +12,8 @@ from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.market.sessions import CHICAGO
 from cbi_dagster.orchestration.assets import IO_MANAGER_KEY, asset_key
 from cbi_dagster.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG
-from cbi_dagster.reports.checks import CHECKS as EVERY
-from cbi_dagster.reports.checks import DATA_AGE, Check, CheckResult, in_short
+from cbi_dagster.reports.checks import CHECKS as LOOKED_AT
+from cbi_dagster.reports.checks import DATA_AGE, PROOF, Check, CheckResult, in_short
 from cbi_dagster.warehouse.contract import Warehouse
 
 PARTITION_TAG = "dagster/partition"
@@ -80,7 +80,7 @@ def _asset_check(item: Check, table: Table) -> dg.AssetChecksDefinition:
     return check
 
 
-CHECKS = [_asset_check(item, table) for item in EVERY for table in item.tables]
+CHECKS = [_asset_check(item, table) for item in (*LOOKED_AT, PROOF) for table in item.tables]
 #: Data grows old without a run: its age is asked for every weekday, when the session of the day before is due.
 DATA_AGE_SCHEDULE = dg.ScheduleDefinition(
     name="data_age",

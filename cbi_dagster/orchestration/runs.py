@@ -122,6 +122,13 @@ def refresh(
     return True
 
 
+def keep(home: Home, found: Sequence[tuple[Check, CheckResult]]) -> None:
+    """Put what checks found outside a run where those of runs are kept, on the pages of the assets."""
+    with opened_instance(home) as instance:
+        for check, result in found:
+            instance.report_runless_asset_event(evaluation(check, result))
+
+
 @contextmanager
 def opened_instance(home: Home) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of a state directory, created on first use, without runs whose process was killed.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from cbi_dagster.catalog import ASSET_TABLES, Table
@@ -21,9 +22,11 @@ from cbi_dagster.catalog.model import names
 from cbi_dagster.catalog.partitioning import BEGINNING, END, Interval
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
 from cbi_dagster.catalog.tables.market_data import DATABENTO_CONDITIONS, FUTURES_EOD, OHLCV_1D, SETTLEMENTS_1D
+from cbi_dagster.catalog.tables.ops import PROOFS
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.market.sessions import newest_due
 from cbi_dagster.market.settlements import OUTSIDE_TICKS, far_settlements
+from cbi_dagster.reports.leakage import MOST_CORRELATION, columns_read, leaks
 from cbi_dagster.reports.quality import matrix_report, null_rates_page
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
 from cbi_dagster.warehouse.hashing import content_hashes
@@ -198,6 +201,29 @@ def vendor_conditions(warehouse: Warehouse, table: Table, span: Interval | None 
     return CheckResult(table, len(keys), 0, {}, found)
 
 
+def leakage(warehouse: Warehouse, table: Table, span: Interval | None = None) -> CheckResult:
+    """What gives the target of a training table away: see `reports.leakage`; of the whole table whatever `span`."""
+    ledger = warehouse.ledger_by_table({table.id}).get(table.id, NOTHING)
+    wanted = columns_read(table)
+    parts = (to_frame(table, warehouse.read(table, [part], wanted)) for part in _slices(table, ledger, None))
+    return CheckResult(table, len(ledger.keys), int(ledger.row_counts.sum()), leaks(table, parts))
+
+
+def proof(warehouse: Warehouse, table: Table, span: Interval | None = None) -> CheckResult:
+    """What `cbi prove` found last of a table; of the whole table whatever `span`."""
+    rows = to_frame(PROOFS, warehouse.read(PROOFS))
+    rows = rows[rows["table_name"] == table.id].sort_values("proved_at")
+    if rows.empty:
+        return CheckResult(table, 0, 0, {}, {"not proved": ["`cbi prove` has not looked at this table yet"]})
+    last = rows.iloc[-1]
+    problems = {} if pd.isna(last["proof_finding"]) else {"not what it was": last["proof_finding"].splitlines()}
+    ledger = warehouse.ledger_by_table({table.id}).get(table.id, NOTHING)
+    warnings = {}
+    if (ledger.code_versions != last["code_version"]).any():
+        warnings = {"proved with other code": [f"{last['proved_at']:%Y-%m-%d %H:%M}Z; `cbi prove` looks again"]}
+    return CheckResult(table, int(last["partitions_recomputed"]), int(last["rows_compared"]), problems, warnings)
+
+
 def data_age(
     warehouse: Warehouse, table: Table, span: Interval | None = None, now: dt.datetime | None = None
 ) -> CheckResult:
@@ -263,7 +289,22 @@ DATA_AGE = Check(
     (OHLCV_1D, DAILY_ML_MATRIX),
     data_age,
 )
-CHECKS = (STORED_AS_WRITTEN, *FINDINGS, DATA_AGE)
+LEAKAGE = Check(
+    "leakage",
+    f"No feature is correlated with the target beyond {MOST_CORRELATION}, no label reaches into a later split.",
+    tuple(table for table in ASSET_TABLES if "split" in names(table.columns)),
+    leakage,
+    blocking=True,
+)
+PROOF = Check(
+    "proof",
+    "Made again from deliveries that are cut at instants, and from declared windows, the table is what is stored: what "
+    "`cbi prove` found last.",
+    ASSET_TABLES,
+    proof,
+)
+#: What `cbi check` looks at. A proof is made by `cbi prove`.
+CHECKS = (STORED_AS_WRITTEN, *FINDINGS, DATA_AGE, LEAKAGE)
 
 
 def lines(item: Check, result: CheckResult, found: Mapping[str, Sequence[str]], *, every: bool = False) -> list[str]:

@@ -166,5 +166,8 @@ class FuturesEod:
         dates = [landed.kept(file)["date"].to_numpy() for file in files]
         return np.unique(np.concatenate([np.empty(0, "datetime64[ns]"), *dates]).astype("datetime64[D]"))
 
+    def until(self, instant: pd.Timestamp, kept: pd.DataFrame, schema: str) -> pd.DataFrame:
+        return kept[kept["date"] < instant.tz_convert(None)]
+
     def read(self, schema: str, intervals: Sequence[Interval], landed: Landed) -> pd.DataFrame:
         return records.read(landed.of(schema), landed, _KEY, FUTURES_EOD, intervals)

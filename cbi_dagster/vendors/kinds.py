@@ -8,7 +8,7 @@ has landed into the rows of its tables (`read`). It stores nothing; the door (`l
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -83,6 +83,25 @@ class Landed:
     def of(self, schema: str) -> list[LandedFile]:
         return [file for file in self.files if file.vendor_schema == schema]
 
+    def until(self, instant: pd.Timestamp, kinds: Mapping[str, Kind]) -> Landed:
+        """What would have landed if every delivery had ended before an instant; `kinds` by vendor schema.
+
+        Who states a period states it up to there, and which contracts symbols stand for on the UTC days until then.
+        """
+        day = instant.tz_convert(None)
+        symbols = self.symbols[self.symbols["mapping_start"] < day]
+        ends = symbols["mapping_end"].where(symbols["mapping_end"] < day, day.ceil("D"))
+        files = [
+            file._replace(span_end=min(file.span_end, instant)) for file in self.files if file.span_start < instant
+        ]
+
+        def examined(file: LandedFile) -> Examined:
+            found = self.examined(file)
+            kept = kinds[file.vendor_schema].until(instant, found.kept, file.vendor_schema)
+            return replace(found, end=min(found.end, instant), kept=kept)
+
+        return Landed(files, symbols.assign(mapping_end=ends), examined)
+
 
 class Kind(Protocol):
     """A kind of file; made of the universe, which says what is kept."""
@@ -124,6 +143,9 @@ class Kind(Protocol):
 
         These are the partitions that the table should have, those in which nothing happened included.
         """
+
+    def until(self, instant: pd.Timestamp, kept: pd.DataFrame, schema: str) -> pd.DataFrame:
+        """What was there of the kept rows of a file before an instant: what had ended, was published, was received."""
 
     def read(self, schema: str, intervals: Sequence[Interval], landed: Landed) -> pd.DataFrame:
         """The rows of the table of a schema whose trade dates lie in `intervals`, merged over all landed files."""

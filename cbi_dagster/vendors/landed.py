@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
@@ -67,6 +67,29 @@ def landed_code(universe: Universe) -> dict[str, tuple[Table, list[Callable[...,
     }
 
 
+@dataclass(frozen=True)
+class Holdings:
+    """What landed files say together: `kinds` by vendor schema, `schemas` by landing source."""
+
+    landed: Landed
+    kinds: Mapping[str, Kind]
+    schemas: Mapping[str, str]
+
+    def until(self, instant: pd.Timestamp) -> Holdings:
+        """What they would say if every delivery had ended before an instant, be it in the middle of a session."""
+        return replace(self, landed=self.landed.until(instant, self.kinds))
+
+    def read(self, source: str, intervals: Sequence[Interval]) -> pd.DataFrame:
+        """Merged rows of a landing source, as rows of its table, of the trade dates in `intervals`."""
+        schema = self.schemas[source]
+        return self.kinds[schema].read(schema, intervals, self.landed)
+
+    def trade_dates(self, source: str) -> np.ndarray:
+        """The trade dates (datetime64[D], ascending) that files of a landing source are about."""
+        schema = self.schemas[source]
+        return self.kinds[schema].trade_dates(self.landed.of(schema), self.landed)
+
+
 class LandedFiles:
     """The landed files of one warehouse, and what they hold together."""
 
@@ -98,10 +121,13 @@ class LandedFiles:
 
     def read(self, source: str, intervals: Sequence[Interval]) -> pd.DataFrame:
         """Merged landed rows of a landing source, as rows of its table, of the trade dates in `intervals`."""
-        (schema,) = (schema for schema, own in self._source_of.items() if own == source)
+        return self.holdings().read(source, intervals)
+
+    def holdings(self) -> Holdings:
+        """What the files that hold say together; what is read of them is remembered as far as ROWS_AT_ONCE reaches."""
         register = self._register()
         landed = self._together(register.current, register.symbols, [], Remembered())
-        return self._kind_of[schema].read(schema, intervals, landed)
+        return Holdings(landed, self._kind_of, {source: schema for schema, source in self._source_of.items()})
 
     def delivered_symbols(self, dataset: str) -> Iterator[tuple[tuple[str, str, str], LandedFile]]:
         """Which file of a vendor's dataset was delivered for which schema, kind of symbol and symbol, in landing order.

@@ -247,6 +247,9 @@ class Macro:
         dates = [landed.kept(file)["trade_date_available"].to_numpy() for file in files]
         return np.unique(np.concatenate([np.empty(0, "datetime64[D]"), *dates]).astype("datetime64[D]"))
 
+    def until(self, instant: pd.Timestamp, kept: pd.DataFrame, schema: str) -> pd.DataFrame:
+        return kept[kept["available_at"] < instant]
+
     def read(self, schema: str, intervals: Sequence[Interval], landed: Landed) -> pd.DataFrame:
         merged = self._merged(landed)
         return merged[within(merged["trade_date_available"].to_numpy(), intervals)].reset_index(drop=True)

@@ -154,3 +154,18 @@ CREATE TABLE IF NOT EXISTS `ops.ingestion_runs` (
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
 )
 OPTIONS(description='One row per landing and per write of a table by a run: what came in, what went out, what was rejected.');
+
+CREATE TABLE IF NOT EXISTS `ops.proofs` (
+  `table_name` STRING NOT NULL OPTIONS(description='Table a record is about, `dataset.name`.'),
+  `proved_at` TIMESTAMP NOT NULL OPTIONS(description='When the table was proved (UTC).'),
+  `code_version` STRING NOT NULL OPTIONS(description='Code version of the table under which the content was last confirmed.'),
+  `cut_instants` INT64 NOT NULL OPTIONS(description='Instants at which deliveries were cut and the table made of what was left.'),
+  `rows_compared` INT64 NOT NULL OPTIONS(description='Rows so made that were compared with the stored ones. [rows]'),
+  `rows_differing` INT64 NOT NULL OPTIONS(description='Rows of them that the stored table does not have so, and rows it gained. [rows]'),
+  `partitions_recomputed` INT64 NOT NULL OPTIONS(description='Partitions, alone or a few together, that were made again from their declared windows. [partitions]'),
+  `partitions_differing` INT64 NOT NULL OPTIONS(description='Partitions of them that came out otherwise than stored. [partitions]'),
+  `proof_finding` STRING OPTIONS(description='What differed, where and at which cut; NULL for a table that stands.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+OPTIONS(description='What `cbi prove` found of each table: made again from deliveries cut at instants, and from its declared windows, it is what is stored, or not.');

@@ -96,6 +96,21 @@ COLUMNS = (
     ),
     Column("partitions_written", _I, "Partitions whose content changed.", "partitions", ge=0),
     Column("partitions_unchanged", _I, "Partitions confirmed as they were.", "partitions", ge=0),
+    Column("proved_at", _T, "When the table was proved (UTC)."),
+    Column("cut_instants", _I, "Instants at which deliveries were cut and the table made of what was left.", "", ge=0),
+    Column("rows_compared", _I, "Rows so made that were compared with the stored ones.", "rows", ge=0),
+    Column(
+        "rows_differing", _I, "Rows of them that the stored table does not have so, and rows it gained.", "rows", ge=0
+    ),
+    Column(
+        "partitions_recomputed",
+        _I,
+        "Partitions, alone or a few together, that were made again from their declared windows.",
+        "partitions",
+        ge=0,
+    ),
+    Column("partitions_differing", _I, "Partitions of them that came out otherwise than stored.", "partitions", ge=0),
+    Column("proof_finding", _S, "What differed, where and at which cut; NULL for a table that stands."),
     Column("error_message", _S, "What went wrong, NULL on success."),
     Column("request_id", _S, "Identity of a request to the vendor's API."),
     Column("request_symbols", _S, "The symbols of a request, with commas."),

@@ -98,3 +98,12 @@ INGESTION_RUNS = _ops(
     key=("event_id",),
     required="source run_status started_at",
 )
+PROOFS = _ops(
+    "proofs",
+    "What `cbi prove` found of each table: made again from deliveries cut at instants, and from its declared windows, "
+    "it is what is stored, or not.",
+    "table_name proved_at code_version cut_instants rows_compared rows_differing partitions_recomputed "
+    "partitions_differing proof_finding",
+    key=("table_name", "proved_at"),
+    required="code_version cut_instants rows_compared rows_differing partitions_recomputed partitions_differing",
+)

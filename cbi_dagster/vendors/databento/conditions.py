@@ -91,6 +91,9 @@ class Conditions:
         dates = [landed.kept(file)["date"].to_numpy() for file in files]
         return np.unique(np.concatenate([np.empty(0, "datetime64[D]"), *dates]).astype("datetime64[D]"))
 
+    def until(self, instant: pd.Timestamp, kept: pd.DataFrame, schema: str) -> pd.DataFrame:
+        return kept[kept["utc_date"] < instant.tz_convert(None)]
+
     def read(self, schema: str, intervals: Sequence[Interval], landed: Landed) -> pd.DataFrame:
         frames = [landed.kept(file) for file in landed.of(schema)]
         if not frames:

@@ -197,5 +197,8 @@ class Definitions:
         """Weekdays on which any of the files' spans lets a definition be received."""
         return touched_dates(files, self._universe)
 
+    def until(self, instant: pd.Timestamp, kept: pd.DataFrame, schema: str) -> pd.DataFrame:
+        return kept[kept["ts_recv"] < instant]
+
     def read(self, schema: str, intervals: Sequence[Interval], landed: Landed) -> pd.DataFrame:
         return records.read(landed.of(schema), landed, KEY, INSTRUMENTS, intervals)

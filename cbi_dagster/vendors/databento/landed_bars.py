@@ -177,6 +177,13 @@ class Bars:
         """Weekdays whose session any of the files' spans touches."""
         return touched_dates(files, self._universe)
 
+    def until(self, instant: pd.Timestamp, kept: pd.DataFrame, schema: str) -> pd.DataFrame:
+        """The bar that is still open is that of its first trade."""
+        begun = kept[kept["ts_event"] < instant]
+        still_open = begun["ts_event"] + pd.Timedelta(BAR_NS[schema], "ns") > instant
+        prices = {name: begun[name].where(~still_open, begun["open"]) for name in ("high", "low", "close")}
+        return begun.assign(**prices, volume=begun["volume"].where(~still_open, 1))
+
     def read(self, schema: str, intervals: Sequence[Interval], landed: Landed) -> pd.DataFrame:
         """Each bar says which contract its session belongs to and whether landed data covers that session."""
         columns = [column.name for column in self.tables[schema].columns]

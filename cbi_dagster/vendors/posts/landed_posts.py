@@ -97,6 +97,12 @@ class Posts:
             none.append(covered["trade_date_available"].to_numpy())
         return np.unique(np.concatenate([dates.astype("datetime64[D]") for dates in none]))
 
+    def until(self, instant: pd.Timestamp, kept: pd.DataFrame, schema: str) -> pd.DataFrame:
+        if schema == "posts":
+            return kept[kept["published_at"] < instant]
+        begun = kept[kept["span_start"] < instant]
+        return begun.assign(span_end=begun["span_end"].where(begun["span_end"] < instant, instant))
+
     def read(self, schema: str, intervals: Sequence[Interval], landed: Landed) -> pd.DataFrame:
         files = landed.of(schema)
         table, columns = self.tables[schema], POSTS if schema == "posts" else COVERAGE
