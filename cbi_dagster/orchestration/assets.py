@@ -129,6 +129,7 @@ LANDED = [
         key=asset_key(name),
         description=f"{source.files}, taken by `cbi land` and kept by content hash.",
         group_name="landing",
+        owners=["team:market-data"],
         kinds={source.vendor} - {""},
         partitions_def=TRADE_DATES,
     )

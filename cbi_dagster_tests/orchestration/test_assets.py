@@ -46,3 +46,8 @@ def test_the_rows_that_a_recipe_returns_are_counted_in_the_ui() -> None:
     # A recipe that also says what it left out returns both.
     both = asset(OHLCV_1D.id).op.output_defs[0].dagster_type
     assert both.type_check(None, TableOutput(pd.DataFrame(), pd.DataFrame(), pd.DataFrame())).success  # type: ignore[arg-type]
+
+
+def test_every_asset_has_an_owner_and_a_group() -> None:
+    graph = defs.resolve_asset_graph()
+    assert not [key for key in graph.get_all_asset_keys() if not graph.get(key).owners or not graph.get(key).group_name]
