@@ -143,8 +143,8 @@ class Bench:
                 parts, dates, of = [frame], [], []
                 for symbol, gaps in lacking.items():
                     gaps = gaps[gaps == self.day] if wanted == "date" else gaps
-                    own = frame[groups == symbol]
-                    parts += [_made_up(own, table, _nearest(_days(table, own), day), day) for day in gaps]
+                    if len(gaps):
+                        parts.append(_put_in(_known(frame[groups == symbol], table), table, gaps))
                     dates += list(gaps)
                     of += [symbol] * len(gaps)
                 if dates:
@@ -350,6 +350,15 @@ def _made_up(frame: pd.DataFrame, table: Table, of: np.datetime64, to: np.dateti
     """The rows of one date as if they were of another, with nothing unknown in them."""
     rows = _known(frame, table)[_days(table, frame) == of]
     return _shifted(rows, table, np.full(len(rows), to - of))
+
+
+def _put_in(own: pd.DataFrame, table: Table, gaps: np.ndarray) -> pd.DataFrame:
+    """Rows of one symbol for dates that it lacks, each date's as those of the nearest that it has."""
+    days = _days(table, own)
+    rows_of = {day: np.flatnonzero(days == day) for day in np.unique(days)}
+    nearest = [rows_of[_nearest(days, day)] for day in gaps]
+    at, to = np.concatenate(nearest), np.repeat(gaps, [len(rows) for rows in nearest])
+    return _shifted(own.take(at), table, to - days[at])
 
 
 def _known(frame: pd.DataFrame, table: Table) -> pd.DataFrame:

@@ -26,8 +26,8 @@ QUICK = [
                  "fib_levels_daily", "fx_cross_daily")
 ]  # fmt: skip
 COMPUTED = [item for item in ASSET_TABLES if item.reads and item.reads[0].source not in LANDING_SOURCES]
-#: Columns that no trial gives a value yet: they take years of history, or a distribution of moves.
-UNEXPLAINED = {"predictions.policy_action_calibration"}
+#: Tables with columns that no trial gives a value: they take years of history, or records of a kind that never came.
+UNEXPLAINED = {"predictions.policy_action_calibration", "market_data.settlements_1d"}
 
 
 def rows_with_every_null(platform: Platform, item: Table) -> list[tuple[dict[str, Any], np.datetime64]]:
