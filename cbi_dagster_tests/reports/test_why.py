@@ -25,9 +25,22 @@ QUICK = [
     for name in ("crush_legs_1d", "mes_1hr", "mes_4hr", "golden_zone_daily", "volatility_daily", "pivot_math_daily",
                  "fib_levels_daily", "fx_cross_daily")
 ]  # fmt: skip
-COMPUTED = [item for item in ASSET_TABLES if item.reads and item.reads[0].source not in LANDING_SOURCES]
-#: Tables with columns that no trial gives a value: they take years of history, or records of a kind that never came.
-UNEXPLAINED = {"predictions.policy_action_calibration", "market_data.settlements_1d"}
+#: Training tables of one symbol are made alike.
+ALIKE = [item.id for item in ASSET_TABLES if "prod_allhistory" in item.name and not item.name.endswith(("_1w", "_1d"))]
+COMPUTED = [
+    item for item in ASSET_TABLES if item.reads and item.reads[0].source not in LANDING_SOURCES and item.id not in ALIKE
+]
+#: Tables with columns that no trial gives a value: they take years of history, records of a kind that never came or
+#: that only a market as a whole has, or are NULL by what their row is about (a forecast of no change has no direction).
+UNEXPLAINED = {
+    "predictions.policy_action_calibration",
+    "predictions.zl_impact_daily",
+    "market_data.settlements_1d",
+    "market_data.futures_curve_1d",
+    "raw_intelligence.policy_events",
+    "features.open_interest_daily",
+    "monitoring.model_performance",
+}
 
 
 def rows_with_every_null(platform: Platform, item: Table) -> list[tuple[dict[str, Any], np.datetime64]]:
