@@ -71,6 +71,8 @@ def futures_curve(sessions: pd.DataFrame, settlements: pd.DataFrame, instruments
     rows["month_code"] = [MONTH_CODES[month.month - 1] for month in months.tolist()]
     traded_in = rows["date"].to_numpy().astype("datetime64[M]")
     rows["months_to_delivery"] = (months.astype("datetime64[M]") - traded_in).astype(np.int64)
+    # What is published of a contract whose delivery month is over is no price of a future day.
+    rows = rows[rows["months_to_delivery"] >= 0]
     rows["last_trade_date"] = _last_trade_dates(rows, instruments)
     return rows.sort_values(["date", "root", "delivery_month"], kind="stable", ignore_index=True)[list(CURVE)]
 

@@ -119,7 +119,8 @@ def test_what_is_edited_is_named_and_ends_as_a_fresh_build_does(installed: Insta
     assert installed.planned() == ({}, {}), "a plan asks the ledger"
     checked = installed.cbi("check", *SELECTED)
     assert checked.returncode == 1
-    assert "volatility_daily: stored_as_written: stored differs from ledger: 2023-06-14, 2023-06-15" in checked.stderr
+    told = "volatility_daily: stored_as_written: stored differs from ledger: 2 x (2023-06-14, 2023-06-15)"
+    assert told in checked.stderr
     assert installed.cbi("check", *SELECTED, "--to", "2023-06-13").returncode == 0
     restored = installed.cbi("backfill", *SELECTED)
     assert "  2 written, 13 unchanged" in restored.stdout, restored.stdout

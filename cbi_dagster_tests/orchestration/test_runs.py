@@ -178,14 +178,14 @@ def test_what_was_written_is_looked_at_told_and_shown_on_the_asset_page(home: Ho
         lambda check, result: found.append((check.name, result.table.id)),
     )  # fmt: skip
     assert ("quality", DAILY_ML_MATRIX.id) in found
-    assert {name for name, _ in found} == {"quality", "split_sizes"}
+    assert {name for name, _ in found} == {"quality", "split_sizes", "settlements", "vendor_conditions"}
     key = dg.AssetCheckKey(asset_key(DAILY_ML_MATRIX.id), "quality")
     with opened_instance(home) as instance:
         (record,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=5)
         assert record.event is not None
         evaluation = record.event.asset_check_evaluation
         assert evaluation is not None
-        assert {"rows", "findings", "null_rates"} <= evaluation.metadata.keys()
+        assert {"rows", "null_rates"} <= evaluation.metadata.keys()
     again: list[str] = []
     assert backfill(home, ASSET_TABLES, FIRST, LAST, Told(), lambda check, result: again.append(check.name))
     assert again == [], "nothing was written, nothing is looked at"

@@ -144,7 +144,7 @@ def test_a_day_that_the_vendor_doubts_afterwards_takes_labels_away_and_changes_n
     assert found[found == "doubtful"].index.tolist() == ["MES", "RB", "ZL"]
     assert set(found.drop(["MES", "RB", "ZL"])) == {"complete"}
     assert set(written) - {table.id for table in (*ZL_TRAINING, *MES_TRAINING, *MES_BAR_TRAINING)} == {
-        "market_data.databento_conditions", "market_data.databento_futures_ohlcv_1d",
+        "market_data.databento_conditions", "market_data.databento_futures_ohlcv_1d", "market_data.futures_curve_1d",
         "market_data.futures_continuous_1d", "features.daily_ml_matrix",
     }  # fmt: skip
     held = to_frame(HELD_BACK, world.warehouse.read(HELD_BACK))

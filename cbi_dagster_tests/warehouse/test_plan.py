@@ -239,7 +239,10 @@ def test_what_reads_everything_for_any_partition_is_built_at_once():
 
 # -- which partitions there should be ----------------------------------------------------------------------------------
 
-MINUTES, HOURS, DAY_BARS, MACRO, POSTS, COVERAGE = LANDING_SOURCES
+MINUTES, HOURS, DAY_BARS = "landing.ohlcv_1m", "landing.ohlcv_1h", "landing.ohlcv_1d"
+MACRO, POSTS, COVERAGE = "landing.macro", "landing.posts", "landing.posts_coverage"
+#: What the vendor says beside its bars; tables that are made of it have its trade dates.
+BESIDE = {"landing.statistics", "landing.definition", "landing.conditions", "landing.futures_eod"}
 #: What says by itself which trade dates it has.
 OTHER_SOURCES = {
     MACRO_SERIES: {MACRO},
@@ -277,7 +280,7 @@ def test_macro_values_beyond_the_bars_make_no_row_of_another_table_expected():
     assert expected(ZL_TRAINING[0], landed_on(ohlcv_1h="01 02", macro="02")) == ["07-01"], "a month"
 
 
-def test_every_table_is_made_of_bars_or_of_one_other_source_but_the_regimes():
+def test_every_table_is_made_of_the_vendors_data_or_of_one_other_source_but_the_regimes():
     made_of = {table.id: landing_sources(table) for table in ASSET_TABLES}
     for table, sources in OTHER_SOURCES.items():
         assert made_of[table.id] == sources
@@ -285,7 +288,7 @@ def test_every_table_is_made_of_bars_or_of_one_other_source_but_the_regimes():
         assert made_of[table.id] == {MINUTES}
     for name, sources in made_of.items():
         if TABLES[name] not in (*OTHER_SOURCES, REGIME_CALENDAR, REGIME_WEIGHTS):
-            assert set() < sources <= {MINUTES, HOURS, DAY_BARS}, name
+            assert set() < sources <= {MINUTES, HOURS, DAY_BARS, *BESIDE}, name
 
 
 def test_trade_dates_before_the_first_and_after_the_newest_one_have_no_partition():
