@@ -27,6 +27,7 @@ from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.config.horizons import Horizon, IntradayHorizon, Splits, load_horizons
 from cbi_dagster.home import Home
 from cbi_dagster.training.folds import purged_folds
+from cbi_dagster.training.splits import SPLITS
 from cbi_dagster.warehouse.contract import Warehouse
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from cbi_dagster.warehouse.sql import Parameter
 
 Date = str | dt.date
-SPLITS = ("train", "val", "test")
 _RECENT_TRADE_DATES = 15
 """In how many trade dates a symbol that is traded has a session."""
 

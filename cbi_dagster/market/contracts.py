@@ -48,9 +48,10 @@ def futures_curve(sessions: pd.DataFrame, settlements: pd.DataFrame, instruments
 
     `sessions`: session bars with their `contract` names; of several symbols that stand for one contract the outright
     itself counts. `settlements`: rows of `settlements_1d`; a contract that was settled and has no session bar is there
-    once its product has one, so that no row comes before its session. `instruments`: definitions of the same trade
-    dates, which say when trading ends. Raises InvalidFrameError for frames that lack a column or repeat a
-    key.
+    once its product has one, so that no row comes before its session. After its delivery month a contract is not on
+    the curve, whatever is still published of it: its bars and settlements stay in their own tables. `instruments`:
+    definitions of the same trade dates, which say when trading ends. Raises InvalidFrameError for frames that lack a
+    column or repeat a key.
     """
     require(sessions, columns.SESSION_INPUTS, "session bars", key=("symbol", "date"))
     require(settlements, SESSION_INPUTS, "settlements", key=("root", "symbol", "date"))
@@ -71,7 +72,6 @@ def futures_curve(sessions: pd.DataFrame, settlements: pd.DataFrame, instruments
     rows["month_code"] = [MONTH_CODES[month.month - 1] for month in months.tolist()]
     traded_in = rows["date"].to_numpy().astype("datetime64[M]")
     rows["months_to_delivery"] = (months.astype("datetime64[M]") - traded_in).astype(np.int64)
-    # What is published of a contract whose delivery month is over is no price of a future day.
     rows = rows[rows["months_to_delivery"] >= 0]
     rows["last_trade_date"] = _last_trade_dates(rows, instruments)
     return rows.sort_values(["date", "root", "delivery_month"], kind="stable", ignore_index=True)[list(CURVE)]

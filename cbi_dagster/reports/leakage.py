@@ -10,10 +10,10 @@ import pandas as pd
 
 from cbi_dagster.catalog.columns.training import role
 from cbi_dagster.catalog.model import Table, Type
+from cbi_dagster.training.splits import SPLITS
 
 #: A feature is held to tell the target beyond this correlation, once so many rows know both.
 MOST_CORRELATION, _LEAST_ROWS = 0.95, 60
-_SPLITS = ("train", "val", "test")
 _NUMBERS = (Type.FLOAT64, Type.INT64, Type.BOOL)
 
 
@@ -117,7 +117,7 @@ class _Spans:
         self._reach: dict[str, pd.Timestamp] = {}
 
     def add(self, splits: pd.Series, begins: pd.Series, ends: pd.Series) -> None:
-        for split in _SPLITS:
+        for split in SPLITS:
             own = (splits == split).to_numpy(bool)
             if own.any():
                 first, reach = begins[own].min(), ends[own].max()
@@ -125,7 +125,7 @@ class _Spans:
                 self._reach[split] = max(reach, self._reach.get(split, reach))
 
     def overlaps(self) -> Iterator[str]:
-        there = [split for split in _SPLITS if split in self._first]
+        there = [split for split in SPLITS if split in self._first]
         for number, split in enumerate(there):
             for later in there[number + 1 :]:
                 if self._reach[split] >= self._first[later]:

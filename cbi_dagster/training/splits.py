@@ -8,6 +8,9 @@ import pandas as pd
 
 from cbi_dagster.config.horizons import Splits
 
+SPLITS = ("train", "val", "test")
+"""Earliest first; `purged` rows are of none."""
+
 
 def split_of(dates: pd.Series, target_dates: pd.Series, splits: Splits) -> npt.NDArray[np.object_]:
     """The split of each row: `train`, `val`, `test`, or `purged`.
@@ -18,7 +21,7 @@ def split_of(dates: pd.Series, target_dates: pd.Series, splits: Splits) -> npt.N
     """
     if target_dates.isna().any():
         raise ValueError(f"{int(target_dates.isna().sum())} rows have no target date: leave immature rows out first")
-    names = np.array(["train", "val", "test"], dtype=object)
+    names = np.array(SPLITS, dtype=object)
     ends = np.array([splits.train_to, splits.val_to], dtype="datetime64[D]")
     own = np.searchsorted(ends, dates.to_numpy().astype("datetime64[D]"))
     target = np.searchsorted(ends, target_dates.to_numpy().astype("datetime64[D]"))

@@ -1,4 +1,4 @@
-"""A month arrives through the sensor as the vendor publishes it: bars at the closes, settlements in the evening, open
+"""A week arrives through the sensor as the vendor publishes it: bars at the closes, settlements in the evening, open
 interest on the next morning. It ends where one bulk load ends, bit for bit; only what the plan named was rebuilt."""
 
 from __future__ import annotations

@@ -110,6 +110,13 @@ def test_a_settlement_joins_its_contract_and_stands_alone_where_the_contract_did
     assert curve["open_interest"].tolist() == [5000, pd.NA, 10, 10]
 
 
+def test_a_contract_leaves_the_curve_after_its_delivery_month() -> None:
+    rows = sessions(("2024-06-03", "ZLM4", "ZLM4", 6, 44.0, 1), ("2024-06-03", "ZLK4", "ZLK4", 5, 44.0, 1))
+    curve = futures_curve(rows, settlements(("ZLF4", 4, 43.0, 1, True)), definitions())
+    assert curve[["contract", "months_to_delivery"]].to_numpy().tolist() == [["ZLM4", 0]]
+    assert futures_curve(rows.iloc[1:], NOT_SETTLED, definitions()).empty
+
+
 def test_before_the_session_of_a_product_is_there_none_of_its_contracts_is() -> None:
     settled = settlements(("ZLF5", 9, 46.0, 10, True), ("ZSN4", 9, 1200.0, 10, True))
     curve = futures_curve(sessions(*TWO_RANKS[:2]), settled, definitions())

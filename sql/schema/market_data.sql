@@ -344,4 +344,4 @@ CREATE TABLE IF NOT EXISTS `market_data.futures_curve_1d` (
 )
 PARTITION BY `date`
 CLUSTER BY `root`
-OPTIONS(description='Every contract of each product that is known by name and traded or was settled on a trade date on which the product has a session: outrights, and ranks of continuous symbols that a definition names.');
+OPTIONS(description='Every contract of each product that is known by name and traded or was settled on a trade date on which the product has a session, up to its delivery month: outrights, and ranks of continuous symbols that a definition names.');

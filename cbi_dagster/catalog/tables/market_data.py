@@ -237,7 +237,8 @@ FUTURES_CURVE_1D = Table(
     dataset="market_data",
     name="futures_curve_1d",
     description="Every contract of each product that is known by name and traded or was settled on a trade date on "
-    "which the product has a session: outrights, and ranks of continuous symbols that a definition names.",
+    "which the product has a session, up to its delivery month: outrights, and ranks of continuous symbols that a "
+    "definition names.",
     columns=pick(*contracts.CURVE),
     key=("root", "contract", "date"),
     partitioning=Daily("date"),
