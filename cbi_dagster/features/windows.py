@@ -8,7 +8,7 @@ a row sees is then fixed by the rows within the limit, and the limits of nested 
 true ranges, each of which looks one session back, reaches `span_limit(14) + span_limit(2)` trade dates.
 
 Results are bit-identical wherever a window stands in the frame: sums run lag by lag, in the same order for
-every row, and never as running sums; order statistics sort each window by itself.
+every row, and never as running sums; order statistics are values and counts of the window itself.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from cbi_dagster.catalog.frames import InvalidFrameError, require
 from cbi_dagster.catalog.spans import span_limit
 from cbi_dagster.market.sessions import is_weekend, trade_date_ordinals
 
+from .order_statistics import nth_smallest
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 Integers: TypeAlias = npt.NDArray[np.int64]
 Booleans: TypeAlias = npt.NDArray[np.bool_]
@@ -33,6 +35,11 @@ PRICE_DECIMALS = 10
 """Levels and distances are rounded to this many decimals, one more than the vendor's fixed-point prices have.
 Prices are decimal fractions, so without it a close that sits exactly on a level would fall on either side of
 it by rounding noise."""
+
+
+_LARGEST = np.finfo(np.float64).max
+_BLOCK_ROWS = 16_384
+_BYTE = 255
 
 
 def positive(values: Floats) -> Floats:
@@ -95,7 +102,8 @@ class Sessions:
             )
         ordinals = trade_date_ordinals(days)
         order = np.lexsort((ordinals, codes))
-        self.frame = frame.take(order).reset_index(drop=True)
+        self.frame = frame.take(order)
+        self.frame.index = pd.RangeIndex(len(order))
         self.dates: npt.NDArray[np.datetime64] = dates[order]
         self.ordinals: Integers = ordinals[order]
         self.symbol_codes: Integers = codes[order].astype(np.int64)
@@ -156,22 +164,33 @@ class Sessions:
 
         `at_least`: the mean of those that are known, NaN if they are fewer. Reaches `span_limit(count)` trade dates.
         """
-        total, known = np.zeros(len(self)), np.zeros(len(self))
-        for lag in reversed(range(count)):
-            value = self._lagged(values, lag)
-            total += np.nan_to_num(value)
-            known += ~np.isnan(value)
+        padded = _padded(np.nan_to_num(values), count)
+        total = np.zeros(len(self))
+        for rows in self._blocks():
+            for lag in reversed(range(count)):
+                total[rows] += _back(padded, rows, lag, count)
+        known = self._known(values, np.full(len(self), count))
         enough = self.complete(count) & (known >= (at_least or count))
         return np.where(enough, total / np.maximum(known, 1), np.nan)
 
     def standard_deviation(self, values: Floats, count: int, at_least: int = 0) -> Floats:
         """Sample standard deviation (ddof 1) of the last `count` values; NaN as for `mean`, with its reach."""
         centre = self.mean(values, count, at_least)
-        squares, known = np.zeros(len(self)), np.zeros(len(self))
-        for lag in reversed(range(count)):
-            value = self._lagged(values, lag)
-            squares += np.nan_to_num((value - centre) ** 2)
-            known += ~np.isnan(value)
+        padded = _padded(values, count)
+        squares = np.zeros(len(self))
+        # Without these, no difference is NaN but in windows whose mean is.
+        gaps = bool(np.isinf(values).any()) or (at_least > 0 and bool(np.isnan(values).any()))
+        for rows in self._blocks():
+            middle, sums = centre[rows], squares[rows]
+            apart = np.empty_like(middle)
+            for lag in reversed(range(count)):
+                np.subtract(_back(padded, rows, lag, count), middle, out=apart)
+                np.square(apart, out=apart)
+                np.minimum(apart, _LARGEST, out=apart)
+                if gaps:
+                    np.copyto(apart, 0.0, where=np.isnan(apart))
+                sums += apart
+        known = self._known(values, np.full(len(self), count))
         deviation: Floats = np.sqrt(squares / np.maximum(known - 1, 1))
         return np.where(np.isnan(centre), np.nan, deviation)
 
@@ -180,15 +199,16 @@ class Sessions:
 
         Reaches `span_limit(count)` trade dates.
         """
-        result = np.full(len(self), np.nan)
-        for rows, window in self.trailing(values, count):
-            known = count - np.isnan(window).sum(axis=1)
-            ordered = np.sort(window, axis=1)  # NaN last
-            row = np.arange(len(window))
-            last = np.maximum(known, 1)
-            middle = 0.5 * (ordered[row, (last - 1) // 2] + ordered[row, last // 2])
-            result[rows] = np.where(known >= at_least, middle, np.nan)
-        return result
+        present = self.present(count)
+        known = self._known(values, present)
+        middle = np.empty((2, len(self)))
+        for own in self._symbols():
+            stops = np.tile(np.arange(1, own.stop - own.start + 1), 2)
+            starts = stops - np.tile(present[own], 2)
+            last = np.maximum(known[own], 1)
+            places = np.concatenate([(last - 1) // 2, last // 2])
+            middle[:, own] = nth_smallest(values[own], starts, stops, places).reshape(2, -1)
+        return np.where(known >= at_least, 0.5 * (middle[0] + middle[1]), np.nan)
 
     def percentile_rank(self, values: Floats, count: int, at_least: int) -> Floats:
         """Fraction of the known among the last `count` values that are <= the last: 0 exclusive, 1 inclusive.
@@ -196,13 +216,21 @@ class Sessions:
         NaN if the last value is NaN or fewer than `at_least` are known. Reaches `span_limit(count)` trade
         dates.
         """
-        result = np.full(len(self), np.nan)
-        for rows, window in self.trailing(values, count):
-            latest = window[:, -1]
-            known = count - np.isnan(window).sum(axis=1)
-            rank = (window <= latest[:, None]).sum(axis=1) / np.maximum(known, 1)
-            result[rows] = np.where((known >= at_least) & ~np.isnan(latest), rank, np.nan)
-        return result
+        padded, present = _padded(values, count), self.present(count)
+        not_above = np.zeros(len(self), np.int64)
+        for rows in self._blocks():
+            latest, reach = values[rows], present[rows].astype(np.int32)
+            for first in range(0, count, _BYTE):
+                # Counted in bytes, as many windows at once as the processor has room for.
+                counted = np.zeros(len(latest), np.uint8)
+                for lag in range(first, min(first + _BYTE, count)):
+                    within = _back(padded, rows, lag, count) <= latest
+                    within &= reach > lag
+                    counted += within.view(np.uint8)
+                not_above[rows] += counted
+        known = self._known(values, present)
+        rank = not_above / np.maximum(known, 1)
+        return np.where((known >= at_least) & ~np.isnan(values), rank, np.nan)
 
     def trailing(self, values: Floats, count: int) -> Iterator[tuple[slice, Floats]]:
         """Per symbol, its rows and a matrix of their last `count` values, oldest first.
@@ -212,12 +240,28 @@ class Sessions:
         """
         present = self.present(count)
         columns = np.arange(count)
-        for start, stop in zip(self._bounds[:-1], self._bounds[1:], strict=True):
-            rows = slice(int(start), int(stop))
-            padded = np.concatenate([np.full(count - 1, np.nan), values[rows]])
+        for rows in self._symbols():
+            padded = _padded(values[rows], count)
             window = np.lib.stride_tricks.sliding_window_view(padded, count).copy()
             window[columns[None, :] < count - present[rows, None]] = np.nan
             yield rows, window
+
+    def _symbols(self) -> Iterator[slice]:
+        """The rows of each symbol."""
+        for start, stop in zip(self._bounds[:-1].tolist(), self._bounds[1:].tolist(), strict=True):
+            yield slice(start, stop)
+
+    def _blocks(self) -> Iterator[slice]:
+        """All rows, so many at a time that a pass over every lag finds them in the processor's cache."""
+        for start in range(0, len(self), _BLOCK_ROWS):
+            yield slice(start, min(start + _BLOCK_ROWS, len(self)))
+
+    @staticmethod
+    def _known(values: Floats, counts: Integers) -> Integers:
+        """How many of the last `counts` values of each row are not NaN, whatever their symbol."""
+        before = np.append(0, np.cumsum(~np.isnan(values)))
+        known: Integers = before[1:] - before[np.maximum(np.arange(1, len(values) + 1) - counts, 0)]
+        return known
 
     @staticmethod
     def _lagged(values: npt.NDArray[_Element], lag: int) -> npt.NDArray[_Element]:
@@ -228,3 +272,14 @@ class Sessions:
         lagged[:lag] = values[:1]
         lagged[lag:] = values[:-lag]
         return lagged
+
+
+def _padded(values: Floats, count: int) -> Floats:
+    """The values behind `count` - 1 unknown ones, so that the first of them have predecessors too."""
+    return np.concatenate([np.full(count - 1, np.nan), values])
+
+
+def _back(padded: Floats, rows: slice, lag: int, count: int) -> Floats:
+    """The values `lag` rows above each of the `rows`, of what `_padded` made for windows of `count`."""
+    shift = count - 1 - lag
+    return padded[rows.start + shift : rows.stop + shift]

@@ -59,6 +59,15 @@ def test_order_statistics_leave_unknown_values_out_and_sums_pass_them_on() -> No
     np.testing.assert_array_equal(sessions.mean(values, 2), [np.nan, np.nan, np.nan, 1.5, 2.0])
 
 
+def test_sums_leave_unknown_values_out_where_fewer_are_enough() -> None:
+    dates = pd.bdate_range("2024-01-01", periods=5)
+    sessions = Sessions(pd.DataFrame({"symbol": "ZL", "date": dates, "value": [3.0, np.nan, 1.0, 2.0, 2.0]}))
+    values = sessions.column("value")
+    np.testing.assert_array_equal(sessions.mean(values, 3, 2), [np.nan, np.nan, 2.0, 1.5, 5 / 3])
+    deviations = [np.nan, np.nan, np.sqrt(2.0), np.sqrt(0.5), np.sqrt(1 / 3)]
+    np.testing.assert_allclose(sessions.standard_deviation(values, 3, 2), deviations, rtol=1e-15)
+
+
 def test_nothing_crosses_from_one_symbol_to_the_next() -> None:
     dates = pd.bdate_range("2024-01-01", periods=3)
     frame = pd.concat([pd.DataFrame({"symbol": name, "date": dates, "value": 1.0}) for name in ("B", "A")])
@@ -112,3 +121,29 @@ def test_a_missing_column_is_named() -> None:
         Sessions(frame, ("symbol", "date", "adj_close"))
     with pytest.raises(InvalidFrameError, match="date"):
         Sessions(frame.drop(columns="date"))
+
+
+def test_windows_are_the_same_bit_for_bit_wherever_the_history_begins_and_whatever_else_the_frame_holds() -> None:
+    dates = pd.bdate_range("1990-01-01", periods=7_000)
+    market = pd.concat([pd.DataFrame({"symbol": name, "date": dates}) for name in ("CL", "RB", "ZL")])
+    rng = np.random.default_rng(7)
+    market["value"] = np.where(rng.random(len(market)) < 0.05, np.nan, rng.normal(size=len(market)).round(1))
+    market = market[rng.random(len(market)) < 0.9]
+    oil = market[market["symbol"] == "ZL"]
+
+    def results(sessions: Sessions) -> np.ndarray:
+        value = sessions.column("value")
+        made = (
+            sessions.mean(value, 63, 40),
+            sessions.standard_deviation(value, 63, 40),
+            sessions.median(value, 300, 100),
+            sessions.percentile_rank(value, 300, 100),
+        )
+        return np.stack(made)[:, sessions.rows("ZL")]
+
+    whole = results(Sessions(market))
+    assert (~np.isnan(whole)).any(axis=1).all()
+    for first in (0, 1, 90, 200):
+        reach = 300 if first else 0
+        cut = results(Sessions(oil.iloc[first:]))
+        np.testing.assert_array_equal(cut[:, reach:], whole[:, first + reach :])
