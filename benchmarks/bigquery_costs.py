@@ -18,7 +18,7 @@ from recording import markdown
 
 from cbi_dagster.catalog import ASSET_TABLES, TABLES, Table
 from cbi_dagster.home import Home
-from cbi_dagster.warehouse.builder import SLICE_ROWS
+from cbi_dagster.warehouse.builder import SLICE_VALUES
 from cbi_dagster.warehouse.contract import Warehouse
 from cbi_dagster.warehouse.traffic import row_bytes
 
@@ -58,6 +58,11 @@ def size_of(warehouse: Warehouse, table: Table, markets: int) -> Size | None:
     return Size(rows, row_bytes(table.stored_columns))
 
 
+def rows_a_write(table: Table) -> int:
+    """Rows of a table that one write takes: a slice of a build reads about as many values as it makes."""
+    return SLICE_VALUES // (2 * len(table.columns))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", type=Path, default=Path(".cbi/demo"), help="a state directory that is built")
@@ -72,7 +77,7 @@ def main() -> None:
     for what, days in (("full history", dates), ("one new day", 1)):
         jobs, written, queried, read = 0, 0.0, 0.0, 0.0
         for name, size in sizes.items():
-            writes = max(1, round(size.rows * days / SLICE_ROWS))
+            writes = max(1, round(size.rows * days / rows_a_write(TABLES[name])))
             jobs += JOBS_A_WRITE * writes
             written += size.rows * days * size.row_bytes
             queried += max(size.rows * days * size.row_bytes, writes * STATEMENTS_A_WRITE * LEAST_BYTES)
@@ -90,11 +95,11 @@ def main() -> None:
     print(markdown(header, lines))
     kept = sum(size.rows * dates * size.row_bytes for size in sizes.values()) / 2**30
     print(f"\nStored: {kept:,.1f} GiB, {kept * STORED:,.2f} dollars a month.")
-    most = max(size.rows for size in sizes.values())
+    most, largest = max((size.rows, name) for name, size in sizes.items())
     print(
         f"Head-room: {dates:,} of {PARTITIONS_A_TABLE:,} partitions that a table may have "
         f"({PARTITIONS_A_TABLE / TRADE_DATES_A_YEAR:.0f} years); the largest table has {most:,.0f} rows a trade date, "
-        f"of {SLICE_ROWS:,} that a write takes; DML counts against no limit of a day."
+        f"of {rows_a_write(TABLES[largest]):,} that a write takes; DML counts against no limit of a day."
     )
 
 

@@ -26,6 +26,7 @@ def run(name: str, *arguments: str) -> str:
         "empty_steps.py",
         "event_log.py",
         "features.py",
+        "history_size.py",
         "incremental_day.py",
         "policy.py",
         "restatement.py",

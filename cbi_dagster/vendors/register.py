@@ -11,8 +11,8 @@ import pandas as pd
 from cbi_dagster.vendors.files import shown
 from cbi_dagster.vendors.kinds import Examined, LandedFile
 
-#: Rows of files that are kept in memory during a landing, and merged at once; files beyond them are read again.
-ROWS_AT_ONCE = 2_000_000
+#: Rows of files that are kept in memory, and merged at once; files beyond them are read again.
+ROWS_AT_ONCE = 1_000_000
 
 _HASH_DIGITS = 6  # of which a hash is named
 
@@ -47,20 +47,30 @@ class Register:
 
 
 class Remembered:
-    """What was read of files by their hash, as far as ROWS_AT_ONCE reaches."""
+    """What was read last of files by their hash, as far as ROWS_AT_ONCE reaches; what was asked for last goes last."""
 
     def __init__(self) -> None:
         self._files: dict[str, Examined] = {}
-        self._room = ROWS_AT_ONCE
+        self._rows = 0
 
     def add(self, file_hash: str, examined: Examined) -> None:
-        rows = len(examined.kept) + len(examined.rejected)
-        if rows <= self._room:
-            self._files[file_hash] = examined
-            self._room -= rows
+        rows = _rows(examined)
+        if file_hash in self._files or rows > ROWS_AT_ONCE:
+            return
+        self._files[file_hash] = examined
+        self._rows += rows
+        while self._rows > ROWS_AT_ONCE:
+            self._rows -= _rows(self._files.pop(next(iter(self._files))))
 
     def get(self, file_hash: str) -> Examined | None:
-        return self._files.get(file_hash)
+        found = self._files.pop(file_hash, None)
+        if found is not None:
+            self._files[file_hash] = found
+        return found
+
+
+def _rows(examined: Examined) -> int:
+    return len(examined.kept) + len(examined.rejected)
 
 
 def the_one(files: Sequence[LandedFile], which: str) -> LandedFile:

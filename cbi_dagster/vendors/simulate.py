@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +49,10 @@ def simulate_delivery(
     """Write a simulated delivery for the UTC dates [start, end) into `out_dir`; returns its data files, oldest first.
 
     Monthly `ohlcv-1h` files of the whole universe, monthly `ohlcv-1m` files of `minute_roots` from `minute_start` on
-    (92 days before the end without it) and manifest.json. Symbols are continuous (`ZL.v.0`). Where both schemas exist
-    the hourly bar is the sum of the minutes. With the same start, minute start and seed a later end repeats the earlier
-    months byte for byte. The first months contain one faulty bar each, none in the markets with minutes: `_FAULTS`.
+    (92 days before the end without it), made month by month, and manifest.json. Symbols are continuous (`ZL.v.0`).
+    Where both schemas exist the hourly bar is the sum of the minutes. With the same start, minute start and seed a
+    later end repeats the earlier months byte for byte. The first months contain one faulty bar each, none in the
+    markets with minutes: `_FAULTS`.
     """
     universe = load_universe()
     minute_from = minute_start or max(start, end - dt.timedelta(days=DEFAULT_MINUTE_DAYS))
@@ -59,7 +60,10 @@ def simulate_delivery(
         raise ValueError(f"simulate_delivery: the dates must be in the order {start} <= {minute_from} < {end}")
     markets = {product.root: market_of(product) for product in universe.products}
     paths = price_paths(markets, seed, np.datetime64(start), np.datetime64(end))
-    hourly, minutely, mappings = [], [], []
+    minute_months = months_of(minute_from, end)
+    hourly: list[list[pd.DataFrame]] = []
+    minutely: dict[str, tuple[pd.DataFrame, Iterator[pd.DataFrame]]] = {}
+    mappings = []
     for index, product in enumerate(universe.products):
         market = markets[product.root]
         contracts = contracts_of(product, market, seed, start, end)
@@ -74,27 +78,34 @@ def simulate_delivery(
         bars = hourly_bars(product, market, paths, hours, gap, seed)
         if product.root in minute_roots:
             fine = hours >= np.datetime64(minute_from)
-            minutes = minute_bars(product, market, paths, hours[fine], gap[fine], trades[fine], seed)
-            minutely.append(_with_contract(minutes, contracts, product.root))
-            coarse = bars["ts_event"] < pd.Timestamp(minute_from, tz="UTC")
-            bars = pd.concat([bars[coarse], hours_of(minutes)], ignore_index=True)
-        hourly.append(_with_contract(bars, contracts, product.root))
+            lasts = [last.tz_convert(None).to_datetime64() for _, last in minute_months]
+            ends = np.searchsorted(hours[fine], lasts).tolist()
+            minutes = minute_bars(product, market, paths, hours[fine], gap[fine], trades[fine], seed, ends)
+            minutely[product.root] = (contracts, minutes)
+            bars = bars[bars["ts_event"] < pd.Timestamp(minute_from, tz="UTC")]
+        hourly.append([_with_contract(bars, contracts, product.root)])
         mappings.append(contracts.assign(symbol=f"{product.root}.v.0")[list(MAPPING_COLUMNS)])
     mapping = pd.concat(mappings, ignore_index=True)
-    hours_of_all = pd.concat(hourly, ignore_index=True)
-    clean = ~hours_of_all["root"].isin(minute_roots)
     out_dir.mkdir(parents=True, exist_ok=True)
+    minute_files = []
+    own = mapping[mapping["symbol"].isin([f"{root}.v.0" for root in minutely])]
+    for first, last in minute_months if minutely else []:
+        month = []
+        for product, of_product in zip(universe.products, hourly, strict=True):
+            if product.root in minutely:
+                contracts, pieces = minutely[product.root]
+                month.append(_with_contract(next(pieces), contracts, product.root))
+                of_product.append(_with_contract(hours_of(month[-1]), contracts, product.root))
+        bars = pd.concat(month, ignore_index=True)
+        minute_files.append(_write_month(out_dir, dataset, "ohlcv-1m", first, last, bars, own))
+    hours_of_all = pd.concat([bars for of_product in hourly for bars in of_product], ignore_index=True)
+    clean = ~hours_of_all["root"].isin(minute_roots)
     files = []
     for number, (first, last) in enumerate(months_of(start, end)):
         bars = _between(hours_of_all, first, last)
         bars = _with_fault(bars, bars[clean[bars.index]], number, last, seed)
         files.append(_write_month(out_dir, dataset, "ohlcv-1h", first, last, bars, mapping))
-    if minutely:
-        minutes_of_all = pd.concat(minutely, ignore_index=True)
-        own = mapping[mapping["symbol"].isin([f"{root}.v.0" for root in minute_roots])]
-        for first, last in months_of(minute_from, end):
-            bars = _between(minutes_of_all, first, last)
-            files.append(_write_month(out_dir, dataset, "ohlcv-1m", first, last, bars, own))
+    files += minute_files
     write_manifest(out_dir, files)
     return files
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -264,29 +264,42 @@ def hourly_bars(
 
 
 def minute_bars(
-    product: Product, market: Market, paths: Paths, hours: np.ndarray, gap: np.ndarray, trades: np.ndarray, seed: int
-) -> pd.DataFrame:
-    """Minute bars between the hourly points of the path; quiet minutes have no trade and so no bar."""
+    product: Product,
+    market: Market,
+    paths: Paths,
+    hours: np.ndarray,
+    gap: np.ndarray,
+    trades: np.ndarray,
+    seed: int,
+    ends: Sequence[int],
+) -> Iterator[pd.DataFrame]:
+    """Minute bars between the hourly points of the path; quiet minutes have no trade and so no bar.
+
+    Those of the hours before the first of `ends` (positions in `hours`), then of the hours from there to the next one:
+    no cut changes what is drawn, and years of minutes need the memory of one piece.
+    """
     walk_of, traded_of, size_of, range_of = (
         generator(seed, f"minute {purpose}", product.root) for purpose in ("walk", "traded", "size", "range")
     )
-    at = paths.at(hours)
-    step = (paths.deviation[market.spot][at] / np.sqrt(_MINUTES))[:, None]
-    walk = np.cumsum(step * walk_of.standard_normal((len(hours), _MINUTES)), axis=1)
-    traded, size = traded_of.random(walk.shape), size_of.standard_normal(walk.shape)
-    begin, finish = (paths.log_price[market.spot][at + end][:, None] + gap[:, None] for end in (0, 1))
     part = np.arange(1, _MINUTES + 1) / _MINUTES
-    points = np.concatenate([begin, begin + walk + part * (finish - begin - walk[:, -1:])], axis=1)
-    opened, close = points[:, :-1], points[:, 1:]
-    high, low = _bridge(opened, close, np.broadcast_to(step, opened.shape), range_of)
-    busy = ((paths.chicago_hour[at] >= 7) & (paths.chicago_hour[at] < 15))[:, None]
-    volume = market.hourly_volume / _MINUTES * np.where(busy, 1.6, 0.25) * np.exp(0.8 * size - 0.3)
-    kept = trades & (busy | (traded < 0.85 * market.activity))
-    bars = pd.DataFrame(_on_ticks(product, [values[kept] for values in (opened, high, low, close)]))
-    bars["volume"] = np.maximum(np.rint(volume[kept]), 1).astype(np.int64)
-    stamps = hours[:, None] + np.arange(_MINUTES) * _MINUTE
-    bars["ts_event"] = pd.DatetimeIndex(stamps[kept], tz="UTC")
-    return bars
+    for start, stop in zip([0, *ends[:-1]], ends, strict=True):
+        piece = slice(start, stop)
+        at = paths.at(hours[piece])
+        step = (paths.deviation[market.spot][at] / np.sqrt(_MINUTES))[:, None]
+        walk = np.cumsum(step * walk_of.standard_normal((len(at), _MINUTES)), axis=1)
+        traded, size = traded_of.random(walk.shape), size_of.standard_normal(walk.shape)
+        begin, finish = (paths.log_price[market.spot][at + end][:, None] + gap[piece, None] for end in (0, 1))
+        points = np.concatenate([begin, begin + walk + part * (finish - begin - walk[:, -1:])], axis=1)
+        opened, close = points[:, :-1], points[:, 1:]
+        high, low = _bridge(opened, close, np.broadcast_to(step, opened.shape), range_of)
+        busy = ((paths.chicago_hour[at] >= 7) & (paths.chicago_hour[at] < 15))[:, None]
+        volume = market.hourly_volume / _MINUTES * np.where(busy, 1.6, 0.25) * np.exp(0.8 * size - 0.3)
+        kept = trades[piece] & (busy | (traded < 0.85 * market.activity))
+        bars = pd.DataFrame(_on_ticks(product, [values[kept] for values in (opened, high, low, close)]))
+        bars["volume"] = np.maximum(np.rint(volume[kept]), 1).astype(np.int64)
+        stamps = hours[piece, None] + np.arange(_MINUTES) * _MINUTE
+        bars["ts_event"] = pd.DatetimeIndex(stamps[kept], tz="UTC")
+        yield bars
 
 
 def hours_of(minutes: pd.DataFrame) -> pd.DataFrame:

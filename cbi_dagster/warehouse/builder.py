@@ -43,8 +43,9 @@ from cbi_dagster.warehouse.slices import leaf_values, to_arrow
 
 ReadLanded = Callable[[str, list[Interval]], pd.DataFrame]
 
-#: Input rows that a slice may read: every table over hours or days is one slice, years of minutes are several.
-SLICE_ROWS = 2_000_000
+#: Values (rows times columns) that a slice may read and make; one takes about 30 bytes of memory while it is worked on.
+#: Every table over hours or days is one slice, years of minutes are many.
+SLICE_VALUES = 32_000_000
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ class Builder:
 
     `store` is that warehouse, whose tables may still be missing. `read_landed(source id, intervals)` reads landed
     vendor data. `recipes`: how each table is made, by table id. `stale_landed` says which landing sources must be read
-    anew, and why, before anything is built from them. `slice_rows`: the input rows that a slice of a build may read.
+    anew, and why, before anything is built from them. `slice_values`: rows times columns that a slice of a build may
+    read and make.
     """
 
     store: Warehouse
@@ -108,7 +110,7 @@ class Builder:
     recipes: Mapping[str, Recipe]
     code: CodeAccount
     stale_landed: Callable[[], Mapping[str, str]] = dict
-    slice_rows: int = SLICE_ROWS
+    slice_values: int = SLICE_VALUES
 
     @cached_property
     def warehouse(self) -> Warehouse:
@@ -151,13 +153,14 @@ class Builder:
         """
         started_at, outcome = now_utc(), None
         while True:
-            build, inputs = self.prepare(table, asked, run_id, only_stale=only_stale, limit_rows=self.slice_rows)
+            build, inputs = self.prepare(table, asked, run_id, only_stale=only_stale, limit_values=self.slice_values)
             provenance = replace(build.provenance, started_at=started_at)
             if outcome is not None:
                 provenance = replace(provenance, earlier=outcome.result.sums)
-            rows = self.recipes[table.id](*inputs.values()) if len(build.partitions) else None
-            del inputs  # writing needs them no more
-            written = self.write(replace(build, provenance=provenance), rows)
+            build = replace(build, provenance=provenance)
+            # Nobody else holds the inputs while the recipe works, or its rows while they are written.
+            recipe = self.recipes[table.id]
+            written = self.write(build, recipe(*_handed_over(inputs)) if len(build.partitions) else None)
             outcome = written if outcome is None else written.after(outcome)
             asked = build.rest
             if not len(asked):
@@ -170,12 +173,12 @@ class Builder:
         run_id: str,
         *,
         only_stale: bool,
-        limit_rows: int | None = None,
+        limit_values: int | None = None,
     ) -> tuple[PreparedBuild, dict[str, pd.DataFrame]]:
         """Fix what is rebuilt of the partitions `asked` for (None: all), and read its inputs, by source id.
 
-        Inputs, in the order of the table's reads, and their fingerprints are of one moment. `limit_rows`: only the
-        first partitions, as far as they read about this many rows together (None: all of them).
+        Inputs, in the order of the table's reads, and their fingerprints are of one moment. `limit_values`: only
+        the first partitions, as far as `fitting` lets them (None: all of them).
         """
         started_at = now_utc()
         code = self.code.digests(self.warehouse)[table.id]
@@ -195,7 +198,7 @@ class Builder:
                 reasons = stale_partitions(table, wanted, ledgers, code, self._changes_of_code)
                 wanted = np.array(sorted(reasons), "datetime64[D]")
             reasons |= dict.fromkeys(gone, GONE)
-            count = len(wanted) if limit_rows is None else fitting(table, wanted, ledgers, limit_rows)
+            count = len(wanted) if limit_values is None else fitting(table, wanted, ledgers, limit_values)
             wanted, rest = wanted[:count], wanted[count:]
             inputs = {read.source: self._read(table, read, wanted) for read in table.reads}
         prints = dict(zip(wanted, fingerprints(table, wanted, ledgers), strict=True))
@@ -234,6 +237,7 @@ class Builder:
             output = table.arrow_schema().empty_table()
         assert output is not None
         rows = to_arrow(table, output)
+        del output
         own = np.isin(table.partitioning.keys_in(rows), partitions)
         rows = rows if own.all() else rows.filter(pa.array(own))
         from cbi_dagster.catalog.checks import validate  # pandera, which takes long to import and which no plan needs
@@ -256,6 +260,13 @@ class Builder:
             ends = pc.min_max(rows[table.partitioning.column])
             span = (ends["min"].as_py(), ends["max"].as_py())
         return WriteOutcome(result, nulls, span)
+
+
+def _handed_over(inputs: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, ...]:
+    """The frames of `inputs`, which are in it no longer."""
+    frames = tuple(inputs.values())
+    inputs.clear()
+    return frames
 
 
 def _within(table: Table, rows: pd.DataFrame, partitions: np.ndarray) -> pd.DataFrame:

@@ -9,6 +9,7 @@ column is other content. pandas' and DuckDB's own hashes change between versions
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -40,7 +41,11 @@ def content_hashes(rows: Slice) -> list[str]:
     header = "|".join(
         f"{path}:{leaf.type.value}" for path, leaf in table.leaves() if path.partition(".")[0] in content
     ).encode()
-    words: list[np.ndarray] = []
+    leaves = [leaf for path, leaf in table.leaves() if path.partition(".")[0] in content]
+    structs = sum(column.type is Type.STRUCT for column in table.content_columns)
+    width = sum(2 if leaf.type is Type.STRING else 1 for leaf in leaves)
+    matrix = np.zeros((len(rows.data), width + -(-(len(leaves) + structs) // 64)), np.uint64)
+    words = iter(matrix.T)
     nulls: list[np.ndarray | None] = []
     for column in table.content_columns:
         array = rows.data[column.name]
@@ -50,19 +55,15 @@ def content_hashes(rows: Slice) -> list[str]:
                 _add(part, pc.struct_field(array, part.name), words, nulls)
         else:
             _add(column, array, words, nulls)
-    for first in range(0, len(nulls), 64):
-        packed = np.zeros(len(rows.data), np.uint64)
-        for bit, null in enumerate(nulls[first : first + 64]):
-            if null is not None:
-                packed |= null.astype(np.uint64) << np.uint64(bit)
-        words.append(packed)
-    matrix = np.stack(words, axis=1) if words else np.empty((len(rows.data), 0), np.uint64)
-    return [
-        hashlib.blake2b(
-            header + np.ascontiguousarray(matrix[start:stop]).tobytes(), digest_size=DIGEST_BYTES
-        ).hexdigest()
-        for start, stop in zip(rows.starts[:-1], rows.starts[1:], strict=True)
-    ]
+    for bit, null in enumerate(nulls):
+        if null is not None:
+            matrix[:, width + bit // 64] |= null.astype(np.uint64) << np.uint64(bit % 64)
+    digests = []
+    for start, stop in zip(rows.starts[:-1], rows.starts[1:], strict=True):
+        digest = hashlib.blake2b(header, digest_size=DIGEST_BYTES)
+        digest.update(matrix[start:stop].data)
+        digests.append(digest.hexdigest())
+    return digests
 
 
 def _null_bits(array: pa.ChunkedArray) -> np.ndarray | None:
@@ -70,7 +71,8 @@ def _null_bits(array: pa.ChunkedArray) -> np.ndarray | None:
     return np.asarray(array.is_null().to_numpy()) if array.null_count else None
 
 
-def _add(column: Column, array: pa.ChunkedArray, words: list[np.ndarray], nulls: list[np.ndarray | None]) -> None:
+def _add(column: Column, array: pa.ChunkedArray, words: Iterator[np.ndarray], nulls: list[np.ndarray | None]) -> None:
+    """Write a column to the next of `words`: two for strings, else one."""
     null = _null_bits(array)
     nulls.append(null)
     if column.type is Type.STRING:
@@ -81,7 +83,8 @@ def _add(column: Column, array: pa.ChunkedArray, words: list[np.ndarray], nulls:
         )
         table = np.vstack([np.frombuffer(digests, np.uint64).reshape(-1, 2), np.zeros((1, 2), np.uint64)])
         codes = pc.fill_null(encoded.indices, len(encoded.dictionary)).to_numpy()
-        words.extend((table[codes, 0], table[codes, 1]))
+        for lane in (0, 1):
+            next(words)[:] = table[codes, lane]
         return
     if column.type is Type.FLOAT64:
         values = array.to_numpy() + 0.0
@@ -91,4 +94,4 @@ def _add(column: Column, array: pa.ChunkedArray, words: list[np.ndarray], nulls:
         if column.type is not Type.INT64:
             array = array.cast(pa.int32() if column.type is Type.DATE else pa.int64())
         values = (array if null is None else pc.fill_null(array, 0)).to_numpy().astype(np.int64, copy=False)
-    words.append(np.ascontiguousarray(values).view(np.uint64))
+    next(words)[:] = np.ascontiguousarray(values).view(np.uint64)

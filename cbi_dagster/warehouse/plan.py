@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ from cbi_dagster.catalog.partitioning import INCEPTION, Interval, merged
 from cbi_dagster.catalog.registry import LANDING_SOURCES, TABLES, partitioning_of
 from cbi_dagster.warehouse.hashing import DIGEST_BYTES, mixed
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
+
+#: What a symbol has of bars on a trade date, as far as memory is concerned: one a minute.
+_MOST_BARS = 1_440
 
 
 def newest_trade_date(now: pd.Timestamp) -> np.datetime64:
@@ -77,23 +80,32 @@ def read_intervals(table: Table, read: Read, partitions: np.ndarray) -> list[Int
     return merged(zip(*windows, strict=True), gap_days=7)
 
 
-def fitting(table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger], limit_rows: int) -> int:
-    """How many of the first `partitions` (ascending; one at least, if any) read at most `limit_rows` rows together.
+def fitting(table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger], limit_values: int) -> int:
+    """How many of the first `partitions` (ascending; one at least, if any) take at most `limit_values` together.
 
-    By the row counts of the ledger. All of them, if a single one reads everything up to its date: cutting would only
-    read that again and again.
+    Values, rows times columns, are what is read, by the row counts of the ledger, and what is made of it by a table of
+    bars, which has about a row for each row of its own dates. Where one partition's window alone is too large, a third
+    of the limit on top of it: else every partition would read it anew. All of them, if a single one reads everything up
+    to its date: cutting would only read that again and again.
     """
-    if not table.partitioning.column or any(read.back is INCEPTION for read in table.reads):
+    if not table.partitioning.column or any(read.back is INCEPTION for read in table.reads) or not len(partitions):
         return len(partitions)
-    together = np.zeros(len(partitions), np.int64)
+    together, made = np.zeros((2, len(partitions)), np.int64)
     for read in table.reads:
         source = ledgers.get(read.source, NOTHING)
-        totals = np.append(0, np.cumsum(source.row_counts))
+        rows = np.minimum(source.row_counts, len(read.symbols) * _MOST_BARS) if read.symbols else source.row_counts
+        totals = np.append(0, np.cumsum(rows))
         starts, stops = _extent(table, read, partitions, source.keys)
         # What a window shares with the one before it is read once.
         fresh = np.maximum(starts, np.append(starts[:1], stops[:-1]))
-        together += np.cumsum(totals[stops] - totals[fresh])
-    return min(len(partitions), max(1, int(np.searchsorted(together, limit_rows, side="right"))))
+        width = len(read.columns) or len(TABLES.get(read.source, table).columns)
+        together += np.cumsum(totals[stops] - totals[fresh]) * width
+        starts, stops = _extent(table, replace(read, back=0, forward=0), partitions, source.keys)
+        made = np.maximum(made, totals[stops] - totals[starts])
+    if table.intraday:
+        together += np.cumsum(made) * sum(1 for _ in table.leaves())
+    limit = max(limit_values, int(together[0]) + limit_values // 3)
+    return max(1, int(np.searchsorted(together, limit, side="right")))
 
 
 def fingerprints(table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger]) -> np.ndarray:

@@ -29,7 +29,7 @@ def middle(world: World, table: Table) -> np.ndarray:
     return keys[first : first + COUNT]
 
 
-def built(world: World, table: Table, asked: np.ndarray, slice_rows: int) -> tuple[int, WriteOutcome, Warehouse]:
+def built(world: World, table: Table, asked: np.ndarray, slice_values: int) -> tuple[int, WriteOutcome, Warehouse]:
     """How many slices were computed, what came of them, and the warehouse afterwards."""
     calls = 0
 
@@ -39,7 +39,7 @@ def built(world: World, table: Table, asked: np.ndarray, slice_rows: int) -> tup
         return world.builder.recipes[table.id](*inputs)
 
     over = world.warehouse.overlay()
-    builder = replace(world.builder, store=over, recipes={table.id: Recipe(table, counted)}, slice_rows=slice_rows)
+    builder = replace(world.builder, store=over, recipes={table.id: Recipe(table, counted)}, slice_values=slice_values)
     outcome = builder.build(table, asked, "slices", only_stale=False)
     return calls, outcome, over
 

@@ -15,8 +15,10 @@ import pytest
 from cbi_dagster.catalog import TABLES, Table
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H
+from cbi_dagster.home import Home
 from cbi_dagster.vendors import landed as landed_files
 from cbi_dagster.vendors import register
+from cbi_dagster.vendors.databento import landed_bars
 from cbi_dagster.vendors.databento.writing import write_manifest
 from cbi_dagster.vendors.files import (
     CorruptFileError,
@@ -186,14 +188,27 @@ def test_two_deliveries_of_the_same_bars_do_not_double_them(world: World, tmp_pa
 def test_what_lands_does_not_depend_on_how_many_rows_are_held_at_once(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
-    files = [zl_file(tmp_path / "zl.ohlcv-1h.dbn.zst"), restating(tmp_path / "fix.ohlcv-1h.dbn.zst", 50.0)]
-    world.land(*files)
-    for module in (landed_files, register):
+    # Of the last file's days one is as it was, in one a bar is another, and of two one bar each is gone.
+    rest = zl_bars().drop(index=[30, 70]).assign(volume=lambda bars: bars["volume"] + (bars.index == 50))
+    cl = zl_file(tmp_path / "cl.ohlcv-1h.dbn.zst", zl_bars().assign(instrument_id=31), CL)
+    files = [zl_file(tmp_path / "zl.ohlcv-1h.dbn.zst"), cl, restating(tmp_path / "fix.ohlcv-1h.dbn.zst", 50.0)]
+    files.append(zl_file(tmp_path / "less.ohlcv-1h.dbn.zst", rest))
+
+    def landed(world: World) -> list[pd.DataFrame]:
+        changed = world.land(*files).corrections
+        returned = Home(world.path).open().ready().landing.unland("less.ohlcv-1h.dbn.zst").returned
+        return [frame.drop(columns="landed_at").reset_index(drop=True) for frame in (changed, returned)]
+
+    whole = landed(world)
+    for module in (landed_files, landed_bars, register):
         monkeypatch.setattr(module, "ROWS_AT_ONCE", rows)
     other = World(tmp_path / "other")
-    report = other.land(*files)
+    for one, at_once in zip(landed(other), whole, strict=True):
+        pd.testing.assert_frame_equal(one, at_once)
     assert landed_hashes(other).equals(landed_hashes(world))
-    assert report.corrections["new_close"].tolist() == [50.0]
+    changed, returned = whole
+    assert changed["new_close"].isna().tolist() == [False, False, False, True, True]
+    assert len(returned) == len(changed) - 1
 
 
 # -- corrections ------------------------------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def test_rows_left_out_are_kept_where_their_partition_is_built(scene):
 def test_a_build_in_slices_leaves_what_one_at_once_leaves(file, asked):
     whole = Scene(Path(shutil.copy(file, file.with_name("whole.duckdb"))))
     scene = Scene(file)
-    outcome, at_once = scene.build(asked, slice_rows=1), whole.build(asked)
+    outcome, at_once = scene.build(asked, slice_values=1), whole.build(asked)
     assert scene.made == [[label] for label in LABELS]
     assert (outcome.nulls, outcome.span) == (at_once.nulls, at_once.span)
     assert outcome.result.written == at_once.result.written == LABELS
@@ -155,7 +155,7 @@ def test_slices_that_were_written_before_a_failure_stay(scene):
 
     scene.output = output
     with pytest.raises(ZeroDivisionError):
-        scene.build(slice_rows=1)
+        scene.build(slice_values=1)
     assert scene.store.ledger_rows({OHLCV_1H.id})["partition_key"].tolist() == [LABELS[0]]
     scene.output = lambda rows: rows
     assert scene.build().result.written == LABELS[1:]

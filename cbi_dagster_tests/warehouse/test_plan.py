@@ -219,16 +219,34 @@ def test_landed_dates_without_content_are_missing():
 # -- how many partitions are built at once -----------------------------------------------------------------------------
 
 
-def test_as_many_partitions_fit_as_read_no_more_rows_than_allowed():
+def test_as_many_partitions_fit_as_take_no_more_values_than_allowed():
     ledgers = built()  # 16 rows a day
-    assert [fitting(BARS, DAYS, ledgers, rows) for rows in (1, 16, 31, 32, 10**6)] == [1, 1, 1, 2, len(DAYS)]
+    day = 16 * len(BARS.columns)
+    assert [fitting(BARS, DAYS, ledgers, values) for values in (1, day, 2 * day - 1, 2 * day)] == [1, 1, 1, 2]
+    assert fitting(BARS, DAYS, ledgers, 10**6) == len(DAYS)
     # Five days more, which the windows of neighbours share.
-    assert [fitting(WEEK, DAYS[10:], ledgers, rows) for rows in (6 * 16 - 1, 6 * 16, 7 * 16, 9 * 16)] == [1, 1, 2, 4]
+    fits = [fitting(WEEK, DAYS[10:], ledgers, days * day) for days in (7, 9, 12)]
+    assert fits == [1 + 2, 4, 7], "a third of the limit on top of a window that is large"
     # February is read for its features, and for its bars and those of three days of March, which are not there.
     months = ledgers[LABELS.id].keys
-    january, february = 16 * 23, 16 * 21
-    both = 2 * january + 3 * 16 + 2 * february - 3 * 16
-    assert [fitting(LABELS, months, ledgers, rows) for rows in (both - 1, both)] == [1, 2]
+    january, february = 23 * day, 21 * day
+    both = 2 * january + 3 * day + 2 * february - 3 * day
+    assert [fitting(LABELS, months, ledgers, values) for values in (both - 1, both)] == [1, 2]
+
+
+def test_a_table_of_bars_takes_what_it_makes_too():
+    table = _table("plan_minutes", Read(LANDED))
+    bars = replace(table, columns=pick("date symbol ts_event close"), key=("symbol", "ts_event"))
+    day = 16 * 2 * len(bars.columns)
+    assert [fitting(bars, DAYS, built(), values) for values in (2 * day - 1, 2 * day)] == [1, 2]
+
+
+def test_of_some_symbols_no_more_is_read_than_they_can_have():
+    minutes = _table("plan_some", Read(LANDED, columns=("date", "symbol"), symbols=("MES",)))
+    ledgers = {LANDED: built()[LANDED]}
+    ledgers[LANDED] = replace(ledgers[LANDED], row_counts=np.full(len(DAYS), 20_000))
+    day = 1_440 * 2
+    assert [fitting(minutes, DAYS, ledgers, values) for values in (3 * day - 1, 3 * day)] == [2, 3]
 
 
 def test_what_reads_everything_for_any_partition_is_built_at_once():

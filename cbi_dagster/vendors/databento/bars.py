@@ -186,7 +186,12 @@ def merge_bars(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     codes, stamps = codes[order], stamps[order]
     last = np.ones(len(order), bool)
     last[:-1] = (codes[1:] != codes[:-1]) | (stamps[1:] != stamps[:-1])
-    return bars.take(order[last]).reset_index(drop=True)
+    chosen = order[last]
+    if len(chosen) == len(bars) and (chosen[1:] > chosen[:-1]).all():
+        return bars  # one file that is in this order is not copied
+    bars = bars.take(chosen)
+    bars.index = pd.RangeIndex(len(bars))
+    return bars
 
 
 def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

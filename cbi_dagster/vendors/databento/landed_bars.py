@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -50,6 +50,7 @@ from cbi_dagster.vendors.databento.stated import (
 )
 from cbi_dagster.vendors.files import Content, shown
 from cbi_dagster.vendors.kinds import Examined, Landed, LandedFile, within
+from cbi_dagster.vendors.register import ROWS_AT_ONCE
 
 
 def decode_bars(content: Content) -> BarFile:
@@ -120,33 +121,40 @@ class Bars:
         return start.ceil("us"), end.floor("us"), mapping
 
     def corrections(self, file: LandedFile, before: Landed) -> pd.DataFrame:
-        earlier = [
-            other
-            for other in before.of(file.vendor_schema)
-            if other.span_start < file.span_end and other.span_end > file.span_start
-        ]
+        earlier = _meeting(file, before)
         if not earlier:
             return pd.DataFrame(columns=[column.name for column in ops.CORRECTIONS.columns])
-        old, new = self._merged(earlier, before), before.examined(file)
-        changed = corrections(old, new.kept)
-        if not new.exhaustive:
-            return changed
-        missing = old[~keys_of(old).isin(keys_of(new.kept))].reset_index(drop=True)
-        gone = missing[left_out(missing, covered_periods([file], before), new.rejected)]
-        return pd.concat([changed, removals(gone)], ignore_index=True) if len(gone) else changed
+        new, changes, removed = before.examined(file), [], []
+        for part in self._parts(file, earlier):
+            old = self._merged(earlier, before, part)
+            own = new.kept[within(new.kept["date"].to_numpy(), part)]
+            changes.append(corrections(old, own))
+            if new.exhaustive:
+                missing = old[~keys_of(old).isin(keys_of(own))].reset_index(drop=True)
+                gone = missing[left_out(missing, covered_periods([file], before), new.rejected)]
+                removed.append(removals(gone))
+        return _in_order(changes, removed)
 
     def returns(self, file: LandedFile, landed: Landed) -> pd.DataFrame:
-        near = [
-            other
-            for other in landed.of(file.vendor_schema)
-            if other.span_start < file.span_end and other.span_end > file.span_start
-        ]
-        others = [other for other in near if other.file_hash != file.file_hash]
+        others = _meeting(file, landed)
         if not others:
             return pd.DataFrame()
-        old, new = self._merged(near, landed), self._merged(others, landed)
-        returned = new[~keys_of(new).isin(keys_of(old))].reset_index(drop=True)
-        return pd.concat([corrections(old, new), arrivals(returned)], ignore_index=True)
+        hashes = {file.file_hash, *(other.file_hash for other in others)}
+        near = [other for other in landed.of(file.vendor_schema) if other.file_hash in hashes]
+        changes, returned = [], []
+        for part in self._parts(file, near):
+            old, new = self._merged(near, landed, part), self._merged(others, landed, part)
+            changes.append(corrections(old, new))
+            returned.append(arrivals(new[~keys_of(new).isin(keys_of(old))].reset_index(drop=True)))
+        return _in_order(changes, returned)
+
+    def _parts(self, file: LandedFile, near: Sequence[LandedFile]) -> Iterator[list[Interval]]:
+        """Neighbouring spans of the trade dates of a file, of which `near` have about ROWS_AT_ONCE rows each."""
+        period, least = file.span_end - file.span_start, pd.Timedelta(1, "ns")
+        rows = sum(o.kept_rows * min(1.0, period / max(o.span_end - o.span_start, least)) for o in near)
+        for part in np.array_split(touched_dates([file], self._universe), int(rows) // ROWS_AT_ONCE + 1):
+            if len(part):
+                yield [(part[0], part[-1])]
 
     def _merged(
         self, files: Sequence[LandedFile], landed: Landed, intervals: Sequence[Interval] | None = None
@@ -167,10 +175,12 @@ class Bars:
         for number, file in enumerate(files):
             before = slice(0, number)
             if ((starts[before] < ends[number]) & (ends[before] > starts[number])).any():
-                examined = landed.examined(file)
-                if examined.exhaustive:
-                    earlier = bars["file"].to_numpy() < number
-                    gone |= earlier & left_out(bars, covered_periods([file], landed), examined.rejected)
+                earlier, stated = bars["file"].to_numpy() < number, covered_periods([file], landed)
+                # Whose symbols are others, or whose bars took the place of all, need not be read again for this.
+                if (earlier & left_out(bars, stated, _NOTHING_REJECTED)).any():
+                    examined = landed.examined(file)
+                    if examined.exhaustive:
+                        gone |= earlier & left_out(bars, stated, examined.rejected)
         return bars[~gone].reset_index(drop=True) if gone.any() else bars
 
     def trade_dates(self, files: Sequence[LandedFile], landed: Landed) -> np.ndarray:
@@ -206,7 +216,12 @@ class Bars:
         sequence = pd.DataFrame(files, columns=LandedFile._fields)[["file_hash", "landing_sequence"]]
         symbols = landed.symbols.merge(sequence, on="file_hash").sort_values("landing_sequence", kind="stable")
         mapping = merge_mappings([symbols.rename(columns={"mapping_start": "start_date", "mapping_end": "end_date"})])
-        sessions = bars[["root", "symbol", "date"]].drop_duplicates().astype({"root": str, "symbol": str})
+        # Bars are in order of symbol and time, and so of sessions.
+        codes, days = bars["symbol"].cat.codes.to_numpy(), bars["date"].to_numpy()
+        begins = np.append(True, (codes[1:] != codes[:-1]) | (days[1:] != days[:-1]))
+        session = np.cumsum(begins) - 1
+        sessions = bars.loc[begins, ["root", "symbol", "date"]].astype({"root": str, "symbol": str})
+        sessions = sessions.reset_index(drop=True)
         dates = sessions["date"].to_numpy().astype("datetime64[D]")
         opens, closes = self._session_spans(sessions["root"].to_numpy(), dates, schema)
         sessions["session_instrument_id"] = session_instruments(mapping, sessions["symbol"].to_numpy(), dates)
@@ -216,8 +231,9 @@ class Bars:
         decided = np.minimum(closes, decision_instants(dates, self._universe))
         decision_covered = covered(spans, sessions["symbol"].to_numpy(), opens, decided)
         sessions["decision_covered"] = pd.NA if schema == "ohlcv-1d" else decision_covered
-        sessions["symbol"] = pd.Categorical(sessions["symbol"], categories=bars["symbol"].cat.categories)
-        return bars.merge(sessions.drop(columns="root"), on=["symbol", "date"], how="left", validate="many_to_one")
+        for name in ("session_instrument_id", "session_covered", "decision_covered"):
+            bars[name] = sessions[name].array.take(session)
+        return bars
 
     @staticmethod
     def _listed_within(
@@ -278,6 +294,34 @@ class Bars:
                 # read each other's close, and of other products there may be hours alone.
                 closes[own] = ends + (-ends.astype(np.int64) % BAR_NS["ohlcv-1h"]).astype("timedelta64[ns]")
         return opens, closes
+
+
+#: Rejected rows of a file that has none.
+_NOTHING_REJECTED = pd.DataFrame(columns=["symbol", "ts_event"])
+
+
+def _meeting(file: LandedFile, landed: Landed) -> list[LandedFile]:
+    """The other files that state a period of the same symbols, in part at least."""
+    near = [
+        other
+        for other in landed.of(file.vendor_schema)
+        if other.span_start < file.span_end and other.span_end > file.span_start and other.file_hash != file.file_hash
+    ]
+    if not near:
+        return []
+    of_file = landed.symbols["file_hash"]
+    own = landed.symbols.loc[of_file == file.file_hash, "symbol"]
+    sharing = set(of_file[landed.symbols["symbol"].isin(own)])
+    return [other for other in near if other.file_hash in sharing]
+
+
+def _in_order(*kinds: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Corrections of each kind that were found part by part, kind after kind, each by symbol and time."""
+    found = []
+    for parts in kinds:
+        if filled := [part for part in parts if len(part)]:
+            found.append(pd.concat(filled).sort_values(["symbol", "ts_event"], kind="stable"))
+    return pd.concat(found, ignore_index=True) if found else kinds[0][0]
 
 
 def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
