@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import abc
 import enum
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -187,12 +186,13 @@ def parse_labels(labels: pa.ChunkedArray) -> np.ndarray:
     return keys.astype("datetime64[D]")
 
 
-def merged(spans: Iterable[Interval], gap_days: int) -> list[Interval]:
-    """Intervals in ascending order of their beginning, joined where not more than `gap_days` days lie between."""
-    joined: list[Interval] = []
-    for first, last in spans:
-        if joined and first <= joined[-1][1] + np.timedelta64(gap_days, "D"):
-            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
-        else:
-            joined.append((first, last))
-    return joined
+def merged(firsts: np.ndarray, lasts: np.ndarray, gap_days: int) -> list[Interval]:
+    """Intervals in ascending order of their beginning, joined where not more than `gap_days` days lie between.
+
+    `firsts`, `lasts`: where each begins and ends (datetime64[D], inclusive).
+    """
+    if not len(firsts):
+        return []
+    reach = np.maximum.accumulate(lasts)
+    alone = np.flatnonzero(firsts[1:] > reach[:-1] + np.timedelta64(gap_days, "D"))
+    return list(zip(firsts[np.append(0, alone + 1)], reach[np.append(alone, len(reach) - 1)], strict=True))

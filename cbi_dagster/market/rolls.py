@@ -74,7 +74,7 @@ def front_at_decision(decisions: pd.DataFrame, sessions: pd.DataFrame, universe:
         # Where the preferred symbol had traded by then, it is front, whatever the session is made of in the end.
         complete = complete[(complete["symbol"] == root) | ~complete["date"].isin(preferred)]
         found.append(complete.assign(adj_factor=complete["date"].map(factor)))
-        for date in sorted(set(own["date"]) - set(complete["date"])):
+        for date in np.setdiff1d(own["date"].to_numpy(), complete["date"].to_numpy()):
             so_far = pd.concat([rows[rows["date"] < date], own[own["date"] == date]], ignore_index=True)
             begun = _front_sessions(so_far, product)
             if len(begun) and begun["date"].iloc[-1] == date:

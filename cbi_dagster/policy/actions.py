@@ -43,6 +43,8 @@ _THREAT, _SIGNAL, _STORM = "tariff_announcement", "trade_negotiation", "social_m
 _DAY_HOURS = 24
 _NEW_YORK = "America/New_York"
 _EXCERPT = 140
+_NO_LETTERS = bytes(byte for byte in range(128) if not chr(byte).isalpha())
+_NO_CAPITALS = bytes(byte for byte in range(128) if not chr(byte).isupper())
 _RISK_LEVELS = np.array(["LOW", "MODERATE", "HIGH", "EXTREME"], dtype=object)
 
 
@@ -198,12 +200,17 @@ class _Window:
         return self.total(points[self.posts] * self.decay)
 
 
+def _count_without(others: bytes, text: str) -> int:
+    """How many characters of a text are of ASCII and none of the `others`."""
+    return len(text.encode("ascii", "ignore").translate(None, others))
+
+
 def _raw_features(posts: _Posts, window: _Window, text_known: Booleans, rate_known: Booleans) -> dict[str, Floats]:
     social = posts.social[window.posts]
     count = window.total(social.astype(np.float64))
     last_day = window.total((social & window.last_day).astype(np.float64))
     hour = pd.DatetimeIndex(posts.published).tz_localize("UTC").tz_convert(_NEW_YORK).hour.to_numpy()[window.posts]
-    texts = posts.frame["text"].fillna("").astype(str)
+    texts = posts.frame["text"].fillna("").astype(str).tolist()
 
     def within(first: int, last: int) -> Floats:
         """Share of the social posts of the hours `first` to `last` (inclusive)."""
@@ -211,10 +218,12 @@ def _raw_features(posts: _Posts, window: _Window, text_known: Booleans, rate_kno
             count > 0, count, np.nan
         )
 
-    def of_texts(counted: pd.Series) -> Floats:
-        return window.total(counted.to_numpy(dtype=np.float64)[window.posts])
+    def of_texts(counted: list[int]) -> Floats:
+        return window.total(np.array(counted, np.float64)[window.posts])
 
-    characters, letters = of_texts(texts.str.len()), of_texts(texts.str.count("[A-Za-z]"))
+    characters, exclamations = of_texts([len(text) for text in texts]), of_texts([text.count("!") for text in texts])
+    capitals = of_texts([_count_without(_NO_CAPITALS, text) for text in texts])
+    letters = of_texts([_count_without(_NO_LETTERS, text) for text in texts])
     by_rate = {
         "posts_24h": last_day,
         "posts_per_day_7d": count / WINDOW_DAYS,
@@ -224,8 +233,8 @@ def _raw_features(posts: _Posts, window: _Window, text_known: Booleans, rate_kno
         "hours_share_7d": within(9, 15),
     }
     by_text = {
-        "exclamations_per_1000": 1000 * of_texts(texts.str.count("!")) / np.where(characters > 0, characters, np.nan),
-        "caps_share": of_texts(texts.str.count("[A-Z]")) / np.where(letters > 0, letters, np.nan),
+        "exclamations_per_1000": 1000 * exclamations / np.where(characters > 0, characters, np.nan),
+        "caps_share": capitals / np.where(letters > 0, letters, np.nan),
     }
     return {name: np.where(rate_known, values, np.nan) for name, values in by_rate.items()} | {
         name: np.where(text_known, values, np.nan) for name, values in by_text.items()
@@ -262,9 +271,12 @@ def _terms(posts: _Posts, window: _Window, name: str, action: Action, known: Boo
     groups = list(rates)
     values = np.column_stack([rates[group] for group in groups])
     texts = np.full(len(values), None, dtype=object)
-    for row in np.flatnonzero(known & (values > 0).any(axis=1)):
-        order = np.argsort(-values[row], kind="stable")
-        texts[row] = ", ".join(f"{groups[i]} {values[row, i]:.1f}" for i in order if values[row, i] >= 0.05) or None
+    rows = np.flatnonzero(known & (values > 0).any(axis=1))
+    order = np.argsort(-values[rows], axis=1, kind="stable")
+    largest = np.take_along_axis(values[rows], order, axis=1)
+    for row, places, rated in zip(rows.tolist(), order.tolist(), largest.tolist(), strict=True):
+        named = (f"{groups[i]} {rate:.1f}" for i, rate in zip(places, rated, strict=True) if rate >= 0.05)
+        texts[row] = ", ".join(named) or None
     return texts
 
 

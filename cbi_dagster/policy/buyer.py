@@ -6,7 +6,7 @@ other way round. The text says how probable, by when, how much, what if not, and
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,12 @@ _CALIBRATED = {
     "none": "which has not beaten the base rate in years held out",
     "untested": "which is not tested yet",
 }
-_Row = Mapping[Hashable, Any]
+_USED = (
+    "probability", "probability_support", "modifier_low", "modifier_high", "expected_move", "missing_inputs",
+    "zl_price", "expected_price", "best_price", "worst_price", "mean_move", "mean_move_low", "mean_move_high",
+    "base_move", "independent_windows", "move_support",
+)  # fmt: skip
+_Row = Mapping[str, Any]
 
 _CLOSING = "One signal of many, and no advice."
 
@@ -42,10 +47,12 @@ def buyer_texts(rows: pd.DataFrame, name: str, action: Action, sessions: int) ->
     """The text of each row of one action (columns of `predictions.zl_impact_daily`); None without a probability."""
     texts = np.full(len(rows), None, dtype=object)
     title = name.replace("_", " ").capitalize()
-    for position, row in enumerate(rows.to_dict("records")):
-        if not np.isnan(row["probability"]):
-            parts = (_chance(title, row, action), _move(row, action), _past(row, sessions), _CLOSING)
-            texts[position] = " ".join(part for part in parts if part)
+    known = np.flatnonzero(rows["probability"].notna())
+    columns = [rows[column].iloc[known].tolist() for column in _USED]
+    for position, values in zip(known.tolist(), zip(*columns, strict=True), strict=True):
+        row = dict(zip(_USED, values, strict=True))
+        parts = (_chance(title, row, action), _move(row, action), _past(row, sessions), _CLOSING)
+        texts[position] = " ".join(part for part in parts if part)
     return texts
 
 

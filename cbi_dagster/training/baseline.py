@@ -62,6 +62,7 @@ def forecasts(
     dates = rows["data_date"].to_numpy().astype("datetime64[D]")
     asked = np.flatnonzero(np.isin(dates, wanted["date"].to_numpy().astype("datetime64[D]")))
     values = np.column_stack([_numbers(rows[feature.name], feature) for feature in features])
+    said_of = rows[["symbol", "data_date", "timestamp", "market_data_close"]]
     parts = []
     for horizon in horizons:
         known = labels(continuous, horizon).set_index("date").reindex(rows["data_date"])
@@ -70,7 +71,7 @@ def forecasts(
         for year, own in _by_year(dates, asked):
             learnt = np.flatnonzero(~np.isnan(target) & (came < year))
             parts += [
-                _rows(rows.iloc[own], horizon, model, returns, came[learnt])
+                _rows(said_of.iloc[own], horizon, model, returns, came[learnt])
                 for model, returns in _returns(values, target, learnt, own)
             ]
     if not parts:
@@ -119,13 +120,14 @@ def quantile_forest(learnt: Floats, target: Floats, asked: Floats) -> Floats:
         n_estimators=TREES, min_samples_leaf=LEAF_ROWS, max_features="sqrt", random_state=_SEED, n_jobs=1
     ).fit(learnt[:, some], target)
     order = np.argsort(target, kind="stable")
-    leaves, fallen = _leaves(forest, learnt[order][:, some]), _leaves(forest, asked[:, some])
+    leaves = _leaves(forest, np.concatenate([learnt[order], asked])[:, some])
+    leaves, fallen = leaves[: len(target)], leaves[len(target) :]
     sizes = np.maximum(leaves.sum(axis=0), 1)
     weights = (fallen.multiply(1 / sizes).tocsr() @ leaves.T).toarray()
     # Weights of whole trees: rounded up a little, or a level that they hit exactly may be missed by a bit.
     reached = np.cumsum(weights, axis=1) / TREES + 1e-12
-    places = np.minimum((reached[:, :, None] < _LEVELS).sum(axis=1), len(target) - 1)
-    forecast: Floats = target[order][places]
+    places = np.array([np.searchsorted(row, _LEVELS) for row in reached]).reshape(-1, len(_LEVELS))
+    forecast: Floats = target[order][np.minimum(places, len(target) - 1)]
     return forecast
 
 
@@ -148,7 +150,7 @@ def _rows(of: pd.DataFrame, horizon: Horizon, model: str, returns: Floats, came:
         "symbol": of["symbol"].to_numpy(object),
         "target_horizon": horizon.name,
         "model": model,
-        "timestamp": of["timestamp"].to_numpy(),
+        "timestamp": of["timestamp"].array,
         "close": close,
         "trained_rows": len(came) if learnt else 0,
         "trained_to": np.full(len(of), came.max() if learnt else np.datetime64("NaT"), "datetime64[ns]"),
@@ -156,6 +158,4 @@ def _rows(of: pd.DataFrame, horizon: Horizon, model: str, returns: Floats, came:
     for place, name in enumerate(QUANTILES):
         made[f"forecast_{name}"] = np.round(returns[:, place], _DECIMALS)
         made[f"forecast_price_{name}"] = np.round(close * (1 + returns[:, place]), _DECIMALS)
-    frame = pd.DataFrame(made)
-    frame["timestamp"] = of["timestamp"].array
-    return frame
+    return pd.DataFrame(made)

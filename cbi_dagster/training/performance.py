@@ -50,8 +50,8 @@ def model_performance(
         of_regime = scored if regime == ALL_REGIMES else scored[scored["regime"] == regime]
         for key, rows in of_regime.groupby(_KEY, observed=True):
             assert isinstance(key, tuple)
-            scores = _cumulated(rows, at).assign(scored_regime=regime)
-            parts.append(scores.assign(**{name: str(value) for name, value in zip(_KEY, key, strict=True)}))
+            said = {name: str(value) for name, value in zip(_KEY, key, strict=True)}
+            parts.append(pd.DataFrame({**_cumulated(rows, at), **said, "scored_regime": regime}))
     if not parts:
         return pd.DataFrame(columns=list(PERFORMANCE))
     rows = pd.concat(parts, ignore_index=True)
@@ -77,8 +77,11 @@ def _scored(
     return rows.sort_values(["target_date", "date"], kind="stable", ignore_index=True)
 
 
-def _cumulated(rows: pd.DataFrame, at: np.ndarray) -> pd.DataFrame:
-    """The scores of forecasts, ascending by target date, over those whose targets lie before each of the dates `at`."""
+def _cumulated(rows: pd.DataFrame, at: np.ndarray) -> dict[str, np.ndarray]:
+    """The scores of forecasts, ascending by target date, over those whose targets lie before each of the dates `at`.
+
+    By column; dates without such a forecast have none.
+    """
     count = np.searchsorted(rows["target_date"].to_numpy().astype("datetime64[D]"), at)
     some = count > 0
     count, at = count[some], at[some]
@@ -111,7 +114,5 @@ def _cumulated(rows: pd.DataFrame, at: np.ndarray) -> pd.DataFrame:
             "pinball_loss": total(loss) / count,
             "error_over_no_change": total(error) / total(naive),
         }
-    return pd.DataFrame(
-        {"date": at.astype("datetime64[ns]"), "scored_forecasts": count}
-        | {name: np.round(values, 9) for name, values in scores.items()}
-    )
+    rounded = {name: np.round(values, 9) for name, values in scores.items()}
+    return {"date": at.astype("datetime64[ns]"), "scored_forecasts": count, **rounded}

@@ -77,7 +77,7 @@ def read_intervals(table: Table, read: Read, partitions: np.ndarray) -> list[Int
     """The inclusive date intervals that together cover the windows of `partitions`, merged where they touch."""
     windows = table.partitioning.window(np.sort(partitions), read.back, read.forward)
     # A gap of a week or less costs less to read than to skip.
-    return merged(zip(*windows, strict=True), gap_days=7)
+    return merged(*windows, gap_days=7)
 
 
 def fitting(table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger], limit_values: int) -> int:

@@ -113,7 +113,7 @@ def test_a_range_is_written_by_its_ends_and_one_key_alone() -> None:
 
 
 def test_intervals_are_joined_over_a_gap_of_the_days_given_and_no_longer_one() -> None:
-    spans = [tuple(days("2024-01-01", "2024-01-10")), tuple(days("2024-01-03", "2024-01-05"))]
-    near, far = tuple(days("2024-01-17", "2024-01-18")), tuple(days("2024-01-18", "2024-01-19"))
-    assert merged([*spans, near], gap_days=7) == [(spans[0][0], near[1])]
-    assert merged([*spans, far], gap_days=7) == [spans[0], far]
+    firsts, lasts = days("2024-01-01", "2024-01-03", "2024-01-17"), days("2024-01-10", "2024-01-05", "2024-01-18")
+    assert merged(firsts, lasts, gap_days=7) == [(firsts[0], lasts[2])]
+    assert merged(firsts, lasts, gap_days=6) == [(firsts[0], lasts[0]), (firsts[2], lasts[2])]
+    assert merged(firsts[:0], lasts[:0], gap_days=7) == []

@@ -95,7 +95,8 @@ def restriction(table: Table, intervals: Sequence[Interval] | None, chosen: dict
     conditions = []
     if column := table.partitioning.column:
         spans = [(np.datetime64("0001-01-01"), np.datetime64("9999-12-31"))] if intervals is None else intervals
-        conditions.append(_within(column, [(first, last) for first, last in spans]))
+        firsts, lasts = np.array(spans, "datetime64[D]").reshape(-1, 2).T
+        conditions.append(_within(column, firsts, lasts))
     conditions += [_among(name, values) for name, values in chosen.items()]
     return " AND ".join(conditions)
 
@@ -145,7 +146,7 @@ def _parts(gone: Gone | None) -> Iterator[str | None]:
     order = np.argsort(first)
     for start in range(0, len(order), PARTITIONS_A_STATEMENT):
         part = order[start : start + PARTITIONS_A_STATEMENT]
-        yield " AND ".join([*about, _within(gone.column, zip(first[part], last[part], strict=True))])
+        yield " AND ".join([*about, _within(gone.column, first[part], last[part])])
 
 
 def _inserts(swap: Swap, staged: str, named: Named) -> Iterator[str]:
@@ -165,8 +166,8 @@ def _inserts(swap: Swap, staged: str, named: Named) -> Iterator[str]:
         yield from (f"{insert} WHERE {condition}" for condition in conditions)
 
 
-def _within(column: str, spans: Sequence[Interval] | Iterator[Interval]) -> str:
-    joined = merged(spans, gap_days=1)
+def _within(column: str, firsts: np.ndarray, lasts: np.ndarray) -> str:
+    joined = merged(firsts, lasts, gap_days=1)
     terms = [
         f"`{column}` = DATE '{first}'" if first == last else f"`{column}` BETWEEN DATE '{first}' AND DATE '{last}'"
         for first, last in joined
