@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _CHOICES_SHOWN = 30
 _CORRECTIONS_SHOWN = 10
+_TRYING = "trying what the value depends on …"
 
 
 @cbi.command(
@@ -49,8 +51,11 @@ def why(table: Table, column: str, date: dt.datetime, symbol: str | None, keys: 
         raise Failure(f"{table.id} has no symbols; leave --symbol out")
     platform = looked_at(Home.from_environment())
     try:
-        with console.status("trying what the value depends on …"):
-            answer = asked(platform, table, path, date.date(), key)
+        with console.status(_TRYING) as status:
+            count = itertools.count(1)
+            answer = asked(
+                platform, table, path, date.date(), key, lambda: status.update(f"{_TRYING} {next(count)} trials")
+            )
     except NoSuchRowError as error:
         if not error.choices:
             raise no_row(platform, table, date.date(), symbol) from error
@@ -96,9 +101,14 @@ def _print(answer: Answer) -> None:
             counted = (f"{item.rows:,}", item.first or "-", item.last or "-", item.of_date)
             grid.add_row(item.source.id, "\n".join(item.columns), " ".join(item.symbols), *counted)
         console.print(grid)
+    if not answer.apart:
+        told = "Each trial takes long here: columns and dates stand together that were not tried one by one."
+        console.print(told, soft_wrap=True)
     for part in answer.files:
         rows = f"row {part.first_row}" if part.rows == 1 else f"{part.rows} rows of {part.first_row} … {part.last_row}"
         console.print(f"landed in {part.file} ({part.file_hash[:12]}), {rows}", soft_wrap=True)
+    for reason in answer.left_out:
+        console.print(reason.text, soft_wrap=True)
     corrections = list(dict.fromkeys(told for part in answer.files for told in part.corrections))
     for told in corrections[:_CORRECTIONS_SHOWN]:
         console.print(f"  corrected: {told}", soft_wrap=True)

@@ -8,7 +8,7 @@ row itself, for which there is a reason in turn.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,47 @@ def why_absent(platform: Platform, table: Table, date: dt.date, symbol: str | No
     """
     with platform.builder.warehouse.shared_connection():
         return _Question(platform, date, symbol).reasons(table)
+
+
+def left_out(platform: Platform, table: Table, date: dt.date, symbols: Collection[str]) -> list[Reason]:
+    """What was held back or rejected of a trade date from a table or anything behind it, of these symbols.
+
+    `symbols` as rows have them; of what says no symbol everything counts, and of none at all everything of all.
+    """
+    warehouse, behind = platform.builder.warehouse, _behind(table)
+    found = []
+    with warehouse.shared_connection():
+        for books, told in ((ops.HELD_BACK, _told_held_back), (ops.QUARANTINE, _told_rejected)):
+            rows = to_frame(books, warehouse.read(books))
+            rows = rows[rows["table_name"].isin(behind) & (rows["date"] == pd.Timestamp(date))]
+            if symbols:
+                rows = rows[rows["symbol"].isin([*symbols]) | rows["symbol"].isna()]
+            for source in behind:
+                if len(own := rows[rows["table_name"] == source]):
+                    found.append(told(source, date, own))
+    return found
+
+
+def _behind(table: Table) -> list[str]:
+    """A table, what it is made of, tables and landing sources, and so on, by id."""
+    found = [table.id]
+    for name in found:  # grows
+        if name in TABLES:
+            found += [read.source for read in TABLES[name].reads if read.source not in found]
+    return found
+
+
+def _told_held_back(source: str, date: dt.date, rows: pd.DataFrame) -> Reason:
+    counts = rows.groupby("reason", observed=True)["bar_rows"].sum()
+    said = ", ".join(f"{reason} ({count:,} rows)" for reason, count in counts.items())
+    return Reason("held_back", f"held back from {source} on {date}: {said}")
+
+
+def _told_rejected(source: str, date: dt.date, rows: pd.DataFrame) -> Reason:
+    row: Any = rows.iloc[0]
+    first = f"{row['source_file']} row {row['source_row']}: {row['detail']}"
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in rows["reason"].astype(str).value_counts().items())
+    return Reason("rejected", f"rejected from {source} on {date}: {reasons}; the first is {first}")
 
 
 class _Question:
@@ -164,9 +205,7 @@ class _Question:
         found = self._left_out(ops.HELD_BACK, table.id)
         if found.empty:
             return None
-        counts = found.groupby("reason", observed=True)["bar_rows"].sum()
-        said = ", ".join(f"{reason} ({count:,} rows)" for reason, count in counts.items())
-        return Reason("held_back", f"held back from {table.id} on {self._day}: {said}")
+        return _told_held_back(table.id, self._date, found)
 
     def _left_out(self, books: Table, source: str) -> pd.DataFrame:
         """What was left out of a table or landing source on the date, of the symbol or at all."""
@@ -178,10 +217,7 @@ class _Question:
         found = self._left_out(ops.QUARANTINE, source)
         if found.empty:
             return None
-        row: Any = found.iloc[0]
-        first = f"{row['source_file']} row {row['source_row']}: {row['detail']}"
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in found["reason"].value_counts().items())
-        return Reason("rejected", f"rejected from {source} on {self._day}: {reasons}; the first is {first}")
+        return _told_rejected(source, self._date, found)
 
     def _of_symbol(self, table: Table) -> Reason | None:
         """Where the date lies among all rows of the symbol."""

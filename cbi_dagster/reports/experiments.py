@@ -8,31 +8,53 @@ knows a column or a family by name. What is put in is made up, and only ever ask
 from __future__ import annotations
 
 import copy
-import itertools
+import datetime as dt
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from cbi_dagster.catalog import TABLES, Column, Read, Table, Type
+from cbi_dagster.catalog import TABLES, Read, Table, Type
 from cbi_dagster.catalog.columns.sessions import QUALITIES
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.partitioning import Daily
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import Platform
-from cbi_dagster.market.sessions import CHICAGO
 from cbi_dagster.recipes import TableOutput
+from cbi_dagster.reports.made_up import (
+    all_of_a_kind,
+    as_of_another_date,
+    days_of,
+    disturbed,
+    filled,
+    nearest,
+    put_in,
+    stacked,
+    with_all_known,
+    with_more_before,
+)
 from cbi_dagster.warehouse.plan import read_intervals
 from cbi_dagster.warehouse.slices import ContractError, leaf_values, to_arrow
 
 Frames = Mapping[str, pd.DataFrame]
+_Item = TypeVar("_Item")
 
-#: Trade dates that a history since inception is made longer by, and the rows that may come of it at most.
-_LONGER, _MOST_ROWS = 300, 200_000
+#: Trade dates that a history since inception is made longer by.
+_LONGER = 300
+
+#: Trade dates of a long history on which causes are looked for, where they tell the same NULLs as all of it.
+_RECENT = 600
+
+#: Trade dates on which it is first tried what a value is made of.
+_FEW = 64
+
+#: How long is tried which columns and dates matter one by one: of some models each trial is a training.
+_PATIENCE_S = 5.0
 
 #: What two computations of one value may differ by, relatively.
 _ROUNDING = 1e-9
@@ -58,14 +80,26 @@ class Trial:
 class Bench:
     """One row of a table: the inputs of its partition, and what the recipe gives for it of any inputs."""
 
-    def __init__(self, platform: Platform, table: Table, key: Mapping[str, Any], day: np.datetime64) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        table: Table,
+        key: Mapping[str, Any],
+        day: np.datetime64,
+        tried: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`tried` is called whenever the recipe is run."""
         self.table, self.day = table, day
+        self._tried = tried
+        self._patience_ends = math.inf
+        self._nulls: frozenset[str] | None = None
         self._key = dict(key)
         self.symbol: str | None = self._key.get("symbol")
         self._builder = platform.builder
         partition = table.partitioning.keys_of(np.array([day], "datetime64[D]"))
         self.sources: dict[str, Table] = {read.source: TABLES[read.source] for read in table.reads}
-        self.frames: Frames = {read.source: self._read(read, partition) for read in table.reads}
+        with self._builder.warehouse.shared_connection():
+            self.frames: Frames = {read.source: self._read(read, partition) for read in table.reads}
 
     def _read(self, read: Read, partition: np.ndarray) -> pd.DataFrame:
         """An input as a build reads it, and the date that its rows are known by."""
@@ -81,18 +115,35 @@ class Bench:
 
         Inputs that are made up may be of a kind that the function refuses: it makes nothing of them.
         """
+        self._tried()
         try:
             made = self._builder.recipes[self.table.id](*frames.values())
-            rows = to_arrow(self.table, made.rows if isinstance(made, TableOutput) else made)
+            rows = made.rows if isinstance(made, TableOutput) else made
+            meant = self._meant(rows)
+            own = to_arrow(self.table, rows.filter(meant) if isinstance(rows, pa.Table) else rows[meant])
         except (ValueError, ContractError, LookupError, pa.ArrowInvalid):
             return None
+        if len(own) != 1:
+            return None
+        return {path: leaf_values(own, path)[0].as_py() for path, _ in self.table.leaves()}
+
+    def _meant(self, rows: pd.DataFrame | pa.Table) -> np.ndarray:
+        """Which rows have the key of the row."""
         at = np.ones(len(rows), bool)
         for name, value in self._key.items():
-            at &= np.array([item == value for item in rows[name].to_pylist()], bool)
-        if at.sum() != 1:
-            return None
-        own = rows.take(pa.array(np.flatnonzero(at)))
-        return {path: leaf_values(own, path)[0].as_py() for path, _ in self.table.leaves()}
+            values = rows[name].to_pandas() if isinstance(rows, pa.Table) else rows[name]
+            if isinstance(value, dt.date):
+                values, value = pd.to_datetime(values), pd.Timestamp(value)
+            at &= (values == value).to_numpy(bool, na_value=False)
+        return at
+
+    @property
+    def nulls(self) -> frozenset[str]:
+        """The paths that are NULL of the inputs as they are."""
+        if self._nulls is None:
+            row = self.row(self.frames)
+            self._nulls = frozenset(path for path, value in (row or {}).items() if value is None)
+        return self._nulls
 
     def known(self, frames: Frames) -> frozenset[str]:
         """The paths that have a value of these inputs."""
@@ -106,7 +157,8 @@ class Bench:
 
         Columns that are called as one of the `paths` come first: most often they are handed on.
         """
-        if not self.known({name: _known(frame, self.sources[name]) for name, frame in self.frames.items()}) & {*paths}:
+        row = self.row({name: with_all_known(frame, self.sources[name]) for name, frame in self.frames.items()})
+        if row is not None and all(row[path] is None for path in paths):
             return  # with everything known they are NULL still
         alike = {path.replace(".", "_") for path in paths}
         unknown = [
@@ -115,13 +167,13 @@ class Bench:
         for name, column in sorted(unknown, key=lambda cell: cell[1] not in alike):
             table, frame = self.sources[name], self.frames[name]
             nulls = frame[column].isna().to_numpy()
-            whole = _filled(frame, column, table)
+            whole = filled(frame, column, table)
             for which in (nulls & self._own(frame) & self._today(table, frame), nulls):
                 if which.any():
                     # Cells that were not NULL stay: a column of another dtype may result, of the same values.
                     values = frame[column].astype(object).where(~which, whole.astype(object))
                     changed = frame.assign(**{column: values.astype(whole.dtype, errors="ignore")})
-                    at = _days(table, frame)[which] if table.partitioning.column else ()
+                    at = days_of(table, frame)[which] if table.partitioning.column else ()
                     symbols = frame["symbol"].astype(object)[which] if "symbol" in frame else ()
                     yield Trial("filled", name, self._with(name, changed), column, tuple(at[-1:]), tuple(symbols[-1:]))
 
@@ -131,7 +183,7 @@ class Bench:
             frame = self.frames[name]
             if not len(frame) or not isinstance(table.partitioning, Daily):
                 continue
-            days = _days(table, frame)
+            days = days_of(table, frame)
             every = table.partitioning.keys_between(days.min(), max(self.day, days.min()))
             groups = frame["symbol"].astype(object).to_numpy() if "symbol" in frame else np.full(len(frame), "")
             lacking = {
@@ -144,13 +196,13 @@ class Bench:
                 for symbol, gaps in lacking.items():
                     gaps = gaps[gaps == self.day] if wanted == "date" else gaps
                     if len(gaps):
-                        parts.append(_put_in(_known(frame[groups == symbol], table), table, gaps))
+                        parts.append(put_in(with_all_known(frame[groups == symbol], table), table, gaps))
                     dates += list(gaps)
                     of += [symbol] * len(gaps)
                 if dates:
                     last = max(dates)
                     names = tuple(symbol for symbol, day in zip(of, dates, strict=True) if symbol and day == last)
-                    yield Trial("put_in", name, self._with(name, _stacked(parts)), "", (last,), names)
+                    yield Trial("put_in", name, self._with(name, stacked(parts)), "", (last,), names)
 
     def foreign(self) -> Iterator[Trial]:
         """Symbols of which an input has nothing at all, put in as another one is: the row's own, then all others."""
@@ -163,10 +215,10 @@ class Bench:
             for wanted in (own, list(read.symbols or load_universe().roots)):
                 absent = [name for name in wanted if name not in there]
                 if absent:
-                    last = frame[_days(table, frame) == _days(table, frame).max()]
-                    like = _known(frame[frame["symbol"] == last["symbol"].iloc[0]], table)
+                    last = frame[days_of(table, frame) == days_of(table, frame).max()]
+                    like = with_all_known(frame[frame["symbol"] == last["symbol"].iloc[0]], table)
                     parts = [frame, *(like.assign(symbol=name) for name in absent)]
-                    changed = self._with(read.source, _stacked(parts))
+                    changed = self._with(read.source, stacked(parts))
                     yield Trial("borrowed", read.source, changed, "", (), tuple(absent))
 
     def elsewhen(self) -> Iterator[Trial]:
@@ -176,14 +228,40 @@ class Bench:
             if table is None or len(self.frames[read.source]) or not table.partitioning.column:
                 continue
             ledger = self._builder.warehouse.ledger_by_table({table.id}).get(table.id)
-            filled = ledger.keys[ledger.row_counts > 0] if ledger is not None else np.empty(0, "datetime64[D]")
-            if len(filled):
-                key = _nearest(filled, self.day)
+            there = ledger.keys[ledger.row_counts > 0] if ledger is not None else np.empty(0, "datetime64[D]")
+            if len(there):
+                key = nearest(there, self.day)
                 names = list(self.frames[read.source].columns)
                 rows = self._builder.warehouse.read(table, [table.partitioning.span(key)], names, read.symbols)
-                there = to_frame(table, rows)
-                moved = _made_up(there, table, _days(table, there).max(), self.day) if len(there) else there
-                yield Trial("elsewhen", read.source, self._with(read.source, moved), "", (self.day,))
+                found = to_frame(table, rows)
+                moved = as_of_another_date(found, table, days_of(table, found).max(), self.day) if len(found) else found
+                yield Trial("elsewhen", read.source, self._with(read.source, moved), "", (self.day,), read.symbols)
+
+    def of_kinds(self) -> Iterator[Trial]:
+        """Rows of every kind that a column of an input may say, put in as the row's others are.
+
+        Kinds are what a column of text is declared to say, and what the key of the row says. Where the kind is no part
+        of an input's key, the last row of the date is taken for one of that kind.
+        """
+        stated = {name: value for name, value in self._key.items() if isinstance(value, str) and name != "symbol"}
+        symbols = (self.symbol,) if self.symbol else ()
+        for name, table in self.sources.items():
+            frame = self.frames[name]
+            own = self._own(frame)
+            for column in (item for item in table.columns if item.name in frame and item.type is Type.STRING):
+                kind, in_key = column.name, column.name in table.key
+                values = {*(column.isin or ()), *stated.values()} if in_key else {stated.get(kind)} - {None}
+                like = own if own.any() else np.ones(len(frame), bool)
+                for other in stated.keys() - {kind} if not in_key else ():
+                    like = like & (frame[other] == stated[other]).to_numpy(bool) if other in frame else like
+                at = np.flatnonzero(like if in_key else like & self._today(table, frame))
+                at = at if in_key else at[-1:]
+                for value in sorted(values, key=str) if kind not in ("symbol", "root") and len(at) else ():
+                    of_kind = with_all_known(frame, table).iloc[at].assign(**{kind: value})
+                    rest = frame if in_key else frame.drop(index=frame.index[at])
+                    rows = stacked([rest, of_kind])
+                    rows = rows.drop_duplicates([part for part in table.key if part in rows]) if in_key else rows
+                    yield Trial("of_kind", name, self._with(name, rows), f"{kind} {value}", (), symbols)
 
     def judged_complete(self) -> Iterator[Trial]:
         """Sessions that are there in part taken for complete ones."""
@@ -199,13 +277,31 @@ class Bench:
         frames = dict(self.frames)
         for name, table in self.sources.items():
             if reach and len(frames[name]) and isinstance(table.partitioning, Daily):
-                frames[name] = _before(_alike(frames[name], table), table, reach)
+                frames[name] = with_more_before(all_of_a_kind(frames[name], table), table, reach)
         return Trial("longer", "", frames)
+
+    def recent(self) -> Bench | None:
+        """The same row on the last trade dates of its inputs; None where they are no fewer or tell other NULLs."""
+        since = np.busday_offset(self.day, -_RECENT, roll="backward")
+        frames = self._since(since)
+        if sum(map(len, frames.values())) > 0.7 * sum(map(len, self.frames.values())):
+            return None
+        found = self.over(frames)
+        return found if found.nulls == self.nulls and self.nulls else None
+
+    def _since(self, first: np.datetime64) -> Frames:
+        """The inputs from a date on."""
+        return {
+            name: frame[days_of(table, frame) >= first].reset_index(drop=True)
+            if table.partitioning.column and len(frame)
+            else frame
+            for (name, frame), table in zip(self.frames.items(), self.sources.values(), strict=True)
+        }
 
     def over(self, frames: Frames) -> Bench:
         """The same row on other inputs."""
         bench = copy.copy(self)
-        bench.frames = frames
+        bench.frames, bench._nulls = frames, None
         return bench
 
     def mended(self) -> Frames:
@@ -214,7 +310,7 @@ class Bench:
         for trials in (Bench.elsewhen, Bench.foreign, Bench.sessions):
             for trial in list(trials(bench)):
                 bench.frames = {**bench.frames, trial.source: trial.frames[trial.source]}
-        frames = {name: _known(frame, self.sources[name]) for name, frame in bench.frames.items()}
+        frames = {name: with_all_known(frame, self.sources[name]) for name, frame in bench.frames.items()}
         whole = {"session_quality": QUALITIES[0]}
         return {name: f.assign(**whole) if "session_quality" in f else f for name, f in frames.items()}
 
@@ -224,7 +320,7 @@ class Bench:
         for name, table in self.sources.items():
             frame = self.frames[name]
             if isinstance(table.partitioning, Daily):
-                days = _days(table, frame)[self._own(frame)]
+                days = days_of(table, frame)[self._own(frame)]
                 counts.append(len(np.unique(days[days <= self.day])))
         return max(counts)
 
@@ -245,18 +341,47 @@ class Bench:
 
     # -- what a value is made of --------------------------------------------------------------------------------------
 
+    def patient(self) -> bool:
+        """Whether there is time to try one by one what a value is made of."""
+        return time.monotonic() < self._patience_ends
+
+    def narrowed(self, path: str, value: Any) -> Bench:
+        """The same row on inputs of few symbols and dates that give the value as well, with patience for some time."""
+        self._patience_ends = time.monotonic() + _PATIENCE_S
+        frames: Frames = {name: frame[self._own(frame)].reset_index(drop=True) for name, frame in self.frames.items()}
+        bench = self.over(frames) if self._gives(frames, path, value) else self
+        dates, longest = _FEW, max((len(frame) for frame in bench.frames.values()), default=0)
+        while dates < longest and self.patient():
+            frames = bench._since(np.busday_offset(self.day, -dates, roll="backward"))
+            if self._gives(frames, path, value):
+                return bench.over(frames)
+            dates *= 4
+        return bench
+
     def columns_behind(self, path: str, value: Any) -> dict[str, list[str]]:
-        """By source, the columns of inputs whose values matter to the row's."""
-        found: dict[str, list[str]] = {}
+        """By source, the columns of inputs whose values matter to the row's.
+
+        Once there is no patience left those that matter together are not taken apart.
+        """
+        others = {}
         for name, table in self.sources.items():
             frame = self.frames[name]
             aside = {*table.key, table.partitioning.column, "root"}
             for column in frame.columns if len(frame) else ():
-                other = None if column in aside else _disturbed(frame[column])
-                if other is not None and not self._gives(
-                    self._with(name, frame.assign(**{column: other})), path, value
-                ):
-                    found.setdefault(name, []).append(column)
+                other = None if column in aside else disturbed(frame[column])
+                if other is not None:
+                    others[name, column] = other
+
+        def matters(cells: Sequence[tuple[str, str]]) -> bool:
+            columns: dict[str, dict[str, pd.Series]] = {}
+            for name, column in cells:
+                columns.setdefault(name, {})[column] = others[name, column]
+            changed = {name: self.frames[name].assign(**own) for name, own in columns.items()}
+            return not self._gives({**self.frames, **changed}, path, value)
+
+        found: dict[str, list[str]] = {}
+        for name, column in _those_that(list(others), matters, self.patient):
+            found.setdefault(name, []).append(column)
         return found
 
     def symbols_behind(self, name: str, path: str, value: Any) -> list[str]:
@@ -264,22 +389,26 @@ class Bench:
         frame = self.frames[name]
         if "symbol" not in frame:
             return []
-        there = list(dict.fromkeys(frame["symbol"].astype(object)))
-        own = self.frames[name][self._own(frame)]
-        if self.symbol in there and self._gives(self._with(name, own), path, value):
+        of = frame["symbol"].astype(object)
+        there = list(dict.fromkeys(of))
+        own = self._own(frame)
+        if self.symbol in there and (own.all() or self._gives(self._with(name, frame[own]), path, value)):
             return [self.symbol] if self.symbol else []
-        without = {each: self._with(name, frame[frame["symbol"] != each]) for each in there}
-        return [each for each in there if not self._gives(without[each], path, value)]
+
+        def matter(symbols: Sequence[str]) -> bool:
+            return not self._gives(self._with(name, frame[~of.isin(symbols)]), path, value)
+
+        return _those_that(there, matter, self.patient)
 
     def first_behind(self, name: str, path: str, value: Any) -> np.datetime64 | None:
-        """The first date of a source without which the value would be another one."""
+        """The first date of a source without which the value would be another one; one before it without patience."""
         table, frame = self.sources[name], self.frames[name]
         if not table.partitioning.column:
             return None
-        days = _days(table, frame)
+        days = days_of(table, frame)
         dates = np.unique(days)
         low, high = 0, len(dates)
-        while high - low > 1:
+        while high - low > 1 and self.patient():
             middle = (low + high) // 2
             same = self._gives(self._with(name, frame[days >= dates[middle]]), path, value)
             low, high = (middle, high) if same else (low, middle)
@@ -306,133 +435,20 @@ class Bench:
     def _today(self, table: Table, frame: pd.DataFrame) -> np.ndarray:
         if not table.partitioning.column:
             return np.ones(len(frame), bool)
-        on: np.ndarray = _days(table, frame) == self.day
+        on: np.ndarray = days_of(table, frame) == self.day
         return on
 
 
-def source_path(table: Table, column: str) -> str:
-    """The path of a column of a frame: fields of STRUCTs have one name there."""
-    return next((path for path, _ in table.leaves() if path.replace(".", "_") == column), column)
+def _those_that(
+    items: Sequence[_Item], matter: Callable[[Sequence[_Item]], bool], patient: Callable[[], bool]
+) -> list[_Item]:
+    """The items that matter by themselves, found by halves: where a half does not matter none of it is tried.
 
-
-def _days(table: Table, frame: pd.DataFrame) -> np.ndarray:
-    days: np.ndarray = frame[table.partitioning.column].to_numpy().astype("datetime64[D]")
-    return days
-
-
-def _nearest(days: np.ndarray, day: np.datetime64) -> np.datetime64:
-    nearest: np.datetime64 = days[np.argmin(np.abs(days - day))]
-    return nearest
-
-
-def _stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
-
-
-def _shifted(rows: pd.DataFrame, table: Table, shifts: np.ndarray, times: np.ndarray | None = None) -> pd.DataFrame:
-    """Rows with all dates and instants moved by days, and quantities `times` as large."""
-    columns: dict[str, Any] = {}
-    for name in rows.columns:
-        column = _declared(table, name)
-        if column.type is Type.DATE:
-            columns[name] = rows[name] + pd.to_timedelta(shifts)
-        elif column.type is Type.TIMESTAMP:  # by the exchange's clock, which a session keeps
-            clock = rows[name].dt.tz_convert(CHICAGO).dt.tz_localize(None) + pd.to_timedelta(shifts)
-            clock = clock.dt.tz_localize(CHICAGO, ambiguous=np.ones(len(clock), bool), nonexistent="shift_forward")
-            columns[name] = clock.dt.tz_convert("UTC")
-        elif times is not None and column.type is Type.FLOAT64 and column.unit not in ("", "ratio"):
-            columns[name] = rows[name] * times
-    shifted: pd.DataFrame = rows.assign(**columns)
-    return shifted
-
-
-def _made_up(frame: pd.DataFrame, table: Table, of: np.datetime64, to: np.datetime64) -> pd.DataFrame:
-    """The rows of one date as if they were of another, with nothing unknown in them."""
-    rows = _known(frame, table)[_days(table, frame) == of]
-    return _shifted(rows, table, np.full(len(rows), to - of))
-
-
-def _put_in(own: pd.DataFrame, table: Table, gaps: np.ndarray) -> pd.DataFrame:
-    """Rows of one symbol for dates that it lacks, each date's as those of the nearest that it has."""
-    days = _days(table, own)
-    rows_of = {day: np.flatnonzero(days == day) for day in np.unique(days)}
-    nearest = [rows_of[_nearest(days, day)] for day in gaps]
-    at, to = np.concatenate(nearest), np.repeat(gaps, [len(rows) for rows in nearest])
-    return _shifted(own.take(at), table, to - days[at])
-
-
-def _known(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
-    """The frame with its NULLs filled in."""
-    nulls = list(frame.columns[frame.isna().any()])
-    known: pd.DataFrame = frame.assign(**{column: _filled(frame, column, table) for column in nulls})
-    return known
-
-
-def _alike(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
-    """The frame with all rows of a kind: what is text and no key says what the last row of the symbol says."""
-    texts = [name for name in frame.columns if _declared(table, name).type is Type.STRING and name not in table.key]
-    if "symbol" not in frame or not texts:
-        return frame
-    of = frame["symbol"].astype(object)
-    alike: pd.DataFrame = frame.assign(**{n: frame[n].astype(object).groupby(of).transform("last") for n in texts})
-    return alike
-
-
-def _before(frame: pd.DataFrame, table: Table, trade_dates: int) -> pd.DataFrame:
-    """The frame with made-up trade dates before its first: its own ones mirrored, in quantities that vary."""
-    every = _days(table, frame)
-    groups = frame.groupby(frame["symbol"].astype(object)).indices if "symbol" in frame else {"": np.arange(len(frame))}
-    taken: list[np.ndarray] = []
-    numbers: list[np.ndarray] = []
-    for rows in groups.values():
-        days, codes = np.unique(every[rows], return_inverse=True)
-        # The first may be there in part, like the first hours of a delivery.
-        of_day = [rows[codes == code] for code in range(len(days))][min(1, len(days) - 1) :]
-        count = min(trade_dates, max(1, _MOST_ROWS * len(of_day) // len(frame)))
-        for number, own in enumerate(itertools.islice(itertools.cycle([*of_day, *of_day[::-1]]), count), 1):
-            taken.append(own)
-            numbers.append(np.full(len(own), number))
-    at, ago = np.concatenate(taken), np.concatenate(numbers)
-    to = np.busday_offset(every.min(), -ago, roll="backward")
-    wave = 1 + 0.02 * np.sin(ago * 0.9) + 0.01 * np.sin(ago * 0.13)
-    made = _shifted(frame.take(at), table, (to - every[at]).astype("timedelta64[D]"), wave)
-    order = np.argsort(to, kind="stable")
-    return _stacked([made.take(order), frame])
-
-
-def _declared(table: Table, name: str) -> Column:
-    return dict(table.leaves()).get(source_path(table, name)) or table.column(name)
-
-
-def _filled(frame: pd.DataFrame, name: str, table: Table) -> pd.Series:
-    """A column without NULLs: what is known nearest of the symbol, of others, or what its declaration allows."""
-    values = frame[name]
-    if "symbol" in frame:
-        values = values.groupby(frame["symbol"].astype(object)).transform(lambda own: own.ffill().bfill())
-    values = values.ffill().bfill()
-    column = _declared(table, name)
-    if values.notna().all():
-        return values
-    if column.type is Type.STRING:
-        return pd.Series((column.isin or ("x",))[0], index=frame.index, dtype=object)
-    if column.type in (Type.DATE, Type.TIMESTAMP):
-        at = frame[table.partitioning.column] if table.partitioning.column else pd.Timestamp(0)
-        zoned = column.type is Type.TIMESTAMP
-        return pd.to_datetime(pd.Series(at, index=frame.index), utc=zoned)
-    number = 1.0 if column.le is None or column.le >= 1 else column.le
-    kinds: dict[Type, Any] = {Type.BOOL: pd.Series(False, dtype="boolean", index=frame.index)}
-    if column.type is Type.INT64:
-        return pd.Series(int(number), dtype="Int64", index=frame.index)
-    filled: pd.Series = kinds.get(column.type, pd.Series(number, index=frame.index))
-    return filled
-
-
-def _disturbed(values: pd.Series) -> pd.Series | None:
-    """Other values in place of a column's, all a little and none alike; None where there is nothing to disturb."""
-    steps = np.arange(len(values)) * 7919 % 13 + 1
-    kind = values.dtype.kind if hasattr(values.dtype, "kind") else "O"
-    if kind == "f":
-        return values * (1 + steps / 1000)
-    if kind in "iu":
-        return values + steps
-    return ~values if kind == "b" else None
+    Halves that matter are taken as they are once nobody is `patient`.
+    """
+    if not items or not matter(items):
+        return []
+    if len(items) == 1 or not patient():
+        return list(items)
+    middle = len(items) // 2
+    return [*_those_that(items[:middle], matter, patient), *_those_that(items[middle:], matter, patient)]

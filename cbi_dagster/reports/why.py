@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,9 +22,10 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables import ops
 from cbi_dagster.config.universe import load_universe
 from cbi_dagster.home import Platform
-from cbi_dagster.reports.absence import Reason, why_absent
-from cbi_dagster.reports.experiments import Bench, Trial, source_path
+from cbi_dagster.reports.absence import Reason, left_out, why_absent
+from cbi_dagster.reports.experiments import Bench, Trial
 from cbi_dagster.reports.features import formula_files
+from cbi_dagster.reports.made_up import source_path
 from cbi_dagster.reports.rows import rows_of, symbols_of
 from cbi_dagster.warehouse.slices import leaf_values
 
@@ -32,6 +33,7 @@ from cbi_dagster.warehouse.slices import leaf_values
 NULLS = {
     "upstream_null": "an input is NULL, for a reason of its own",
     "no_session": "an input has no row of a market on a date, for a reason of its own",
+    "no_such_row": "an input has no row of a kind that the column is made of",
     "not_of_symbol": "what the column is made of does not exist for the symbol",
     "warm_up": "the history is shorter than the column needs",
     "cut_session": "a session is there in part",
@@ -83,7 +85,9 @@ class FileRows:
 class Answer:
     """`value` of a column in the row of `key`. `reasons`: of a NULL, from the column to the root, else none.
 
-    `inputs`: what the value was made of. `files`: the landed rows of the row's own date behind it all.
+    `inputs`: what the value was made of; not `apart`: in the time that there is no more was found out than that it was
+    made of some of that together. `files`: the landed rows of the row's own date behind it all; `left_out`: what was
+    held back or rejected of that date.
     """
 
     table: Table
@@ -95,29 +99,43 @@ class Answer:
     reasons: tuple[Reason, ...] = ()
     inputs: tuple[Input, ...] = ()
     files: tuple[FileRows, ...] = field(default=())
+    apart: bool = True
+    left_out: tuple[Reason, ...] = ()
 
 
-def why(platform: Platform, table: Table, path: str, date: dt.date, key: Mapping[str, str]) -> Answer:
+def why(
+    platform: Platform,
+    table: Table,
+    path: str,
+    date: dt.date,
+    key: Mapping[str, str],
+    tried: Callable[[], None] = lambda: None,
+) -> Answer:
     """What is known of a value. `path` as in `Table.leaves`; `key`: values of key columns as text, `symbol` among them.
 
+    `tried` is called whenever something was tried.
     Raises KeyError for a path that the table does not have, NoSuchRowError where not exactly one row is meant.
     """
     column = dict(table.leaves())[path]
+    own, value = _row(platform, table, path, date, key)
+    day = np.datetime64(date, "D")
+    landed = not table.reads or table.reads[0].source in LANDING_SOURCES
+    bench = None if landed else Bench(platform, table, own, day, tried)
+    reasons = tuple(_Nulls(platform, tried).reasons(table, path, own, day, bench)) if value is None else ()
+    narrowed = None if bench is None or value is None else bench.narrowed(path, value)
+    inputs = () if narrowed is None else tuple(_inputs(narrowed, path, value))
+    symbols = {symbol for item in inputs for symbol in item.symbols} or {str(own.get("symbol", ""))} - {""}
     with platform.builder.warehouse.shared_connection():
-        own, value = _row(platform, table, path, date, key)
-        day = np.datetime64(date, "D")
-        bench = None if table.reads and table.reads[0].source in LANDING_SOURCES else Bench(platform, table, own, day)
-        reasons = tuple(_Nulls(platform).reasons(table, path, own, day, bench)) if value is None else ()
-        inputs = () if bench is None or value is None else tuple(_inputs(bench, path, value))
-        symbols = {symbol for item in inputs for symbol in item.symbols} or {str(own.get("symbol", ""))} - {""}
         files = tuple(_files(platform, table, day, symbols))
-        return Answer(table, path, column, own, value, tuple(formula_files(table)), reasons, inputs, files)
+    apart = narrowed is None or narrowed.patient()
+    named = {name for symbol in symbols for name in symbols_of(symbol, load_universe())}
+    missing = tuple(left_out(platform, table, date, named))
+    return Answer(table, path, column, own, value, tuple(formula_files(table)), reasons, inputs, files, apart, missing)
 
 
 def null_reasons(platform: Platform, table: Table, own: Mapping[str, Any], day: np.datetime64) -> dict[str, Reason]:
     """The first reason of every column that is NULL in a row, by path."""
-    with platform.builder.warehouse.shared_connection():
-        return _Nulls(platform).of_row(table, own, day)
+    return _Nulls(platform).of_row(table, own, day)
 
 
 def _row(
@@ -150,8 +168,8 @@ def _same(value: Any, wanted: Collection[str]) -> bool:
 class _Nulls:
     """The reasons of NULLs."""
 
-    def __init__(self, platform: Platform) -> None:
-        self._platform = platform
+    def __init__(self, platform: Platform, tried: Callable[[], None] = lambda: None) -> None:
+        self._platform, self._tried = platform, tried
 
     def reasons(
         self, table: Table, path: str, key: Mapping[str, Any], day: np.datetime64, bench: Bench | None
@@ -175,24 +193,43 @@ class _Nulls:
     def of_row(self, table: Table, key: Mapping[str, Any], day: np.datetime64) -> dict[str, Reason]:
         """The first reason of every NULL of the row."""
         bench = Bench(self._platform, table, key, day)
-        row = bench.row(bench.frames)
-        nulls = {path for path, value in (row or {}).items() if value is None}
-        found = self._answering(bench, nulls)
-        return {path: self._told(bench, found[path]) if path in found else self._rest(bench, path) for path in nulls}
+        found = self._answering(bench, bench.nulls)
+        reasons = {path: self._told(bench, trial) for path, trial in found.items()}
+        return {path: reasons.get(path) or self._rest(bench, path) for path in bench.nulls}
 
     def _answering(self, bench: Bench, paths: Collection[str]) -> dict[str, Trial]:
         """For each of the paths the first trial that gives it a value."""
         found: dict[str, Trial] = {}
-        for trials in (self._singly(bench, paths), self._together(bench, paths)):
-            for trial in trials:
-                left = set(paths) - found.keys()
-                # What the meaning of a column says of NULL comes before causes of which it takes several.
-                if trial.also_short or trial.kind == "several":
-                    left = {path for path in left if _by_rule(bench.table, path) is None}
-                if not left:
-                    break
-                found |= dict.fromkeys(left & bench.known(trial.frames), trial)
+        by_rule = {path for path in paths if _by_rule(bench.table, path, bench.nulls) is not None}
+        recent = bench.recent()
+        if recent is not None:
+            self._try(recent, itertools.chain(recent.fillings(paths), recent.judged_complete()), paths, found)
+            self._try(bench, iter([bench.longer()]), {*paths} - found.keys(), found)
+            self._try(recent, self._rows_put_in(recent), {*paths} - found.keys(), found)
+            paths = {*paths} - by_rule - found.keys()
+        for trials in (self._singly, self._together):
+            self._try(bench, trials(bench, paths), paths, found, by_rule)
         return found
+
+    def _try(
+        self,
+        bench: Bench,
+        trials: Iterator[Trial],
+        paths: Collection[str],
+        found: dict[str, Trial],
+        by_rule: Collection[str] = (),
+    ) -> None:
+        """Add to `found` what trials answer, until all of the paths have one."""
+        while left := {*paths} - found.keys():
+            trial = next(trials, None)
+            if trial is None:
+                return
+            # What the meaning of a column says of NULL comes before causes of which it takes several.
+            if (trial.also_short and trial.kind != "of_kind") or trial.kind == "several":
+                left -= {*by_rule}
+            if not left:
+                continue
+            found |= dict.fromkeys(left & bench.known(trial.frames), trial)
 
     def _singly(self, bench: Bench, paths: Collection[str]) -> Iterator[Trial]:
         """What is tried by itself, the likeliest and nearest cause first."""
@@ -212,6 +249,7 @@ class _Nulls:
         yield from bench.sessions()
         yield from bench.foreign()
         yield from bench.elsewhen()
+        yield from bench.of_kinds()
 
     def _told(self, bench: Bench, trial: Trial) -> Reason:
         """A trial that gave a value, as a reason."""
@@ -237,6 +275,10 @@ class _Nulls:
         if trial.kind == "borrowed":
             own = trial.symbols == (bench.symbol,)
             return Reason("not_of_symbol" if own else "no_session", f"{trial.source} has nothing{whose} in the window")
+        if trial.kind == "of_kind":
+            return Reason(
+                "no_such_row", f"no row{whose} in {trial.source} counts for it in which {trial.column} stands"
+            )
         if trial.kind == "elsewhen":
             return Reason("nothing_known", f"{trial.source} has nothing in the window that is read for {bench.day}")
         return Reason("several", "several inputs lack something, or the history is too short for them together")
@@ -251,12 +293,18 @@ class _Nulls:
 
     def _rest(self, bench: Bench, path: str) -> Reason:
         """Of what no trial gave a value."""
-        if rule := _by_rule(bench.table, path):
+        rule = _by_rule(bench.table, path, bench.nulls)
+        handed_on = path.replace(".", "_")
+        for read in sorted(bench.table.reads, key=lambda read: handed_on not in bench.frames[read.source]):
+            frame = bench.frames[read.source]
+            # What an input would hand on is unknown for want of it, whatever else its NULLs mean.
+            if frame.empty and (rule is None or handed_on in frame):
+                symbol = read.symbols[0] if len(read.symbols) == 1 else None
+                because = why_absent(self._platform, TABLES[read.source], _date(bench.day), symbol)[-1]
+                told = f"{read.source} has nothing in the window ({because.kind}: {because.text})"
+                return Reason("nothing_known", told)
+        if rule is not None:
             return rule
-        for name, frame in bench.frames.items():
-            if frame.empty and name in TABLES:
-                because = why_absent(self._platform, TABLES[name], _date(bench.day), None)[-1]
-                return Reason("nothing_known", f"{name} has nothing in the window ({because.kind}: {because.text})")
         covered = set(load_universe().roots) | {product.continuous_symbol for product in load_universe().products}
         for read in bench.table.reads:
             if strangers := [name for name in read.symbols if name not in covered]:
@@ -279,7 +327,7 @@ class _Nulls:
         keys = data.select(source.key).to_pylist()
         key = next(key for key in keys if all(_equal(key[name], last[name]) for name in source.key))
         landed = source.reads and source.reads[0].source in LANDING_SOURCES
-        below = None if landed or not source.reads else Bench(self._platform, source, key, day)
+        below = None if landed or not source.reads else Bench(self._platform, source, key, day, self._tried)
         yield from self.reasons(source, path, key, day, below)
 
 
@@ -294,8 +342,8 @@ def _date(day: np.datetime64) -> dt.date:
     return dt.date.fromisoformat(str(day))
 
 
-def _by_rule(table: Table, path: str) -> Reason | None:
-    """What the meaning of a column says of NULL, its own or that of columns of the table that its meaning names."""
+def _by_rule(table: Table, path: str, nulls: Collection[str] = ()) -> Reason | None:
+    """What the meaning of a column says of NULL, its own or that of such of the `nulls` as its meaning names."""
     leaves = dict(table.leaves())
     group = path.rpartition(".")[0]
     queue, asked = [path], set()
@@ -309,7 +357,7 @@ def _by_rule(table: Table, path: str) -> Reason | None:
             return Reason("by_rule", f"{of}{'; '.join(clauses)}")
         words = re.findall(r"\w+", description)
         named = [f"{group}.{word}" if group else word for word in words]
-        queue += [each for each in dict.fromkeys(named) if each in leaves and each not in {*asked, *queue}]
+        queue += [each for each in dict.fromkeys(named) if each in {*nulls} & leaves.keys() - {*asked, *queue}]
     of_group = next((c.description for c in table.columns if group and c.name == group), "")
     if clauses := [part.strip() for part in re.split(r"[;.](?:\s|$)", of_group) if re.search(r"\bNULL\b", part)]:
         return Reason("by_rule", f"{group}: {'; '.join(clauses)}")

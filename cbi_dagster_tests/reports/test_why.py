@@ -7,16 +7,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 
 from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, Table, table
 from cbi_dagster.home import Home, Platform
+from cbi_dagster.reports import experiments
 from cbi_dagster.reports.absence import ABSENCES
 from cbi_dagster.reports.why import NULLS, Answer, NoSuchRowError, null_reasons, why
 from cbi_dagster.warehouse.slices import leaf_values
 from cbi_dagster_tests.cli.commands import cbi
 from cbi_dagster_tests.properties.worlds import World
+from cbi_dagster_tests.vendors.small_files import zl_file
 
 DAY, ZL = dt.date(2023, 6, 5), {"symbol": "ZL"}
 #: Computed of tables, and quick to try.
@@ -30,17 +33,6 @@ ALIKE = [item.id for item in ASSET_TABLES if "prod_allhistory" in item.name and 
 COMPUTED = [
     item for item in ASSET_TABLES if item.reads and item.reads[0].source not in LANDING_SOURCES and item.id not in ALIKE
 ]
-#: Tables with columns that no trial gives a value: they take years of history, records of a kind that never came or
-#: that only a market as a whole has, or are NULL by what their row is about (a forecast of no change has no direction).
-UNEXPLAINED = {
-    "predictions.policy_action_calibration",
-    "predictions.zl_impact_daily",
-    "market_data.settlements_1d",
-    "market_data.futures_curve_1d",
-    "raw_intelligence.policy_events",
-    "features.open_interest_daily",
-    "monitoring.model_performance",
-}
 
 
 def rows_with_every_null(platform: Platform, item: Table) -> list[tuple[dict[str, Any], np.datetime64]]:
@@ -64,8 +56,7 @@ def require_reasons(platform: Platform, item: Table) -> None:
     for key, day in rows_with_every_null(platform, item):
         found = null_reasons(platform, item, key, day)
         assert {reason.kind for reason in found.values()} <= NULLS.keys()
-        unexplained = [path for path, reason in found.items() if reason.kind == "unexplained"]
-        assert not unexplained or item.id in UNEXPLAINED, (key, unexplained)
+        assert [path for path, reason in found.items() if reason.kind == "unexplained"] == [], key
 
 
 @pytest.mark.parametrize("item", QUICK, ids=lambda item: item.id)
@@ -130,6 +121,35 @@ def test_what_a_column_says_of_its_nulls_is_the_reason_where_nothing_else_is(wor
     assert "NULL without a roll" in reason.text
 
 
+def test_a_record_of_a_kind_that_never_came_is_the_cause(world: World) -> None:
+    (reason,) = asked(world, "settlements_1d", "open_interest", dt.date(2023, 8, 31), symbol="ZSX3").reasons
+    assert reason.kind == "no_such_row"
+    assert "no row of ZSX3 in market_data.databento_futures_statistics" in reason.text
+    assert "stat_type open_interest" in reason.text
+    key = {"root": "ZS", "contract": "ZSX3"}
+    (reason,) = asked(world, "futures_curve_1d", "close", dt.date(2023, 8, 3), **key).reasons
+    assert (reason.kind, "contract ZSX3" in reason.text) == ("no_such_row", True)
+
+
+def test_of_an_input_that_was_never_landed_its_landing_is_the_reason(tmp_path: Path) -> None:
+    home = World(tmp_path / "home")
+    home.land(zl_file(tmp_path / "zl.ohlcv-1h.dbn.zst"))
+    for name in ("databento_futures_ohlcv_1h", "databento_futures_ohlcv_1d"):
+        home.builder.build(table(name), None, "test", only_stale=True)
+    (reason,) = asked(home, "databento_futures_ohlcv_1d", "settle", dt.date(2024, 7, 2)).reasons
+    assert reason.kind == "nothing_known"
+    assert reason.text.startswith("market_data.settlements_1d has nothing in the window (nothing_landed")
+
+
+@pytest.mark.slow
+def test_another_columns_rule_is_no_reason_where_that_column_is_known(world: World) -> None:
+    good_friday = dt.date(2023, 4, 7)
+    (reason, *_) = asked(world, "zl_impact_daily", "zl_price", good_friday, action="trade_negotiation").reasons
+    assert (reason.kind, "the exchange of ZL was closed" in reason.text) == ("nothing_known", True)
+    (reason, *_) = asked(world, "zl_impact_daily", "expected_price", good_friday, action="trade_negotiation").reasons
+    assert "prior_move" not in reason.text
+
+
 def test_a_session_that_is_taken_away_is_found_as_the_cause(world: World, tmp_path: Path) -> None:
     shutil.copy(Home(world.path).warehouse_file, tmp_path)
     planted = World(tmp_path)
@@ -139,6 +159,40 @@ def test_a_session_that_is_taken_away_is_found_as_the_cause(world: World, tmp_pa
     reasons = asked(planted, "biofuel_daily", "boho_spread").reasons
     assert reasons[0].kind == "no_session"
     assert "market_data.futures_decision_1d has no row of HO on 2023-06-05" in reasons[0].text
+
+
+def test_what_was_rejected_or_held_back_on_the_way_is_told(world: World) -> None:
+    rolled = asked(world, "technicals_daily", "sma_20", dt.date(2022, 6, 24), symbol="HO")
+    (reason,) = rolled.left_out
+    assert reason.kind == "rejected"
+    assert "rejected from market_data.databento_futures_ohlcv_1d on 2022-06-24" in reason.text
+    assert "roll_boundary; the first is " in reason.text
+    assert asked(world, "technicals_daily", "sma_20").left_out == ()
+    key = ("--date", "2022-06-24", "--symbol", "HO")
+    assert reason.text in cbi(world.path, "why", "technicals_daily", "sma_20", *key).output
+    never_made = ("why", "zl_training_prod_allhistory_1w", "target_1w", "--date", "2023-08-30", "--symbol", "ZL")
+    told = cbi(world.path, *never_made)
+    assert (told.exit_code, "held back from training.zl_training_prod_allhistory_1w" in told.output) == (1, True)
+
+
+def test_nobody_waits_for_the_warehouse_while_something_is_tried(world: World) -> None:
+    free = []
+
+    def written() -> None:
+        with duckdb.connect(Home(world.path).warehouse_file):  # fails if somebody has the file
+            free.append(True)
+
+    why(world.platform, table("technicals_daily"), "sma_20", DAY, ZL, tried=written)
+    assert len(free) > 5
+
+
+def test_where_each_trial_takes_long_what_matters_is_told_together(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiments, "_PATIENCE_S", 0.0)
+    answer = asked(world, "technicals_daily", "sma_20")
+    assert not answer.apart
+    assert {"adj_close", "adj_factor"} < {*answer.inputs[0].columns}
 
 
 def test_one_row_must_be_meant(world: World) -> None:

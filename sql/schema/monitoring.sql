@@ -11,9 +11,9 @@ CREATE TABLE IF NOT EXISTS `monitoring.model_performance` (
   `root_mean_squared_error` FLOAT64 NOT NULL OPTIONS(description='Root of the mean of (return - forecast_p50)^2. [fraction]'),
   `mean_absolute_percentage_error` FLOAT64 OPTIONS(description='Mean of |price - forecast_price_p50| / price. [fraction]'),
   `r_squared` FLOAT64 OPTIONS(description='1 - squared errors over those of the mean of the returns that came.'),
-  `directional_accuracy` FLOAT64 OPTIONS(description='Share of forecasts other than 0 whose sign the return had. [fraction]'),
-  `interval_coverage` FLOAT64 OPTIONS(description='Share of returns within forecast_p10 … forecast_p90; 0.8 is meant. [fraction]'),
-  `pinball_loss` FLOAT64 OPTIONS(description='Mean pinball loss over the three quantiles. [fraction]'),
+  `directional_accuracy` FLOAT64 OPTIONS(description='Share of forecasts other than 0 whose sign the return had; NULL where all are 0. [fraction]'),
+  `interval_coverage` FLOAT64 OPTIONS(description='Share of returns within forecast_p10 … forecast_p90; 0.8 is meant. NULL where a forecast states no quantiles. [fraction]'),
+  `pinball_loss` FLOAT64 OPTIONS(description='Mean pinball loss over the three quantiles; NULL where a forecast does not state them. [fraction]'),
   `error_over_no_change` FLOAT64 OPTIONS(description='mean_absolute_error over that of no_change on the same forecasts; below 1 is better. [ratio]'),
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')

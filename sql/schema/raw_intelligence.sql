@@ -68,7 +68,7 @@ CREATE TABLE IF NOT EXISTS `raw_intelligence.policy_events` (
   `source_confidence` FLOAT64 OPTIONS(description='How far the source is believed (policy.yaml). [fraction]'),
   `topic` STRING OPTIONS(description='What the text is about: of the topics that it names that of the highest multiplier.'),
   `topic_multiplier` FLOAT64 OPTIONS(description='Weight of the topic (policy.yaml). [fraction]'),
-  `entities` STRING OPTIONS(description='Whom and what the text names, in alphabetical order, separated by commas.'),
+  `entities` STRING OPTIONS(description='Whom and what the text names, in alphabetical order, separated by commas; NULL where it names nobody and nothing.'),
   `mentions_trump` BOOL OPTIONS(description='Whether the text names Trump, or is his own.'),
   `mentions_xi` BOOL OPTIONS(description='Whether the text names Xi Jinping.'),
   `mentions_china` BOOL OPTIONS(description='Whether the text names China.'),

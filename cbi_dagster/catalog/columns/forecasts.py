@@ -46,17 +46,28 @@ _PERFORMANCE = (
     Column("mean_absolute_percentage_error", _F, "Mean of |price - forecast_price_p50| / price.", "fraction", ge=0),
     Column("r_squared", _F, "1 - squared errors over those of the mean of the returns that came.", "", le=1),
     Column(
-        "directional_accuracy", _F, "Share of forecasts other than 0 whose sign the return had.", "fraction", ge=0, le=1
-    ),
-    Column(
-        "interval_coverage",
+        "directional_accuracy",
         _F,
-        "Share of returns within forecast_p10 … forecast_p90; 0.8 is meant.",
+        "Share of forecasts other than 0 whose sign the return had; NULL where all are 0.",
         "fraction",
         ge=0,
         le=1,
     ),
-    Column("pinball_loss", _F, "Mean pinball loss over the three quantiles.", "fraction", ge=0),
+    Column(
+        "interval_coverage",
+        _F,
+        "Share of returns within forecast_p10 … forecast_p90; 0.8 is meant. NULL where a forecast states no quantiles.",
+        "fraction",
+        ge=0,
+        le=1,
+    ),
+    Column(
+        "pinball_loss",
+        _F,
+        "Mean pinball loss over the three quantiles; NULL where a forecast does not state them.",
+        "fraction",
+        ge=0,
+    ),
     Column(
         "error_over_no_change",
         _F,

@@ -46,7 +46,12 @@ _SCORES = (
     Column("source_confidence", _F, "How far the source is believed (policy.yaml).", "fraction", ge=0, le=1),
     Column("topic", _S, "What the text is about: of the topics that it names that of the highest multiplier."),
     Column("topic_multiplier", _F, "Weight of the topic (policy.yaml).", "fraction", ge=0, le=1),
-    Column("entities", _S, "Whom and what the text names, in alphabetical order, separated by commas."),
+    Column(
+        "entities",
+        _S,
+        "Whom and what the text names, in alphabetical order, separated by commas; NULL where it names nobody and "
+        "nothing.",
+    ),
     Column("mentions_trump", _B, "Whether the text names Trump, or is his own."),
     Column("mentions_xi", _B, "Whether the text names Xi Jinping."),
     Column("mentions_china", _B, "Whether the text names China."),

@@ -162,17 +162,28 @@ _STUDY = (
     ),
 )
 
+_UNTESTED = (
+    "NULL for a year that is not tested: fewer than 250 sessions before it, or fewer than 10 of them that were "
+    "followed by the action, or that were not"
+)
 _CALIBRATION = (
     Column("held_out_year", _I, "Calendar year that is predicted by what was known before it.", "", ge=2000),
     Column("held_out_days", _I, "Sessions of the year with a probability whose horizon has passed.", "sessions", ge=0),
     Column("stated_days", _I, "Those of them after which the action was stated within its horizon.", "sessions", ge=0),
-    Column("prior_rate", _F, "Share of such sessions in all years before: the base rate.", "fraction", ge=0, le=1),
-    Column("brier_base_rate", _F, "Mean squared error of prior_rate as a prediction.", "", ge=0, le=1),
-    Column("brier_rule", _F, "Mean squared error of `probability`.", "", ge=0, le=1),
+    Column(
+        "prior_rate",
+        _F,
+        f"Share of such sessions in all years before: the base rate; {_UNTESTED}.",
+        "fraction",
+        ge=0,
+        le=1,
+    ),
+    Column("brier_base_rate", _F, f"Mean squared error of prior_rate as a prediction; {_UNTESTED}.", "", ge=0, le=1),
+    Column("brier_rule", _F, f"Mean squared error of `probability`; {_UNTESTED}.", "", ge=0, le=1),
     Column(
         "brier_logistic",
         _F,
-        "Mean squared error of a logistic regression on the raw features, fitted to the years before.",
+        f"Mean squared error of a logistic regression on the raw features, fitted to the years before; {_UNTESTED}.",
         "",
         ge=0,
         le=1,
@@ -196,14 +207,32 @@ _IMPACT = (
         "modifier is unknown (`missing_inputs`), so that only bounds are known; no_price: soybean oil did not trade.",
         isin=("ok", "no_coverage", "no_prior", "inputs_missing", "no_price"),
     ),
-    Column("missing_inputs", _S, "Modifiers that matter to the action and are unknown, separated by commas."),
+    Column(
+        "missing_inputs",
+        _S,
+        "Modifiers that matter to the action and are unknown, separated by commas; NULL where none is, and for an "
+        "action without a prior.",
+    ),
     Column("zl_price", _F, "Close of the soybean oil contract of the date, unadjusted.", "USc/lb", gt=0),
-    Column("impact_hours", _I, "Hours within which the move is expected if the action comes.", "hours", ge=1),
-    Column("move_confidence", _F, "How sure the expert prior calls itself: a judgement.", "fraction", ge=0, le=1),
+    Column(
+        "impact_hours",
+        _I,
+        "Hours within which the move is expected if the action comes; NULL without a prior.",
+        "hours",
+        ge=1,
+    ),
+    Column(
+        "move_confidence",
+        _F,
+        "How sure the expert prior calls itself: a judgement; NULL without a prior.",
+        "fraction",
+        ge=0,
+        le=1,
+    ),
     Column(
         "reliability",
         _S,
-        "HIGH for a move_confidence above 0.75, MEDIUM above 0.60, else LOW.",
+        "HIGH for a move_confidence above 0.75, MEDIUM above 0.60, else LOW; NULL without a prior.",
         isin=("HIGH", "MEDIUM", "LOW"),
     ),
     Column("vix", _F, "Volatility index as known at the decision time.", "index points", ge=0),
