@@ -159,22 +159,23 @@ def _technicals(bars: _Series, starts: Integers, out: Floats) -> None:
         else:
             out[_ROW[name]] = values[skip:]
 
-    position = np.arange(len(close)) - np.repeat(starts, np.diff(np.append(starts, len(close))))
     for n in RETURN_BARS:
-        put(f"ret_{n}b", _lagged_ratio(close, n, position) - 1)
-    log_returns = np.log(_lagged_ratio(close, 1, position))
+        put(f"ret_{n}b", _lagged_ratio(close, n, starts) - 1)
+    log_returns = np.log(_lagged_ratio(close, 1, starts))
+    of_returns = indicators.known_segments(starts, log_returns)
     for n in VOLATILITY_BARS:
-        put(f"vol_{n}b", indicators.standard_deviation(log_returns, n, starts))
+        put(f"vol_{n}b", indicators.standard_deviation(log_returns, n, of_returns))
+    known = indicators.known_segments(starts, close)
     for n in RSI_BARS:
-        put(f"rsi_{n}b", indicators.rsi(close, n, starts))
-    macd = indicators.macd(close, starts)
+        put(f"rsi_{n}b", indicators.rsi(close, n, known))
+    macd = indicators.macd(close, known)
     for name, values in zip(("macd_line_b", "macd_signal_b", "macd_hist_b"), macd, strict=True):
         put(name, values)
-    bands = indicators.bollinger(close, 20, 2.0, starts)
+    bands = indicators.bollinger(close, 20, 2.0, known)
     for n in AVERAGE_BARS:
-        average = bands.middle if n == 20 else indicators.sma(close, n, starts)
+        average = bands.middle if n == 20 else indicators.sma(close, n, known)
         put(f"sma_{n}b", average)
-        put(f"ema_{n}b", indicators.ema(close, n, starts))
+        put(f"ema_{n}b", indicators.ema(close, n, known))
         if n in DISTANCE_BARS:
             put(f"dist_sma_{n}b", (close - average) / average)
     put("bb_upper_20b", bands.upper)
@@ -182,16 +183,19 @@ def _technicals(bars: _Series, starts: Integers, out: Floats) -> None:
     put("bb_width_20b", bands.width)
     put("bb_position_20b", bands.position)
     put("atr_14b", indicators.atr(bars.high, bars.low, close, 14, starts))
-    usual = indicators.sma(volume, 20, starts)
+    of_volume = indicators.known_segments(starts, volume)
+    usual = indicators.sma(volume, 20, of_volume)
     put("volume_sma_20b", usual)
     put("volume_ratio_20b", quotient(volume, usual))
-    put("volume_trend_20b", quotient(indicators.sma(volume, 5, starts), usual))
+    put("volume_trend_20b", quotient(indicators.sma(volume, 5, of_volume), usual))
 
 
-def _lagged_ratio(values: Floats, lag: int, position: Integers) -> Floats:
+def _lagged_ratio(values: Floats, lag: int, starts: Integers) -> Floats:
     """Each value over the one `lag` bars before it in its segment; NaN for the segment's first bars."""
-    result = np.full(len(values), np.nan)
-    np.divide(values[lag:], values[:-lag], out=result[lag:], where=position[lag:] >= lag)
+    result = np.empty_like(values)
+    np.divide(values[lag:], values[:-lag], out=result[lag:])
+    first = (starts[:, None] + np.arange(lag)).ravel()
+    result[first[first < len(values)]] = np.nan
     return result
 
 
