@@ -89,13 +89,13 @@ def _session_blocks(frame: pd.DataFrame, sessions: pd.DataFrame, schema: str) ->
         return {"at": np.empty(0, np.int64), **{name: np.empty(0) for name in OHLCV}}
     session_days = sessions["date"].to_numpy("datetime64[D]")
     days = frame["date"].to_numpy("datetime64[D]")
-    place = np.minimum(np.searchsorted(session_days, days), len(session_days) - 1)
-    own = (
-        (session_days[place] == days)
-        & (sessions["instrument_id"].to_numpy(np.int64)[place] == frame["instrument_id"].to_numpy(np.int64))
-        & frame["session_covered"].to_numpy(bool)
-    )
-    at = _minutes_at(days, session_days, place, frame["ts_event"])
+    first, count = _runs(days)
+    place = np.minimum(np.searchsorted(session_days, days[first]), len(session_days) - 1)
+    contract = np.repeat(sessions["instrument_id"].to_numpy(np.int64)[place], count)
+    own = contract == frame["instrument_id"].to_numpy(np.int64)
+    own &= np.repeat(session_days[place] == days[first], count)
+    own &= frame["session_covered"].to_numpy(bool)
+    at = _minutes_at(session_days, place, count, frame["ts_event"])
     columns: _Arrays = {"at": at, **{name: frame[name].to_numpy() for name in OHLCV}}
     if not own.all():
         columns = {name: values[own] for name, values in columns.items()}
@@ -117,18 +117,29 @@ def _made_blocks(frame: pd.DataFrame, sessions: pd.DataFrame) -> _Arrays:
     days = frame["date"].to_numpy("datetime64[D]")
     own = np.isin(days, session_days)
     frame, days = frame[own], days[own]
-    at = _minutes_at(days, session_days, np.searchsorted(session_days, days), frame["bar_close_ts"]) - 1
+    first, count = _runs(days)
+    at = _minutes_at(session_days, np.searchsorted(session_days, days[first]), count, frame["bar_close_ts"]) - 1
     order = np.argsort(at, kind="stable")
     return {"at": at[order], **{name: frame[name].to_numpy()[order] for name in OHLCV}}
 
 
+def _runs(days: npt.NDArray[np.datetime64]) -> tuple[_Positions, _Positions]:
+    """Where each run of equal days begins, and how long it is: whatever is said of days is said once for a run."""
+    changes = np.ones(len(days), bool)
+    np.not_equal(days[1:], days[:-1], out=changes[1:])
+    first = np.flatnonzero(changes)
+    return first, np.diff(np.append(first, len(days)))
+
+
 def _minutes_at(
-    days: npt.NDArray[np.datetime64], session_days: npt.NDArray[np.datetime64], place: _Positions, instants: pd.Series
+    session_days: npt.NDArray[np.datetime64], place: _Positions, count: _Positions, instants: pd.Series
 ) -> npt.NDArray[np.int64]:
-    """The key `at` of instants in the sessions `session_days[place]` of the trade dates `days`."""
-    starts = chicago_instants(session_days, SESSION_STARTS_AT).astype(np.int64)
-    offset = (utc_instants(instants).astype("datetime64[ns]").astype(np.int64) - starts[place]) // MINUTE_NS
-    at: npt.NDArray[np.int64] = days.astype(np.int64) * _KEY_MINUTES + _LEAD_MINUTES + offset
+    """The key `at` of instants, of which `count` after `count` lie in the sessions `session_days[place]`."""
+    starts = chicago_instants(session_days, SESSION_STARTS_AT).astype(np.int64)[place]
+    at: npt.NDArray[np.int64] = utc_instants(instants).astype("datetime64[ns]").astype(np.int64)
+    at -= np.repeat(starts, count)
+    at //= MINUTE_NS
+    at += np.repeat(session_days[place].astype(np.int64) * _KEY_MINUTES + _LEAD_MINUTES, count)
     return at
 
 
@@ -163,20 +174,23 @@ def _frame(parts: list[_Arrays], sessions: pd.DataFrame, minutes: int) -> pd.Dat
         columns = {name: values[order] for name, values in columns.items()}
     at = columns["at"].astype(np.int64)
     session_days = sessions["date"].to_numpy("datetime64[D]")
-    place = np.searchsorted(session_days, (at // _KEY_MINUTES).astype("datetime64[D]"))
-    starts = chicago_instants(session_days, SESSION_STARTS_AT).astype(np.int64)
-    block_end = (at % _KEY_MINUTES // minutes + 1) * minutes - _LEAD_MINUTES
-    closes = (starts[place] + block_end * MINUTE_NS).view("datetime64[ns]")
+    day = at // _KEY_MINUTES
+    first, count = _runs(day.astype("datetime64[D]"))
+    place = np.searchsorted(session_days, day[first].astype("datetime64[D]"))
+    starts = chicago_instants(session_days, SESSION_STARTS_AT).astype(np.int64)[place]
+    block_end = (at - day * _KEY_MINUTES) // minutes + 1
+    block_end *= minutes * MINUTE_NS
+    closes = (block_end + np.repeat(starts - _LEAD_MINUTES * MINUTE_NS, count)).view("datetime64[ns]")
     symbols = [str(name) for name in sessions["symbol"].unique()]
     return pd.DataFrame(
         {
-            "date": session_days.astype("datetime64[ns]")[place],
-            "symbol": pd.Categorical.from_codes(np.zeros(len(at), np.int64), pd.Index(symbols, dtype=object)),
+            "date": np.repeat(session_days.astype("datetime64[ns]")[place], count),
+            "symbol": pd.Categorical.from_codes(np.zeros(len(at), np.int8), pd.Index(symbols, dtype=object)),
             "bar_close_ts": pd.DatetimeIndex(closes, tz="UTC"),
-            "instrument_id": sessions["instrument_id"].to_numpy(np.int64)[place],
+            "instrument_id": np.repeat(sessions["instrument_id"].to_numpy(np.int64)[place], count),
             **{name: columns[name].astype(np.float64, copy=False) for name in ("open", "high", "low", "close")},
             "volume": columns["volume"].astype(np.int64, copy=False),
-            "adj_factor": sessions["adj_factor"].to_numpy(np.float64)[place],
+            "adj_factor": np.repeat(sessions["adj_factor"].to_numpy(np.float64)[place], count),
         },
         columns=list(RESAMPLED),
         copy=False,
