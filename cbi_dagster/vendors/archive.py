@@ -10,13 +10,15 @@ import tempfile
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-
-from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
+from typing import TYPE_CHECKING
 
 from cbi_dagster.vendors.files import AGAIN, Content, DeliveredFile, UnreadableFileError, content_of
 from cbi_dagster.vendors.scratch import locked
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 _COMING = ".coming"
 _PART = ".part"
@@ -34,10 +36,34 @@ class Archive:
     """
 
     def __init__(self, place: Path | str, lock: Path | None = None) -> None:
-        self._files, self._root = url_to_fs(str(place))
-        self._local = isinstance(self._files, LocalFileSystem)
-        self._lock = Path(self._root) if self._local or lock is None else lock
+        self._stated, self._stated_lock = str(place), lock
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    @cached_property
+    def _opened(self) -> tuple[AbstractFileSystem, str]:
+        """The file system and the place in it; opened when a file is asked for, since a plan asks for none."""
+        from fsspec.core import url_to_fs
+
+        files, root = url_to_fs(self._stated)
+        return files, str(root)
+
+    @property
+    def _files(self) -> AbstractFileSystem:
+        return self._opened[0]
+
+    @property
+    def _root(self) -> str:
+        return self._opened[1]
+
+    @property
+    def _local(self) -> bool:
+        from fsspec.implementations.local import LocalFileSystem
+
+        return isinstance(self._files, LocalFileSystem)
+
+    @property
+    def _lock(self) -> Path:
+        return Path(self._root) if self._local or self._stated_lock is None else self._stated_lock
 
     @contextmanager
     def landing(self) -> Iterator[None]:

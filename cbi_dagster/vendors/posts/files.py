@@ -28,7 +28,6 @@ import unicodedata
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-import ftfy
 import numpy as np
 import pandas as pd
 
@@ -78,6 +77,8 @@ def repaired(text: str | None) -> str | None:
     if text is None:
         return None
     if not text.isascii():
+        import ftfy  # takes a while, and a plan looks at no text
+
         # What was decoded wrongly is decoded anew; quotes and dashes stay what their author wrote.
         text = unicodedata.normalize("NFC", ftfy.fix_encoding(text))
     if "<" in text:
