@@ -333,10 +333,12 @@ class Warehouse(abc.ABC):
         """
         swaps = [Swap(table, check_slice(table, None, rows).data) for table, rows in facts.rows.items()]
         ledger = check_slice(PARTITION_LEDGER, None, facts.ledger).data
-        swaps.append(Swap(PARTITION_LEDGER, ledger, same_key=True))
+        # Rows go before others come: what a transaction inserted it does not delete.
         for source, keys in facts.gone.items():
-            gone = Gone(table_name=source, partition_keys=tuple(keys))
-            swaps.append(Swap(PARTITION_LEDGER, ledger.slice(0, 0), gone=gone))
+            if keys:
+                gone = Gone(table_name=source, partition_keys=tuple(keys))
+                swaps.append(Swap(PARTITION_LEDGER, ledger.slice(0, 0), gone=gone))
+        swaps.append(Swap(PARTITION_LEDGER, ledger, same_key=True))
         try:
             self._commit(Change(tuple(swaps), registered=facts.registered))
         except OvertakenError as error:

@@ -22,11 +22,12 @@ from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1H
 from cbi_dagster.catalog.tables.ops import CODE_VERSIONS, CORRECTIONS, HELD_BACK, LANDED_FILES
 from cbi_dagster.catalog.views import views
-from cbi_dagster.cli.main import STALE
+from cbi_dagster.cli.main import DIFFERENT, STALE
 from cbi_dagster.reports.plans import exact_plan
 from cbi_dagster.vendors.landing import DatasetMismatchError
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 from cbi_dagster.warehouse.bigquery import BigQueryWarehouse
+from cbi_dagster.warehouse.contract import now_utc
 from cbi_dagster_tests.cli.commands import cbi
 from cbi_dagster_tests.fakes.bigquery import Faults, LoopbackBigQuery
 from cbi_dagster_tests.fakes.bigquery.storage import ServiceError
@@ -126,6 +127,32 @@ def require_stored_views(world: World, server: LoopbackBigQuery, prefix: str) ->
         assert {tuple(map(_plain, row.values())) for row in rows} == {tuple(map(_plain, row.values())) for row in asked}
 
 
+def require_explained(world: World, other: World) -> None:
+    """What rows and values are, why there are none, and what differs is told in the same words."""
+    of_zl = ("--date", "2023-06-08", "--symbol", "ZL")
+    asked = {
+        ("show", "daily_ml_matrix", *of_zl): 0,
+        ("show", "zl_training_prod_allhistory_1w", *of_zl): 1,
+        ("why", "technicals_daily", "return_1d", *of_zl): 0,
+        ("why", "daily_ml_matrix", "technicals.sma_20", *of_zl): 0,
+        ("diff",): 0,
+        ("diff", str(world.path), str(other.path)): 0,
+    }
+    for words, code in asked.items():
+        told, wanted = cbi(world.path, *words), cbi(other.path, *words)
+        assert (told.exit_code, _said(told.output)) == (code, _said(wanted.output)), words
+    page = world.path.with_name("report.html")
+    assert cbi(world.path, "report", "--out", page).exit_code == 0
+    assert page.stat().st_size > 50_000
+
+
+def _said(output: str) -> list[list[str]]:
+    """The words of each line but those of when and by which run."""
+    return [
+        re.findall(r"[^\W_]\S*", line) for line in output.splitlines() if not re.search("ingestion_ts|run_id", line)
+    ]
+
+
 def _plain(value: object) -> object:
     return value.astimezone(dt.UTC).isoformat() if isinstance(value, dt.datetime) else value
 
@@ -148,6 +175,7 @@ def test_what_is_built_and_corrected_in_bigquery_is_what_is_built_in_a_file(serv
     refreshed = cbi(world.path, "refresh")
     assert refreshed.exit_code == STALE, refreshed.output
     require_equal(world, in_a_file)
+    require_explained(world, in_a_file)
     assert {name.partition(".")[0].partition("_")[0] for name in server.project.tables} == {"mine"}
 
 
@@ -157,6 +185,26 @@ def test_every_tenth_request_may_fail(server, delivery, in_a_file, tmp_path):
     assert len(server.faults.met) > 100
     server.faults = Faults()
     require_equal(world, in_a_file)
+
+
+@pytest.mark.slow
+def test_what_is_in_bigquery_is_proved_and_made_again_as_it_was_known(server, delivery, tmp_path):
+    world = beside(server, tmp_path / "home", ARCHIVE=f"memory://{tmp_path.name}/landing")
+    world.land(delivery)
+    world.refresh()
+    before = now_utc()
+    proved = cbi(world.path, "prove", "--cuts", "1")
+    assert (proved.exit_code, "Every row made again is the stored one." in proved.output) == (0, True), proved.output
+    corrected(world)
+    audit = World(tmp_path / "audit")
+    assert cbi(world.path, "rebuild", "--as-landed-by", str(before), "--out", audit.path).exit_code == 0
+    differing = cbi(world.path, "diff", audit.path, world.path, "--select", OHLCV_1H.name)
+    assert differing.exit_code == DIFFERENT
+    assert f"{OHLCV_1H.id}: 1 partitions (2023-06-07), 0 rows added, 0 removed, 1 changed" in differing.output
+    (correction,) = set(world.platform.landing.landed_by(now_utc())) - set(world.platform.landing.landed_by(before))
+    world.platform.landing.unland(correction.file_hash)
+    world.refresh()
+    assert audit.hashes().equals(world.hashes())
 
 
 @pytest.mark.slow

@@ -74,9 +74,11 @@ def test_what_a_landing_takes_back_the_ledger_knows_no_more(warehouse):
          "code_version": "1", "input_fingerprint": "", "verified_at": now_utc(), "verified_run": "landing"}
     )  # fmt: skip
     warehouse.take(LandingFacts(0, {}, entries))
-    warehouse.take(LandingFacts(0, {}, entries.iloc[:0], {"landing.ohlcv_1h": LABELS[:1]}))
-    left = warehouse.ledger_rows()[["table_name", "partition_key"]].to_numpy().tolist()
-    assert left == [["landing.ohlcv_1h", LABELS[1]], ["landing.ohlcv_1m", LABELS[0]]]
+    # Of the dates of a file that is withdrawn, others may still be about some: these change and the others go.
+    changed = entries.iloc[1:2].assign(content_hash="1" * 32)
+    warehouse.take(LandingFacts(0, {}, changed, {"landing.ohlcv_1h": LABELS[:1]}))
+    left = warehouse.ledger_rows()[["table_name", "partition_key", "content_hash"]].to_numpy().tolist()
+    assert left == [["landing.ohlcv_1h", LABELS[1], "1" * 32], ["landing.ohlcv_1m", LABELS[0], "0" * 32]]
 
 
 def test_writing_the_same_data_twice_changes_nothing(warehouse, provenance, rows):
