@@ -149,7 +149,7 @@ class Tables:
 def open_warehouse(home: str | os.PathLike[str] | None = None) -> Tables:
     """The tables of a home: of `CBI_HOME` (default ./.cbi), or of the directory named.
 
-    Raises NoRowsError where nothing was landed.
+    Raises NoRowsError where nothing was landed, UnfinishedRebuildError for what `cbi rebuild` has not ended.
     """
     place = Home.from_environment() if home is None else Home(Path(home).expanduser().resolve())
     warehouse = place.warehouse()
@@ -158,6 +158,7 @@ def open_warehouse(home: str | os.PathLike[str] | None = None) -> Tables:
             f"nothing is landed in {place.place}; `cbi land PATH` takes vendor files, `cbi demo` simulates some. "
             "CBI_HOME, or the argument `home`, names the state directory"
         )
+    place.require_whole()
     warehouse.ensure(TABLES.values())
     return Tables(warehouse)
 

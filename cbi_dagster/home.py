@@ -6,6 +6,7 @@ Settings are read from the environment, else from `settings.yaml` in the state d
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 import uuid
@@ -75,6 +76,10 @@ concurrency:
 
 class SettingsError(ValueError):
     """A setting that is missing, unknown, or means nothing."""
+
+
+class UnfinishedRebuildError(RuntimeError):
+    """A state directory that `cbi rebuild` was making when it was cut short: nobody shall take it for a whole one."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +173,20 @@ class Home:
     def claims(self) -> Path:
         """Lock files of the runs that `cbi` processes execute."""
         return self.path / "claims"
+
+    @property
+    def rebuilding(self) -> Path:
+        """What `cbi rebuild` is making of the directory, as long as it is not done."""
+        return self.path / "rebuilding.json"
+
+    def require_whole(self) -> None:
+        """Raises UnfinishedRebuildError for what `cbi rebuild` has not ended."""
+        if self.rebuilding.exists():
+            instant = json.loads(self.rebuilding.read_text(encoding="utf-8"))["as_landed_by"]
+            raise UnfinishedRebuildError(
+                f"{self.path} is a rebuild that was cut short, or is still under way. With CBI_HOME as it was then, "
+                f"`cbi rebuild --as-landed-by {instant} --out {self.path}` goes on"
+            )
 
     def prepare(self) -> None:
         """Create the directories and the instance's dagster.yaml where they are missing."""

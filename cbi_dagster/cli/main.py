@@ -74,12 +74,13 @@ class _Commands(click.Group):
 
 def _speaks_for_itself(error: Exception) -> bool:
     """Whether an error is one that any command may meet, and says what to do."""
-    from cbi_dagster.home import SettingsError
+    from cbi_dagster.home import SettingsError, UnfinishedRebuildError
     from cbi_dagster.vendors.files import DeliveryError
     from cbi_dagster.warehouse.contract import DamagedWarehouseError, EngineError
     from cbi_dagster.warehouse.stored import SchemaDriftError
 
-    return isinstance(error, (SettingsError, DeliveryError, SchemaDriftError, DamagedWarehouseError, EngineError))
+    known = (SettingsError, UnfinishedRebuildError, DeliveryError, SchemaDriftError, DamagedWarehouseError, EngineError)
+    return isinstance(error, known)
 
 
 @click.group(
@@ -114,6 +115,7 @@ def looked_at(home: Home) -> Platform:
     """The platform on a state directory for a command that changes nothing; nothing is made where nothing is."""
     if holds_nothing(home):
         raise Failure(NOTHING_HERE.format(home.place))
+    home.require_whole()
     return home.open().ready()
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from cbi_dagster.vendors.kinds import LandedFile
 
-#: What a directory is rebuilt as: a rebuild that was cut short goes on where it says the same.
+#: What a directory was rebuilt as. While that is under way it is called `Home.rebuilding`: a rebuild that was cut short
+#: goes on where it says the same.
 _RECORD = "rebuilt.json"
 
 
@@ -45,7 +46,7 @@ def rebuild(instant: pd.Timestamp, place: Path) -> None:
 
     Later deliveries and corrections are not in it, and files that were withdrawn since are: what a model was trained on
     can be had again. Code and settings are the present ones. Landed files are taken by hash, without a copy where the
-    file system allows it. The same command goes on after it was cut short.
+    file system allows it. The same command goes on after it was cut short; until then no other command shows it.
     """
     from cbi_dagster.catalog import ASSET_TABLES
     from cbi_dagster.catalog.tables.ops import LANDED_FILES
@@ -60,7 +61,7 @@ def rebuild(instant: pd.Timestamp, place: Path) -> None:
         first = min(source.warehouse.read(LANDED_FILES, columns=["landed_at"])["landed_at"].to_pylist(), default=None)
         told = "nothing ever was" if first is None else f"the first file was landed at {_shown(first)}"
         raise Failure(f"no file was landed in {home.place} by {_shown(instant)}; {told}")
-    _claim(other.path, instant, files)
+    _claim(other, instant, files)
     console.print(f"{home.place} as of {_shown(instant)}, {len(files):,} files → {other.place}", soft_wrap=True)
     target = opened(other)
     if not target.warehouse.read(LANDED_FILES, columns=["file_hash"]).num_rows:
@@ -74,20 +75,26 @@ def rebuild(instant: pd.Timestamp, place: Path) -> None:
         for result in found.values():
             print_refused(result.refused)
     refreshed(other, ASSET_TABLES)
+    other.rebuilding.replace(other.path / _RECORD)
     console.print(f"`CBI_HOME={other.place} cbi status` shows what is there.", soft_wrap=True)
 
 
-def _claim(directory: Path, instant: pd.Timestamp, files: Sequence[LandedFile]) -> None:
-    """Make `directory` the place of this rebuild; fails where something else is in it."""
+def _claim(home: Home, instant: pd.Timestamp, files: Sequence[LandedFile]) -> None:
+    """Make a state directory the place of this rebuild, not done; fails where something else is in it."""
     digest = hashlib.sha256("".join(file.file_hash for file in files).encode()).hexdigest()
     stated = {"as_landed_by": _shown(instant), "files": len(files), "files_digest": digest}
-    record = directory / _RECORD
-    if record.exists() and json.loads(record.read_text(encoding="utf-8")) == stated:
-        return
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+    directory, done = home.path, home.path / _RECORD
+    for record in (done, home.rebuilding):
+        if record.exists() and json.loads(record.read_text(encoding="utf-8")) == stated:
+            record.replace(home.rebuilding)
+            return
+    # A record that was cut short while it was written is ours, and says nothing.
+    if directory.exists() and (not directory.is_dir() or any(path.suffix != ".part" for path in directory.iterdir())):
         raise Failure(f"{directory} is not empty, and what is in it is not this rebuild: name another directory")
     directory.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps(stated, indent=2) + "\n", encoding="utf-8")
+    partial = home.rebuilding.with_suffix(".part")
+    partial.write_text(json.dumps(stated, indent=2) + "\n", encoding="utf-8")
+    partial.replace(home.rebuilding)
 
 
 def _shown(instant: pd.Timestamp) -> str:

@@ -12,7 +12,9 @@ import pytest
 from cbi_dagster import load_training_frame
 from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.market_data import OHLCV_1H
-from cbi_dagster.home import Home
+from cbi_dagster.cli import rebuilding
+from cbi_dagster.cli.building import refreshed
+from cbi_dagster.home import Home, UnfinishedRebuildError
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.contract import now_utc
 from cbi_dagster_tests.cli.commands import cbi
@@ -68,6 +70,37 @@ def test_a_rebuild_is_what_the_files_of_then_make(
     again = cbi(now.path, "rebuild", "--as-landed-by", str(instant), "--out", tmp_path / "audit")
     assert again.exit_code == 0
     assert "Nothing is stale" in again.output
+
+
+def test_what_was_cut_short_passes_for_nothing_whole_and_goes_on(
+    now: World, instant: pd.Timestamp, tmp_path: Path
+) -> None:
+    out = tmp_path / "audit"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rebuilding, "refreshed", lambda home, tables: refreshed(home, [OHLCV_1H]) and stopped())
+        assert cbi(now.path, "rebuild", "--as-landed-by", str(instant), "--out", out).exit_code != 0
+    for words in (("status",), ("show", OHLCV_1H.name, "--date", "2023-04-20"), ("diff", str(now.path), str(out))):
+        told = cbi(out, *words)
+        assert (told.exit_code, "was cut short" in told.output) == (1, True), words
+    with pytest.raises(UnfinishedRebuildError, match="cbi rebuild --as-landed-by"):
+        load_training_frame("ZL", "1w", home=out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rebuilding, "refreshed", lambda home, tables: refreshed(home, [OHLCV_1H]))
+        assert cbi(now.path, "rebuild", "--as-landed-by", str(instant), "--out", out).exit_code == 0
+    assert cbi(out, "show", OHLCV_1H.name, "--date", "2023-04-20").exit_code == 0
+    assert {path.name for path in out.glob("*.json")} == {"rebuilt.json"}
+
+
+def stopped() -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_record_that_was_cut_short_is_written_anew(now: World, instant: pd.Timestamp, tmp_path: Path) -> None:
+    (tmp_path / "rebuilding.part").write_text('{"as_lan')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rebuilding, "refreshed", lambda home, tables: True)
+        assert cbi(now.path, "rebuild", "--as-landed-by", str(instant), "--out", tmp_path).exit_code == 0
+    assert not list(tmp_path.glob("*.part"))
 
 
 def refused(now: World, instant: object, out: Path) -> str:
