@@ -101,11 +101,12 @@ class LandedFiles:
         self._kind_of = {schema: kind for kind in self._kinds for schema in kind.tables}
         self._table_of = {schema: table for kind in self._kinds for schema, table in kind.tables.items()}
         self._source_of = {schema: table.reads[0].source for schema, table in self._table_of.items()}
+        self._held: tuple[list[tuple[str, int]], Holdings] | None = None
 
     def over(self, warehouse: Warehouse) -> Self:
         """The landing of the same files in another warehouse."""
         other = copy.copy(self)
-        other._warehouse = warehouse
+        other._warehouse, other._held = warehouse, None
         return other
 
     def hand_over(self, other: LandedFiles, progress: Progress) -> int:
@@ -121,7 +122,12 @@ class LandedFiles:
 
     def read(self, source: str, intervals: Sequence[Interval]) -> pd.DataFrame:
         """Merged landed rows of a landing source, as rows of its table, of the trade dates in `intervals`."""
-        return self.holdings().read(source, intervals)
+        current = Register(self._log(), pd.DataFrame()).current
+        files = [(file.file_hash, file.landing_sequence) for file in current]
+        # The slices of a build, one after the other, read of the same files.
+        if self._held is None or self._held[0] != files:
+            self._held = files, self.holdings()
+        return self._held[1].read(source, intervals)
 
     def holdings(self) -> Holdings:
         """What the files that hold say together; what is read of them is remembered as far as ROWS_AT_ONCE reaches."""

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from cbi_dagster.vendors.files import shown
+from cbi_dagster.vendors.kept_aside import KeptAside
 from cbi_dagster.vendors.kinds import Examined, LandedFile
+from cbi_dagster.vendors.scratch import scratch_directory
 
 #: Rows of files that are kept in memory, and merged at once; files beyond them are read again.
-ROWS_AT_ONCE = 1_000_000
+ROWS_AT_ONCE = 500_000
+
+#: A file is of many months beyond a quarter; one of few rows is as well in memory.
+_MANY_MONTHS, _FEW_ROWS = pd.Timedelta(days=92), 10_000
 
 _HASH_DIGITS = 6  # of which a hash is named
 
@@ -47,26 +55,51 @@ class Register:
 
 
 class Remembered:
-    """What was read last of files by their hash, as far as ROWS_AT_ONCE reaches; what was asked for last goes last."""
+    """What was read of files by their hash.
+
+    What was asked for last is in memory, as far as ROWS_AT_ONCE reaches. Of a file of many months, which is read again
+    for each span of trade dates that is merged, the kept rows go to a scratch directory and are read from there.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()  # tables of one layer may be made at the same time
         self._files: dict[str, Examined] = {}
         self._rows = 0
+        self._long: dict[str, tuple[Examined, KeptAside]] = {}
+        self._scratch: Path | None = None
 
     def add(self, file_hash: str, examined: Examined) -> None:
         rows = _rows(examined)
-        if file_hash in self._files or rows > ROWS_AT_ONCE:
-            return
-        self._files[file_hash] = examined
-        self._rows += rows
-        while self._rows > ROWS_AT_ONCE:
-            self._rows -= _rows(self._files.pop(next(iter(self._files))))
+        with self._lock:
+            if file_hash in self._files or file_hash in self._long:
+                return
+            long = rows > _FEW_ROWS and examined.end - examined.start > _MANY_MONTHS
+            if long and (aside := KeptAside.of(examined.kept, self._directory() / file_hash)):
+                self._long[file_hash] = replace(examined, kept=examined.kept.iloc[:0].copy()), aside
+                return
+            if rows <= ROWS_AT_ONCE:
+                self._files[file_hash] = examined
+                self._rows += rows
+            while self._rows > ROWS_AT_ONCE:
+                self._rows -= _rows(self._files.pop(next(iter(self._files))))
 
     def get(self, file_hash: str) -> Examined | None:
-        found = self._files.pop(file_hash, None)
-        if found is not None:
-            self._files[file_hash] = found
-        return found
+        with self._lock:
+            if file_hash in self._long:
+                examined, aside = self._long[file_hash]
+                return replace(examined, kept=aside.rows())
+            found = self._files.pop(file_hash, None)
+            if found is not None:
+                self._files[file_hash] = found
+            return found
+
+    def _directory(self) -> Path:
+        """The scratch directory, which goes with this object."""
+        if self._scratch is None:
+            stack = ExitStack()
+            self._scratch = stack.enter_context(scratch_directory())
+            weakref.finalize(self, stack.close)
+        return self._scratch
 
 
 def _rows(examined: Examined) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -209,6 +210,29 @@ def test_what_lands_does_not_depend_on_how_many_rows_are_held_at_once(
     changed, returned = whole
     assert changed["new_close"].isna().tolist() == [False, False, False, True, True]
     assert len(returned) == len(changed) - 1
+
+
+def test_a_file_of_many_months_lands_as_its_months_do(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    months = pd.date_range("2024-03-01", "2024-08-01", freq="MS", tz="UTC")
+    mapping = mapping_of(("ZL.v.0", "2024-03-01", "2024-08-01", 11))
+    rows = hourly("2024-03-01", 24 * 153)
+
+    def part(name: str, start: pd.Timestamp, end: pd.Timestamp) -> Path:
+        own = rows[(rows["ts_event"] >= start) & (rows["ts_event"] < end)]
+        return zl_file(tmp_path / f"{name}.ohlcv-1h.dbn.zst", own, mapping, start=start, end=end)
+
+    fix = restating(tmp_path / "fix.ohlcv-1h.dbn.zst", 50.0)
+    whole = part("whole", months[0], months[-1])
+    world.land(*(part(f"{start:%m}", start, end) for start, end in itertools.pairwise(months)), fix)
+    for module in (landed_files, landed_bars, register):
+        monkeypatch.setattr(module, "ROWS_AT_ONCE", 500)
+    monkeypatch.setattr(register, "_FEW_ROWS", 100)
+    other = World(tmp_path / "other")
+    other.land(whole, fix)
+    assert landed_hashes(other).equals(landed_hashes(world))
+    assert bars(other) == bars(world)
 
 
 # -- corrections ------------------------------------------------------------------------------------------------------
