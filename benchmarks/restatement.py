@@ -1,10 +1,11 @@
-"""One corrected day in the past: what a restatement in SQLMesh leaves wrong, and what `cbi refresh` leaves wrong.
+"""A new day, nothing new, and a corrected day: how long SQLMesh and `cbi refresh` take, and what they leave wrong.
 
-The same situation on both sides: thousands of trade dates are built, the vendor corrects one bar in the middle, and
-the engineer asks for the tables to be brought up to date. SQLMesh is told the corrected day (`plan --restate-model`),
+The same situations on both sides. Thousands of trade dates are built, and the next one comes; then nothing comes; then
+the vendor corrects one bar in the middle. Each time the engineer asks for the tables to be brought up to date. SQLMesh
+is run up to the day of the first two (`run --end`) and is told the corrected day (`plan --restate-model`),
 since it does not notice a changed value by itself; its three models are what one would write for this: a feature
-(20-day mean and a running factor since inception), a matrix, and a label that looks 21 days ahead. Here the corrected
-file is landed, and `cbi refresh` finds out itself. "Left wrong" are rows that differ from a build from scratch on the
+(20-day mean and a running factor since inception), a matrix, and a label that looks 21 days ahead. Here what came is
+landed, and `cbi refresh` finds out itself. "Left wrong" are rows that differ from a build from scratch on the
 corrected data. Both are real runs of the released programs; the times are of projects of different size (3 tables of
 one market there, all tables of sixteen markets here) and are given for scale, not for comparison.
 
@@ -78,9 +79,15 @@ def peer_project(directory: Path, bars: Path, start: dt.date) -> None:
 def peer(python: Path, directory: Path, *arguments: str) -> float:
     """Run SQLMesh in a project; the seconds it took. Raises CalledProcessError when it fails."""
     started = time.perf_counter()
-    command = [str(python.parent / "sqlmesh"), "-p", str(directory), "plan", *arguments, "--auto-apply", "--no-prompts"]
+    command = [str(python.parent / "sqlmesh"), "-p", str(directory), *arguments]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=directory)
     return time.perf_counter() - started
+
+
+def peer_plan(python: Path, directory: Path, tomorrow: dt.date, *arguments: str) -> float:
+    """A plan of SQLMesh's, applied as of the midnight at which `tomorrow` begins; the seconds it took."""
+    quiet = ("--execution-time", str(tomorrow), "--auto-apply", "--no-prompts")
+    return peer(python, directory, "plan", *quiet, *arguments)
 
 
 def peer_rows(python: Path, directory: Path) -> dict[str, pd.DataFrame]:
@@ -103,26 +110,32 @@ def differing(left: dict[str, pd.DataFrame], right: dict[str, pd.DataFrame]) -> 
 
 
 def measure_peer(python: Path, scratch: Path, count: int) -> list[str]:
-    """Row of the result for SQLMesh: affected rows, rows left wrong, seconds."""
+    """Row of the result for SQLMesh: seconds of a new day and of none, affected rows, rows left wrong, seconds."""
     days = simulated_days(count)
     bars = scratch / "bars.parquet"
-    days.to_parquet(bars)
-    start = days["day"].iloc[0]
+    start, newest = days["day"].iloc[0], days["day"].iloc[-1]
+    days.iloc[:-1].to_parquet(bars)
     project = scratch / "restated"
     peer_project(project, bars, start)
-    peer(python, project)
+    peer_plan(python, project, newest)
+    days.to_parquet(bars)
+    tomorrow = newest + dt.timedelta(days=1)
+    new_day, nothing = (peer(python, project, "run", "--end", str(newest)) for _ in range(2))
     before = peer_rows(python, project)
     corrected = count // 2
     days.loc[corrected, "close"] *= 1.01
     days.to_parquet(bars)
     day = str(days["day"].iloc[corrected])
-    seconds = peer(python, project, "--restate-model", "lab.feature", "--start", day, "--end", day)
+    seconds = peer_plan(python, project, tomorrow, "--restate-model", "lab.feature", "--start", day, "--end", day)
     restated = peer_rows(python, project)
     fresh = scratch / "from_scratch"
     peer_project(fresh, bars, start)
-    peer(python, fresh)
+    peer_plan(python, fresh, tomorrow)
     truth = peer_rows(python, fresh)
-    return ["SQLMesh", f"{differing(before, truth):,}", f"{differing(restated, truth):,}", f"{seconds:.1f} s"]
+    if str(before["feature"].index[-1])[:10] != str(newest):
+        raise AssertionError(f"the new day {newest} has not come: {before['feature'].tail(1)}")
+    wrong = [f"{differing(rows, truth):,}" for rows in (before, restated)]
+    return ["SQLMesh", f"{new_day:.1f} s", f"{nothing:.1f} s", *wrong, f"{seconds:.1f} s"]
 
 
 def rows_apart(one: Path, other: Path, tables: tuple[Table, ...]) -> int:
@@ -166,14 +179,18 @@ def plan(home: Path, *arguments: str) -> dict[str, Any]:
 
 def measure_here(scratch: Path, count: int) -> tuple[list[str], str]:
     """Row of the result for this platform, and what was planned and written."""
-    delivery = scratch / "delivery"
-    delivery.mkdir()
     start = dt.date(2012, 1, 2)
-    end = pd.bdate_range(start, periods=count)[-1].date()
-    simulate_delivery(delivery, seed=1, start=start, end=end, minute_start=end - dt.timedelta(days=7))
+    days = pd.bdate_range(start, periods=count)
+    earlier, delivery = scratch / "earlier", scratch / "delivery"
+    for place, last in ((earlier, days[-2]), (delivery, days[-1])):
+        place.mkdir()
+        end = last.date() + dt.timedelta(days=1)  # exclusive; the last session closes on its own date
+        simulate_delivery(place, seed=1, start=start, end=end, minute_start=days[-6].date())
     refreshed, fresh = scratch / "refreshed", scratch / "fresh"
-    cbi(refreshed, "land", str(delivery))
+    cbi(refreshed, "land", str(earlier))
     cbi(refreshed, "backfill")
+    cbi(refreshed, "land", str(delivery))
+    new_day, nothing = (cbi(refreshed, "refresh") for _ in range(2))
     warehouse = Home(refreshed).open().warehouse
     middle = np.busday_offset(np.datetime64(start), count // 2, roll="forward")
     bars = to_frame(OHLCV_1H, warehouse.read(OHLCV_1H, [(middle, middle)], symbols=("ZL.v.0",)))
@@ -187,14 +204,16 @@ def measure_here(scratch: Path, count: int) -> tuple[list[str], str]:
     landed = now_utc()
     seconds = cbi(refreshed, "refresh")
 
-    cbi(fresh, "land", str(delivery), str(correction))
+    for landed_then in (earlier, delivery, correction):
+        cbi(fresh, "land", str(landed_then))
     cbi(fresh, "backfill")
     paths = [home / "warehouse.duckdb" for home in (refreshed, fresh)]
     ledger = warehouse.ledger_rows([table.id for table in ASSET_TABLES])
     written = int((ledger["written_at"] > landed).sum())
     facts = f"cbi planned at most {planned:,} partitions, exactly {exact:,}, and wrote {written:,}."
     affected = rows_apart(before, paths[1], ASSET_TABLES) // 2
-    return ["cbi", f"{affected:,}", f"{rows_apart(paths[0], paths[1], ASSET_TABLES):,}", f"{seconds:.1f} s"], facts
+    wrong = [f"{affected:,}", f"{rows_apart(paths[0], paths[1], ASSET_TABLES):,}"]
+    return ["cbi", f"{new_day:.1f} s", f"{nothing:.1f} s", *wrong, f"{seconds:.1f} s"], facts
 
 
 def main() -> None:
@@ -215,7 +234,7 @@ def main() -> None:
         here, facts = measure_here(scratch, 40 if options.small else options.days)
         rows.append(here)
     print(versions("duckdb", "dagster"))
-    print(markdown(["after one corrected day", "rows affected", "rows left wrong", "time to bring up to date"], rows))
+    print(markdown(["", "a new day", "nothing new", "a corrected day: rows affected", "left wrong", "time"], rows))
     print(facts)
 
 
