@@ -129,12 +129,12 @@ CREATE TABLE IF NOT EXISTS `predictions.zl_forecasts` (
   `close` FLOAT64 NOT NULL OPTIONS(description='Last traded price, unadjusted. [quote unit]'),
   `trained_rows` INT64 NOT NULL OPTIONS(description='Rows that the model learned from. [rows]'),
   `trained_to` DATE OPTIONS(description='The last trade date whose close it knew when it learned; NULL where it learned nothing.'),
-  `forecast_p10` FLOAT64 OPTIONS(description='Forecast of the simple return, quantile 0.1. [fraction]'),
-  `forecast_p50` FLOAT64 OPTIONS(description='Forecast of the simple return, quantile 0.5. [fraction]'),
-  `forecast_p90` FLOAT64 OPTIONS(description='Forecast of the simple return, quantile 0.9. [fraction]'),
-  `forecast_price_p10` FLOAT64 OPTIONS(description='Forecast of the close in the contract of the row\'s date: 0.1. [quote unit]'),
-  `forecast_price_p50` FLOAT64 OPTIONS(description='Forecast of the close in the contract of the row\'s date: 0.5. [quote unit]'),
-  `forecast_price_p90` FLOAT64 OPTIONS(description='Forecast of the close in the contract of the row\'s date: 0.9. [quote unit]'),
+  `forecast_p10` FLOAT64 OPTIONS(description='Forecast of the simple return, quantile 0.1; NULL where the model learned nothing or is no_change, which states no distribution. [fraction]'),
+  `forecast_p50` FLOAT64 OPTIONS(description='Forecast of the simple return, quantile 0.5; NULL where the model learned nothing. [fraction]'),
+  `forecast_p90` FLOAT64 OPTIONS(description='Forecast of the simple return, quantile 0.9; NULL where the model learned nothing or is no_change, which states no distribution. [fraction]'),
+  `forecast_price_p10` FLOAT64 OPTIONS(description='close x (1 + forecast_p10): the close that is forecast, in the contract of the row\'s date. [quote unit]'),
+  `forecast_price_p50` FLOAT64 OPTIONS(description='close x (1 + forecast_p50): the close that is forecast, in the contract of the row\'s date. [quote unit]'),
+  `forecast_price_p90` FLOAT64 OPTIONS(description='close x (1 + forecast_p90): the close that is forecast, in the contract of the row\'s date. [quote unit]'),
   `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
   `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
 )

@@ -28,14 +28,24 @@ _FORECAST = (
     Column("trained_rows", _I, "Rows that the model learned from.", "rows", ge=0),
     Column("trained_to", _D, "The last trade date whose close it knew when it learned; NULL where it learned nothing."),
     *(
-        Column(f"forecast_{name}", _F, f"Forecast of the simple return, quantile {level}.", "fraction", gt=-1)
+        Column(
+            f"forecast_{name}",
+            _F,
+            f"Forecast of the simple return, quantile {level}; NULL where the model learned nothing"
+            + (" or is no_change, which states no distribution." if name != "p50" else "."),
+            "fraction",
+            gt=-1,
+        )
         for name, level in QUANTILES.items()
     ),
     *(
         Column(
-            f"forecast_price_{name}", _F, f"Forecast of the close in the contract of the row's date: {level}.", PRICE
+            f"forecast_price_{name}",
+            _F,
+            f"close x (1 + forecast_{name}): the close that is forecast, in the contract of the row's date.",
+            PRICE,
         )
-        for name, level in QUANTILES.items()
+        for name in QUANTILES
     ),
 )
 _PERFORMANCE = (
