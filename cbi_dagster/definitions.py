@@ -7,10 +7,11 @@ import os
 import dagster as dg
 
 from cbi_dagster.home import Home
-from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED
+from cbi_dagster.orchestration.assets import ASSETS, LANDED
+from cbi_dagster.orchestration.building import building_jobs
 from cbi_dagster.orchestration.checks import CHECKS, DATA_AGE_SCHEDULE
 from cbi_dagster.orchestration.fetching import DATABENTO_KEY, DatabentoResource, databento_sensor, fetching_job
-from cbi_dagster.orchestration.io_manager import WarehouseIOManager, claiming
+from cbi_dagster.orchestration.io_manager import IO_MANAGER_KEY, WarehouseIOManager, claiming
 from cbi_dagster.orchestration.landing import landing_job
 from cbi_dagster.orchestration.sensors import build_sensors, failure_sensor
 
@@ -30,7 +31,7 @@ def build_defs(home: Home, watched: str | None = None, *, live: bool = False) ->
             **home.resources(),
         },
         asset_checks=CHECKS,
-        jobs=[landing_job(home, platform), fetching_job(home, platform)],
+        jobs=[landing_job(home, platform), fetching_job(home, platform), *building_jobs(current, home.claims)],
         schedules=[DATA_AGE_SCHEDULE],
         sensors=[
             *build_sensors(home, current, watched, live=live),

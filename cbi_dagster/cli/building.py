@@ -21,9 +21,10 @@ from cbi_dagster.home import Home
 if TYPE_CHECKING:
     from cbi_dagster.catalog import Table
     from cbi_dagster.home import Platform
-    from cbi_dagster.orchestration.runs import OnFound, OnTable
+    from cbi_dagster.orchestration.building import OnFound
+    from cbi_dagster.orchestration.runs import OnTable
     from cbi_dagster.reports.checks import Check, CheckResult
-    from cbi_dagster.warehouse.builder import Builder, PreparedBuild, WriteOutcome
+    from cbi_dagster.warehouse.builder import Builder, WriteOutcome
     from cbi_dagster.warehouse.contract import Warehouse
     from cbi_dagster.warehouse.plan import Plan, TablePlan
     from cbi_dagster.warehouse.traffic import Traffic
@@ -45,6 +46,7 @@ _RANGES_SHOWN = 4
 def backfill(start: dt.datetime | None, stop: dt.datetime | None, tables: list[Table]) -> None:
     """Rebuild a range of trade dates, whether stale or not. Unchanged partitions are confirmed, not written."""
     from cbi_dagster.orchestration import runs
+    from cbi_dagster.orchestration.building import NothingLandedError, landed_span
 
     home = Home.from_environment()
     platform = opened(home)
@@ -53,8 +55,8 @@ def backfill(start: dt.datetime | None, stop: dt.datetime | None, tables: list[T
     blocked = {name: why for name, why in platform.builder.blocked.items() if name in chosen}
     tables = [table for table in tables if table.id not in blocked]
     try:
-        span = runs.landed_span(platform.warehouse, start.date() if start else None, stop.date() if stop else None)
-    except runs.NothingLandedError as error:
+        span = landed_span(platform.warehouse, start.date() if start else None, stop.date() if stop else None)
+    except NothingLandedError as error:
         raise Failure(str(error)) from error
     if tables:
         execute(platform.warehouse, lambda *told: runs.backfill(home, tables, *span, *told))
@@ -238,18 +240,18 @@ def _print_landed(present: Plan) -> None:
         console.print(f"{source}: {reason}; its files are to be read anew")
 
 
-def _print_written(build: PreparedBuild, outcome: WriteOutcome, seconds: float) -> None:
+def _print_written(table: Table, outcome: WriteOutcome, seconds: float) -> None:
     result = outcome.result
     parts = [f"{len(result.written):,} written", f"{len(result.unchanged):,} unchanged"]
     for count, words in (
         (len(result.removed), "removed"),
-        (build.not_landed, "not landed"),
+        (outcome.not_landed, "not landed"),
         (result.sums.rows_rejected, "rows rejected"),
         (result.sums.rows_held_back, "rows held back"),
     ):
         if count:
             parts.append(f"{count:,} {words}")
-    console.print(f"  {build.table.id:<50} {seconds:6.1f} s  {result.rows_written:>9,} rows  {', '.join(parts)}")
+    console.print(f"  {table.id:<50} {seconds:6.1f} s  {result.rows_written:>9,} rows  {', '.join(parts)}")
 
 
 def _document(item: TablePlan) -> dict[str, object]:

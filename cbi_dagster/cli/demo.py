@@ -32,6 +32,7 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
     from cbi_dagster.catalog import ASSET_TABLES
     from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX
     from cbi_dagster.orchestration import runs
+    from cbi_dagster.orchestration.building import landed_span
     from cbi_dagster.vendors.posts.simulated import simulate_posts
     from cbi_dagster.vendors.simulate import simulate_conditions, simulate_delivery, simulate_macro
     from cbi_dagster.vendors.simulated_statistics import simulate_statistics
@@ -52,7 +53,7 @@ def demo(start: dt.datetime, stop: dt.datetime, seed: int) -> None:
             simulate_posts(Path(directory), seed=seed, start=start.date(), end=end)
         console.print(f"Simulated vendor delivery (dataset SIM.DEMO), {start:%Y-%m-%d} … {stop:%Y-%m-%d}:")
         print_landing(take(platform.landing, [Path(directory)]))
-    first, last = runs.landed_span(platform.warehouse, None, None)
+    first, last = landed_span(platform.warehouse, None, None)
     console.print(f"\nBuilding every table for {first} … {last}:")
     execute(platform.warehouse, lambda *told: runs.backfill(home, ASSET_TABLES, first, last, *told))
     console.print()

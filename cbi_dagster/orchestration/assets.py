@@ -16,16 +16,11 @@ from dagster_pandas import create_dagster_pandas_dataframe_type
 
 from cbi_dagster.catalog import LANDING_SOURCES, TABLES, Column, Table, Type
 from cbi_dagster.home import Home, code_versions
-from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, partitions_of
+from cbi_dagster.orchestration.io_manager import IO_MANAGER_KEY
+from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, asset_key, partitions_of
 from cbi_dagster.recipes import RECIPES, Recipe
 
-IO_MANAGER_KEY = "warehouse"
 _HOME = Home.from_environment()
-
-
-def asset_key(table_id: str) -> dg.AssetKey:
-    """Dagster asset key `[dataset, table]` of a table or landing source."""
-    return dg.AssetKey(table_id.split("."))
 
 
 def asset_of(recipe: Recipe) -> dg.AssetsDefinition:

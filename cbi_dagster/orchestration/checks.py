@@ -10,15 +10,16 @@ import numpy as np
 from cbi_dagster.catalog import Table
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.market.sessions import CHICAGO
-from cbi_dagster.orchestration.assets import IO_MANAGER_KEY, asset_key
-from cbi_dagster.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG
+from cbi_dagster.orchestration.findings import severity, told
+from cbi_dagster.orchestration.io_manager import IO_MANAGER_KEY
+from cbi_dagster.orchestration.partitions import asset_key
 from cbi_dagster.reports.checks import CHECKS as LOOKED_AT
-from cbi_dagster.reports.checks import DATA_AGE, PROOF, Check, CheckResult, in_short
+from cbi_dagster.reports.checks import DATA_AGE, PROOF, Check
 from cbi_dagster.warehouse.contract import Warehouse
 
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
 PARTITION_TAG = "dagster/partition"
-#: Cases of a finding that a page shows; `cbi check --all` shows more.
-_CASES_SHOWN = 1_000
 
 
 def range_of_run(tags: dict[str, str]) -> Interval | None:
@@ -32,38 +33,6 @@ def checked(check: Check, table: Table, warehouse: Warehouse, tags: dict[str, st
     """What a check finds in the partitions of a run with these tags."""
     result = check.function(warehouse, table, range_of_run(tags))
     return dg.AssetCheckResult(passed=result.passed, severity=severity(result), metadata=told(result))
-
-
-def evaluation(check: Check, result: CheckResult) -> dg.AssetCheckEvaluation:
-    """A result as the record of a check that ran outside a run."""
-    return dg.AssetCheckEvaluation(
-        asset_key=asset_key(result.table.id),
-        check_name=check.name,
-        passed=result.passed,
-        severity=severity(result),
-        metadata=told(result),
-    )
-
-
-def severity(result: CheckResult) -> dg.AssetCheckSeverity:
-    return dg.AssetCheckSeverity.ERROR if result.problems else dg.AssetCheckSeverity.WARN
-
-
-def told(result: CheckResult) -> dict[str, dg.MetadataValue]:
-    """What the page of the asset shows: every case of what was found in a table, and the pages of a result."""
-    words = {"partitions": dg.MetadataValue.int(result.partitions), "rows": dg.MetadataValue.int(result.rows)}
-    pages = {title: dg.MetadataValue.md(page) for title, page in result.pages.items()}
-    cases = [
-        dg.TableRecord({"severity": severity, "finding": name, "case": case})
-        for severity, found in (("error", result.problems), ("warning", result.warnings))
-        for name, of_name in found.items()
-        for case in of_name[:_CASES_SHOWN]
-    ]
-    if not cases:
-        return {**words, **pages}
-    found = {**result.problems, **result.warnings}
-    short = {name: dg.MetadataValue.text(in_short(of_name)) for name, of_name in found.items()}
-    return {**words, **short, "findings": dg.MetadataValue.table(cases), **pages}
 
 
 def _asset_check(item: Check, table: Table) -> dg.AssetChecksDefinition:

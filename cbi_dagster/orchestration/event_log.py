@@ -34,10 +34,12 @@ from functools import cached_property
 
 import sqlalchemy as db
 from dagster import DagsterEventType, EventLogEntry, Field, StringSource
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.event_api import EventHandlerFn, EventLogCursor
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage, SqlEventLogStorage
 from dagster._core.storage.event_log.schema import (
+    AssetEventTagsTable,
     SqlEventLogStorageMetadata,
     SqlEventLogStorageTable,
 )
@@ -102,6 +104,23 @@ class PlatformEventLog(SqlEventLogStorage):
             once = event.get_dagster_event()._replace(event_specific_data=copy(planned, partitions_subset=None))
             event = event._replace(dagster_event=once)
         super()._store_asset_check_evaluation_planned(event, event_id)
+
+    def store_materializations(
+        self, last: EventLogEntry, texts: Sequence[str], partitions: Sequence[str | None], data_versions: Sequence[str]
+    ) -> None:
+        """Store the records of an asset's materializations, which one step wrote, in one transaction.
+
+        `texts`: the records as they are stored, of which `last` is the last; with the partition and the data version
+        of each.
+        """
+        logs, row = SqlEventLogStorageTable, self._event_to_row(last)
+        rows = [{**row, "event": text, "partition": label} for text, label in zip(texts, partitions, strict=True)]
+        with self.index_transaction() as connection:
+            ids = connection.scalars(logs.insert().returning(logs.c.id, sort_by_parameter_order=True), rows).all()
+            tag = {"asset_key": row["asset_key"], "key": DATA_VERSION_TAG, "event_timestamp": row["timestamp"]}
+            tags = [{**tag, "event_id": i, "value": value} for i, value in zip(ids, data_versions, strict=True)]
+            connection.execute(AssetEventTagsTable.insert(), tags)
+            self._store_asset_event(connection, last, ids[-1])
 
     def _fail_first(self, event: EventLogEntry) -> None:
         """Note at the run that it has failed, if an event says so, before the event is stored.

@@ -15,8 +15,8 @@ import dagster as dg
 import pandas as pd
 
 from cbi_dagster.home import Home, Platform, SettingsError
-from cbi_dagster.orchestration.assets import IO_MANAGER_KEY
 from cbi_dagster.orchestration.claims import end_orphans
+from cbi_dagster.orchestration.io_manager import IO_MANAGER_KEY
 from cbi_dagster.orchestration.landing import FETCHING_JOB, LANDING_JOB
 from cbi_dagster.orchestration.sensors import failed_runs, told_orphans, under_way
 from cbi_dagster.vendors.databento.client import KEY_VARIABLE, VendorError

@@ -15,7 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
 from cbi_dagster.home import Home, Platform
-from cbi_dagster.orchestration.assets import IO_MANAGER_KEY
+from cbi_dagster.orchestration.io_manager import IO_MANAGER_KEY
 from cbi_dagster.vendors.arrivals import LandingReport
 from cbi_dagster.vendors.files import DeliveryError, shown
 from cbi_dagster.vendors.landing import DatasetMismatchError, Landing, is_delivered_name

@@ -1,4 +1,4 @@
-"""Partition definitions: trade dates (Monday to Friday) and months.
+"""What Dagster calls a table, and its partition definitions: trade dates (Monday to Friday) and months.
 
 `end_offset=1` makes today's trade date and the current month available before they are over.
 """
@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dagster as dg
-import numpy as np
 
 from cbi_dagster.catalog.model import FIRST_TRADE_DATE, Table
 from cbi_dagster.catalog.partitioning import Daily, Monthly, Unpartitioned
@@ -29,9 +28,6 @@ def partitions_of(table: Table) -> dg.TimeWindowPartitionsDefinition | None:
     return _KINDS[type(table.partitioning)]
 
 
-def last_key(partitions: dg.TimeWindowPartitionsDefinition) -> np.datetime64:
-    """The newest partition key that exists now."""
-    key = partitions.get_last_partition_key()
-    if key is None:
-        raise RuntimeError(f"no partition exists yet: the first trade date is {FIRST_TRADE_DATE}")
-    return np.datetime64(key, "D")
+def asset_key(table_id: str) -> dg.AssetKey:
+    """Dagster asset key `[dataset, table]` of a table or landing source."""
+    return dg.AssetKey(table_id.split("."))

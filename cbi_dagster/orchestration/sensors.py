@@ -18,10 +18,8 @@ import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from cbi_dagster.home import Home
-from cbi_dagster.orchestration.assets import asset_key
+from cbi_dagster.orchestration.building import BACKFILL_JOB, REFRESH_JOB, building_config, record_failures
 from cbi_dagster.orchestration.claims import end_orphans
-from cbi_dagster.orchestration.io_manager import ONLY_STALE_TAG
-from cbi_dagster.orchestration.jobs import QUIET, next_run, record_failures
 from cbi_dagster.orchestration.landing import FETCHING_JOB, LANDING_JOB, Watched, landing_config
 from cbi_dagster.warehouse.builder import Builder
 
@@ -111,10 +109,6 @@ def _request(known: Mapping[str, Seen], ready: list[str]) -> str:
 def under_way(instance: dg.DagsterInstance, *jobs: str) -> bool:
     """Whether a run of any of the jobs is waiting or at work."""
     return any(instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY)) > 0 for job in jobs)
-
-
-def _refresh_is_under_way(instance: dg.DagsterInstance) -> bool:
-    return instance.get_runs_count(dg.RunsFilter(tags={ONLY_STALE_TAG: "true"}, statuses=_UNDER_WAY)) > 0
 
 
 @dataclass(frozen=True)
@@ -209,9 +203,9 @@ def build_sensors(
         ended = end_orphans(home.claims, context.instance)
         if under_way(context.instance, LANDING_JOB, FETCHING_JOB):
             return dg.SkipReason(f"files are being landed{told_orphans(ended)}")
-        if _refresh_is_under_way(context.instance):
+        if under_way(context.instance, REFRESH_JOB, BACKFILL_JOB):
             return dg.SkipReason(
-                f"a refresh is under way: what is stale then is known when it has ended{told_orphans(ended)}"
+                f"tables are being built: what is stale then is known when that has ended{told_orphans(ended)}"
             )
         plan = builder.plan()
         if plan.landed:
@@ -227,13 +221,11 @@ def build_sensors(
                 f"a refresh of what is stale has failed {failed.times} times, last in run {failed.last_run}: "
                 f"it is asked for again {failed.wait_s:.0f} s after that"
             )
-        run = next_run(plan)
         return dg.RunRequest(
             # What failed is asked for again, by another name: the disk may have room by now.
             run_key=f"{plan.digest} {failed.times}",
-            asset_selection=[asset_key(table.id) for table in run.tables],
-            tags={**run.tags, PLAN_TAG: plan.digest, "dagster/max_retries": "0", **_tagged(ended)},
-            run_config=QUIET,
+            run_config=building_config([item.table for item in plan.tables]),
+            tags={PLAN_TAG: plan.digest, "dagster/max_retries": "0", **_tagged(ended)},
         )
 
     def sensor(function: Callable[..., Any], description: str, **target: Any) -> dg.SensorDefinition:
@@ -244,7 +236,7 @@ def build_sensors(
         sensor(
             refresh_sensor,
             "Rebuilds what is stale, training tables included, one run at a time.",
-            asset_selection=dg.AssetSelection.all(),
+            job_name=REFRESH_JOB,
         ),
     ]
 

@@ -74,12 +74,15 @@ class WriteOutcome:
     """What a build put in its partitions.
 
     Of all their rows: how many are NULL in each column (`nulls`, by path as in `Table.leaves`), and the first and last
-    date (`span`, None without rows or dates).
+    date (`span`, None without rows or dates). `reasons`: why partitions were rebuilt or went, where that was asked, by
+    label. `not_landed`: partitions that were asked for and that nothing is landed for.
     """
 
     result: ReplaceResult
     nulls: Mapping[str, int]
     span: tuple[dt.date, dt.date] | None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    not_landed: int = 0
 
     def after(self, earlier: WriteOutcome) -> WriteOutcome:
         """Both together; this one was written later."""
@@ -89,10 +92,12 @@ class WriteOutcome:
             unchanged=earlier.result.unchanged + self.result.unchanged,
             rows_written=earlier.result.rows_written + self.result.rows_written,
             removed=earlier.result.removed + self.result.removed,
+            hashes={**earlier.result.hashes, **self.result.hashes},
         )
         nulls = {path: count + earlier.nulls.get(path, 0) for path, count in self.nulls.items()}
         dates = [*(earlier.span or ()), *(self.span or ())]
-        return WriteOutcome(result, nulls, (min(dates), max(dates)) if dates else None)
+        reasons, not_landed = {**earlier.reasons, **self.reasons}, earlier.not_landed + self.not_landed
+        return WriteOutcome(result, nulls, (min(dates), max(dates)) if dates else None, reasons, not_landed)
 
 
 @dataclass(frozen=True)
@@ -151,20 +156,23 @@ class Builder:
 
         Each slice is committed by itself: a build that fails keeps what it has written.
         """
-        started_at, outcome = now_utc(), None
-        while True:
-            build, inputs = self.prepare(table, asked, run_id, only_stale=only_stale, limit_values=self.slice_values)
-            provenance = replace(build.provenance, started_at=started_at)
-            if outcome is not None:
-                provenance = replace(provenance, earlier=outcome.result.sums)
+        build, inputs = self.prepare(table, asked, run_id, only_stale=only_stale)
+        return self.finish(build, self._made(build, inputs))
+
+    def finish(self, build: PreparedBuild, outcome: WriteOutcome) -> WriteOutcome:
+        """Make the slices that are left of what was asked for after the first, with what came of that; all together."""
+        started_at, run_id, only_stale = build.provenance.started_at, build.provenance.run_id, not build.against_stored
+        while len(build.rest):
+            build, inputs = self.prepare(build.table, build.rest, run_id, only_stale=only_stale)
+            provenance = replace(build.provenance, started_at=started_at, earlier=outcome.result.sums)
             build = replace(build, provenance=provenance)
-            # Nobody else holds the inputs while the recipe works, or its rows while they are written.
-            recipe = self.recipes[table.id]
-            written = self.write(build, recipe(*_handed_over(inputs)) if len(build.partitions) else None)
-            outcome = written if outcome is None else written.after(outcome)
-            asked = build.rest
-            if not len(asked):
-                return outcome
+            outcome = self._made(build, inputs).after(outcome)
+        return outcome
+
+    def _made(self, build: PreparedBuild, inputs: dict[str, pd.DataFrame]) -> WriteOutcome:
+        """Compute a slice and write it. Nobody else holds the inputs while the recipe works, or its rows then."""
+        recipe = self.recipes[build.table.id]
+        return self.write(build, recipe(*_handed_over(inputs)) if len(build.partitions) else None)
 
     def prepare(
         self,
@@ -173,12 +181,10 @@ class Builder:
         run_id: str,
         *,
         only_stale: bool,
-        limit_values: int | None = None,
     ) -> tuple[PreparedBuild, dict[str, pd.DataFrame]]:
-        """Fix what is rebuilt of the partitions `asked` for (None: all), and read its inputs, by source id.
+        """Fix the first slice of what is rebuilt of the partitions `asked` for (None: all), and read its inputs.
 
-        Inputs, in the order of the table's reads, and their fingerprints are of one moment. `limit_values`: only
-        the first partitions, as far as `fitting` lets them (None: all of them).
+        Inputs, by source id in the order of the table's reads, and their fingerprints are of one moment.
         """
         started_at = now_utc()
         code = self.code.digests(self.warehouse)[table.id]
@@ -198,7 +204,7 @@ class Builder:
                 reasons = stale_partitions(table, wanted, ledgers, code, self._changes_of_code)
                 wanted = np.array(sorted(reasons), "datetime64[D]")
             reasons |= dict.fromkeys(gone, GONE)
-            count = len(wanted) if limit_values is None else fitting(table, wanted, ledgers, limit_values)
+            count = fitting(table, wanted, ledgers, self.slice_values)
             wanted, rest = wanted[:count], wanted[count:]
             inputs = {read.source: self._read(table, read, wanted) for read in table.reads}
         prints = dict(zip(wanted, fingerprints(table, wanted, ledgers), strict=True))
@@ -226,7 +232,8 @@ class Builder:
         """
         table, partitions = build.table, build.partitions
         if not len(partitions) and not len(build.gone):
-            return WriteOutcome(ReplaceResult((), (), 0, build.table_rows, build.provenance.earlier), {}, None)
+            nothing = ReplaceResult((), (), 0, build.table_rows, build.provenance.earlier)
+            return WriteOutcome(nothing, {}, None, not_landed=build.not_landed)
         left_out = None
         if isinstance(output, TableOutput):
             left_out = LeftOutRows(
@@ -259,7 +266,8 @@ class Builder:
         if table.partitioning.column and len(rows):
             ends = pc.min_max(rows[table.partitioning.column])
             span = (ends["min"].as_py(), ends["max"].as_py())
-        return WriteOutcome(result, nulls, span)
+        reasons = {table.partitioning.label(key): why for key, why in build.reasons.items()}
+        return WriteOutcome(result, nulls, span, reasons, build.not_landed)
 
 
 def _handed_over(inputs: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, ...]:

@@ -71,7 +71,7 @@ class ReplaceResult:
     """What a write did: partitions whose content changed, and partitions confirmed as they were, by label.
 
     `removed`: partitions that are no more. `table_rows`: rows of the whole table after it. `sums`: the run's row after
-    it, earlier writes included.
+    it, earlier writes included. `hashes`: the content hash of each partition that was written or confirmed.
     """
 
     written: tuple[str, ...]
@@ -80,6 +80,7 @@ class ReplaceResult:
     table_rows: int
     sums: RunSums = field(default_factory=RunSums)
     removed: tuple[str, ...] = ()
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -313,6 +314,7 @@ class Warehouse(abc.ABC):
             table_rows=int(after.row_counts.sum()),
             sums=made.sums,
             removed=() if gone is None else tuple(table.partitioning.labels(gone)),
+            hashes=dict(zip(labels, hashes, strict=True)),
         )
 
     def stored_hashes(self, table: Table, partitions: np.ndarray) -> np.ndarray:

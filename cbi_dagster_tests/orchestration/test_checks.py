@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import numpy as np
 import pytest
+from cbi_dagster.orchestration.jobs import QUIET, RANGE_END_TAG, RANGE_START_TAG
 
 from cbi_dagster.catalog import ASSET_TABLES, Table, table
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX, VOLATILITY_DAILY
@@ -20,7 +21,6 @@ from cbi_dagster.definitions import build_defs
 from cbi_dagster.home import Home
 from cbi_dagster.orchestration.assets import asset_key
 from cbi_dagster.orchestration.checks import CHECKS, checked
-from cbi_dagster.orchestration.jobs import QUIET, RANGE_END_TAG, RANGE_START_TAG
 from cbi_dagster.reports import checks
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 from cbi_dagster_tests.properties.worlds import World

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from cbi_dagster.orchestration.jobs import QUIET, next_run, record_failures, run_tags
 
 from cbi_dagster.catalog import ASSET_TABLES, TABLES, Table, table
 from cbi_dagster.catalog.frames import to_frame
@@ -25,7 +26,6 @@ from cbi_dagster.home import Home
 from cbi_dagster.orchestration import io_manager
 from cbi_dagster.orchestration.assets import ASSETS, IO_MANAGER_KEY, LANDED, asset_key, asset_of
 from cbi_dagster.orchestration.io_manager import WarehouseIOManager
-from cbi_dagster.orchestration.jobs import QUIET, next_run, record_failures, run_tags
 from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES
 from cbi_dagster.recipes import RECIPES, Recipe, recipe
 from cbi_dagster.vendors.simulate import simulate_delivery

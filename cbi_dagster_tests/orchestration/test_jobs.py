@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cbi_dagster.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG, next_run
 
 from cbi_dagster.catalog.tables.features import TECHNICALS_DAILY, VOLATILITY_DAILY
 from cbi_dagster.catalog.tables.regimes import REGIME_WEIGHTS
 from cbi_dagster.catalog.tables.training import MES_TRAINING, ZL_TRAINING
-from cbi_dagster.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG, next_run
 from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, last_key
 from cbi_dagster.warehouse.plan import Plan, TablePlan
 

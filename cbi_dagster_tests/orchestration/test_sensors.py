@@ -13,8 +13,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-
 from cbi_dagster.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG
+
 from cbi_dagster.orchestration.sensors import LANDING_TAG, Seen, after_landing, build_sensors, look
 from cbi_dagster.reports.status import status
 from cbi_dagster_tests.orchestration.scenes import Scene, empty_job
