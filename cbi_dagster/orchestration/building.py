@@ -198,14 +198,12 @@ class _Run:
             keep_failures(self._builder.warehouse, run_id, {table.id: (now_utc(), problems)})
 
     def _look(self, table: Table, outcome: WriteOutcome) -> str:
-        """Note which dates of a table were written, and compare what is stored of them; what is wrong with it."""
-        if not outcome.result.written:
+        """Note which dates of a table were written, and compare what is stored there; what is wrong with it."""
+        if outcome.result.written:
+            self._spans[table.id] = _covering(table, outcome.result.written)
+        if not self._look_again or not outcome.result.hashes:
             return ""
-        keys = np.array([table.partitioning.parse(label) for label in outcome.result.written], "datetime64[D]")
-        (self._spans[table.id],) = table.partitioning.covering(np.sort(keys))
-        if not self._look_again:
-            return ""
-        found = STORED_AS_WRITTEN.function(self._builder.warehouse, table, self._spans[table.id])
+        found = STORED_AS_WRITTEN.function(self._builder.warehouse, table, _covering(table, outcome.result.hashes))
         self._context.instance.report_runless_asset_event(evaluation(STORED_AS_WRITTEN, found))
         return "; ".join(f"{name.replace('_', ' ')}: {in_short(cases)}" for name, cases in found.problems.items())
 
@@ -217,6 +215,13 @@ class _Run:
                     found = check.function(self._builder.warehouse, table, self._spans[table.id])
                     self._context.instance.report_runless_asset_event(evaluation(check, found))
                     self._on_found(check, found)
+
+
+def _covering(table: Table, labels: Collection[str]) -> Interval:
+    """First and last date of some partitions."""
+    keys = np.array([table.partitioning.parse(label) for label in labels], "datetime64[D]")
+    (span,) = table.partitioning.covering(np.sort(keys))
+    return span
 
 
 # -- what failed ------------------------------------------------------------------------------------------------------

@@ -110,6 +110,9 @@ def _shown(warehouse: Warehouse, table: Table, outcome: WriteOutcome, log: dg.Da
 _OPEN, _CLOSE = "<~", "~>"
 _PLACE = re.compile(f"{_OPEN}(.*?){_CLOSE}")
 _REASON = "rebuilt_because"
+_ASKED = "the run was asked for it"
+#: Stands for a number of rows.
+_ROWS = 999_999_999_999_999
 _UNKNOWN = DEFAULT_DATA_VERSION.value
 
 
@@ -141,7 +144,8 @@ def report(
     of_sources = _versions(builder.warehouse, [name for name in sources if name in TABLES])
     told = []
     for label in sorted(versions):
-        item = {"label": label, "data": versions[label], _REASON: outcome.reasons.get(label, "asked for")}
+        rows = str(outcome.result.row_counts.get(label, 0))
+        item = {"label": label, "data": versions[label], "rows": rows, _REASON: outcome.reasons.get(label, _ASKED)}
         for name in sources:
             known = of_sources.get(name, {})
             whole = name in TABLES and partitions_of(TABLES[name]) is None
@@ -162,12 +166,13 @@ def report(
     if backfill:
         tags[BACKFILL_ID_TAG] = backfill
     partition = None if partitions_of(table) is None else _place("label")
+    each: dict[str, Any] = {_REASON: _place(_REASON), "dagster/partition_row_count": _ROWS}
     shared, last = (
         _entry(
             step,
             dg.AssetMaterialization(asset_key(table.id), partition=partition, tags=tags, metadata=facts),
         )
-        for facts in ({_REASON: _place(_REASON)}, {_REASON: _place(_REASON), **metadata})
+        for facts in (each, {**each, **metadata})
     )
     texts = [*_filled(shared, told[:-1]), *_filled(last, told[-1:])]
     if isinstance(storage, PlatformEventLog):
@@ -221,6 +226,7 @@ def _entry(step: StepExecutionContext, materialization: dg.AssetMaterialization)
 
 def _filled(text: str, told: Sequence[Mapping[str, str]]) -> Iterator[str]:
     """The text with what differs in its places, once for each."""
+    text = text.replace(str(_ROWS), _place("rows"))
     common, names = _PLACE.split(text)[::2], _PLACE.findall(text)
     for item in told:
         parts = [common[0]]

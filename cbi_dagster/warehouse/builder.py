@@ -93,6 +93,7 @@ class WriteOutcome:
             rows_written=earlier.result.rows_written + self.result.rows_written,
             removed=earlier.result.removed + self.result.removed,
             hashes={**earlier.result.hashes, **self.result.hashes},
+            row_counts={**earlier.result.row_counts, **self.result.row_counts},
         )
         nulls = {path: count + earlier.nulls.get(path, 0) for path, count in self.nulls.items()}
         dates = [*(earlier.span or ()), *(self.span or ())]

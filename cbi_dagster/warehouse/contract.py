@@ -71,7 +71,7 @@ class ReplaceResult:
     """What a write did: partitions whose content changed, and partitions confirmed as they were, by label.
 
     `removed`: partitions that are no more. `table_rows`: rows of the whole table after it. `sums`: the run's row after
-    it, earlier writes included. `hashes`: the content hash of each partition that was written or confirmed.
+    it, earlier writes included. `hashes` and `row_counts`: of each partition that was written or confirmed.
     """
 
     written: tuple[str, ...]
@@ -81,6 +81,7 @@ class ReplaceResult:
     sums: RunSums = field(default_factory=RunSums)
     removed: tuple[str, ...] = ()
     hashes: Mapping[str, str] = field(default_factory=dict)
+    row_counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -315,6 +316,7 @@ class Warehouse(abc.ABC):
             sums=made.sums,
             removed=() if gone is None else tuple(table.partitioning.labels(gone)),
             hashes=dict(zip(labels, hashes, strict=True)),
+            row_counts=dict(zip(labels, rows.row_counts.tolist(), strict=True)),
         )
 
     def stored_hashes(self, table: Table, partitions: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D
 from cbi_dagster.catalog.tables.ops import PROOFS
 from cbi_dagster.cli.main import STALE
 from cbi_dagster.home import Home
-from cbi_dagster.orchestration.assets import asset_key
+from cbi_dagster.orchestration.partitions import asset_key
 from cbi_dagster.orchestration.runs import opened_instance
 from cbi_dagster.reports.checks import PROOF
 from cbi_dagster_tests.cli.commands import BARS, build_bars, cbi

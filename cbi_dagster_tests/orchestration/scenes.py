@@ -13,7 +13,6 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.tables.ops import INGESTION_RUNS, LANDED_FILES
 from cbi_dagster.definitions import build_defs
 from cbi_dagster.home import Home
-from cbi_dagster.orchestration.landing import LANDING_JOB
 from cbi_dagster.orchestration.sensors import build_sensors
 
 
@@ -57,15 +56,14 @@ class Scene:
 
     def launch(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """What the daemon does with a run request."""
-        job = (
-            self.defs.resolve_implicit_global_asset_job_def()
-            if request.asset_selection
-            else self.defs.resolve_job_def(LANDING_JOB)
+        return self._job(request).execute_in_process(
+            instance=self.instance, tags=request.tags, run_config=request.run_config, raise_on_error=False
         )
-        return job.execute_in_process(
-            instance=self.instance, asset_selection=request.asset_selection, tags=request.tags,
-            run_config=request.run_config, raise_on_error=False,
-        )  # fmt: skip
+
+    def _job(self, request: dg.RunRequest) -> dg.JobDefinition:
+        """The job of a request: a landing's says what to land."""
+        landing = self.landing.job_name if "land_files" in (request.run_config or {}).get("ops", {}) else None
+        return self.defs.resolve_job_def(landing or self.refresh.job_name)
 
     def begin(
         self,
@@ -74,9 +72,11 @@ class Scene:
         tags: dict[str, str] | None = None,
     ) -> str:
         """A run of a request that somebody else has under way, with its tags or others; its id."""
-        job = self.defs.resolve_job_def(LANDING_JOB) if not request.asset_selection else empty_job
         return self.instance.create_run_for_job(
-            job, run_config=request.run_config, tags=request.tags if tags is None else tags, status=status
+            self._job(request),
+            run_config=request.run_config,
+            tags=request.tags if tags is None else tags,
+            status=status,
         ).run_id
 
     def end(self, run_id: str) -> None:

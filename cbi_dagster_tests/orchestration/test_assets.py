@@ -11,8 +11,7 @@ from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX, VOLATILITY_DAIL
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D
 from cbi_dagster.catalog.tables.training import ZL_TRAINING
 from cbi_dagster.definitions import defs
-from cbi_dagster.orchestration.assets import asset_key
-from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES
+from cbi_dagster.orchestration.partitions import MONTHS, TRADE_DATES, asset_key
 from cbi_dagster.recipes import TableOutput
 
 

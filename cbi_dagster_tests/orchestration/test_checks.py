@@ -11,7 +11,6 @@ from pathlib import Path
 import dagster as dg
 import numpy as np
 import pytest
-from cbi_dagster.orchestration.jobs import QUIET, RANGE_END_TAG, RANGE_START_TAG
 
 from cbi_dagster.catalog import ASSET_TABLES, Table, table
 from cbi_dagster.catalog.tables.features import DAILY_ML_MATRIX, VOLATILITY_DAILY
@@ -19,8 +18,10 @@ from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_
 from cbi_dagster.catalog.tables.regimes import REGIME_WEIGHTS
 from cbi_dagster.definitions import build_defs
 from cbi_dagster.home import Home
-from cbi_dagster.orchestration.assets import asset_key
-from cbi_dagster.orchestration.checks import CHECKS, checked
+from cbi_dagster.orchestration.building import REFRESH_JOB, building_config
+from cbi_dagster.orchestration.checks import CHECKS, RANGE_END_TAG, RANGE_START_TAG, checked
+from cbi_dagster.orchestration.partitions import asset_key
+from cbi_dagster.orchestration.runs import SILENT
 from cbi_dagster.reports import checks
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 from cbi_dagster_tests.properties.worlds import World
@@ -194,23 +195,33 @@ def test_every_table_has_a_blocking_check() -> None:
 def test_in_a_run_a_failing_check_stops_what_is_built_on_the_table(world: World) -> None:
     home = Home(world.path)
     home.prepare()
-    defs = build_defs(home)
-    # The stored row is wrong, the ledger says it is current: a run over what is stale alone leaves it as it is.
-    tamper = f"UPDATE {FUTURES_CONTINUOUS_1D.id} SET close = close + 1 WHERE {SESSIONS}"
+    tables = (FUTURES_CONTINUOUS_1D, VOLATILITY_DAILY)
+    config = building_config(tables) | SILENT
+    job = build_defs(home).resolve_job_def(REFRESH_JOB)
+    # Two dates are stale. A stored row between them is wrong, and the ledger says it is current.
+    stale = (
+        f"UPDATE ops.partition_ledger SET input_fingerprint = '' WHERE table_name = '{FUTURES_CONTINUOUS_1D.id}' "
+        "AND partition_key IN ('2023-06-12', '2023-06-16')"
+    )
+    tamper = f"UPDATE {FUTURES_CONTINUOUS_1D.id} SET close = close + 1 WHERE date = '2023-06-14'"
     ledger = world.warehouse.ledger_rows({VOLATILITY_DAILY.id})
-    with other_hands(world, tamper), dg.DagsterInstance.from_config(str(home.dagster)) as instance:
-        result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
-            instance=instance,
-            asset_selection=[asset_key(item.id) for item in (FUTURES_CONTINUOUS_1D, VOLATILITY_DAILY)],
-            tags={**SECOND_WEEK, "cbi/only_stale": "true"},
-            run_config=QUIET,
-            raise_on_error=False,
-        )
-    evaluations = {".".join(e.asset_key.path): e.passed for e in result.get_asset_check_evaluations()}
-    assert evaluations == {FUTURES_CONTINUOUS_1D.id: False}
+    with (
+        other_hands(world, stale),
+        other_hands(world, tamper),
+        dg.DagsterInstance.from_config(str(home.dagster)) as instance,
+    ):
+        result = job.execute_in_process(instance=instance, run_config=config, raise_on_error=False)
+        check = dg.AssetCheckKey(asset_key(FUTURES_CONTINUOUS_1D.id), "stored_as_written")
+        (found,) = instance.event_log_storage.get_asset_check_execution_history(check, limit=5)
     assert not result.success
-    started = {event.step_key for event in result.all_events if event.event_type_value == "STEP_START"}
-    assert not any("volatility" in str(step) for step in started)
+    assert found.event is not None
+    assert found.event.asset_check_evaluation is not None
+    assert not found.event.asset_check_evaluation.passed
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    told = failed.step_failure_data.user_failure_data
+    assert told is not None
+    assert f"{FUTURES_CONTINUOUS_1D.id} failed: " in str(told.description)
+    assert f"{VOLATILITY_DAILY.id} was not built: it is made of {FUTURES_CONTINUOUS_1D.id}" in str(told.description)
     assert world.warehouse.ledger_rows({VOLATILITY_DAILY.id}).equals(ledger)
 
 
@@ -218,7 +229,7 @@ def test_the_age_of_data_is_asked_for_by_a_job_of_checks_alone(world: World) -> 
     home = Home(world.path)
     home.prepare()
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
-        result = build_defs(home).resolve_job_def("data_age").execute_in_process(instance=instance, run_config=QUIET)
+        result = build_defs(home).resolve_job_def("data_age").execute_in_process(instance=instance, run_config=SILENT)
     found = {".".join(e.asset_key.path): e for e in result.get_asset_check_evaluations()}
     assert set(found) == {OHLCV_1D.id, DAILY_ML_MATRIX.id}
     for evaluation in found.values():

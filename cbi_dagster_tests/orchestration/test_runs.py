@@ -23,17 +23,16 @@ from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR
 from cbi_dagster.catalog.tables.training import ZL_TRAINING
 from cbi_dagster.home import Home
-from cbi_dagster.orchestration.assets import asset_key
+from cbi_dagster.orchestration.building import NothingLandedError, landed_span
+from cbi_dagster.orchestration.partitions import asset_key
 from cbi_dagster.orchestration.runs import (
     NeverCurrentError,
-    NothingLandedError,
     backfill,
-    landed_span,
     opened_instance,
     refresh,
 )
 from cbi_dagster.vendors.simulate import simulate_delivery
-from cbi_dagster.warehouse.builder import Builder, PreparedBuild, WriteOutcome
+from cbi_dagster.warehouse.builder import Builder, WriteOutcome
 from cbi_dagster.warehouse.plan import Plan
 
 FIRST, LAST = np.datetime64("2023-06-05"), np.datetime64("2023-06-09")
@@ -48,10 +47,10 @@ class Told:
         self.seconds: list[float] = []
         self.moments: list[float] = []
 
-    def __call__(self, build: PreparedBuild, outcome: WriteOutcome, seconds: float) -> None:
+    def __call__(self, table: Table, outcome: WriteOutcome, seconds: float) -> None:
         self.seconds.append(seconds)
         self.moments.append(time.perf_counter())
-        self.tables.append((build.table.id, len(outcome.result.written), len(outcome.result.unchanged)))
+        self.tables.append((table.id, len(outcome.result.written), len(outcome.result.unchanged)))
 
 
 @pytest.fixture(scope="module")
@@ -69,25 +68,22 @@ def home(landed: Path, tmp_path: Path) -> Home:
     return Home(Path(shutil.copytree(landed, tmp_path / "home")))
 
 
-def test_a_backfill_is_one_run_of_trade_dates_and_then_one_of_months(home: Home) -> None:
+def test_a_backfill_is_one_run_of_trade_dates_and_months(home: Home) -> None:
     told = Told()
     assert backfill(home, [OHLCV_1H, REGIME_CALENDAR, MONTHLY], FIRST, LAST, told)
     assert told.tables == [(OHLCV_1H.id, 5, 0), (REGIME_CALENDAR.id, 5, 0), (MONTHLY.id, 1, 0)]
     with opened_instance(home) as instance:
-        runs = [run.asset_selection for run in reversed(instance.get_runs())]
-        assert [{key.path[1] for key in selection or ()} for selection in runs] == [
-            {OHLCV_1H.name, REGIME_CALENDAR.name}, {MONTHLY.name},
-        ]  # fmt: skip
-        assert all(run.is_success for run in instance.get_runs())
+        (run,) = instance.get_runs()
+        assert (run.job_name, run.is_success) == ("backfill", True)
     assert list(home.claims.iterdir()) == []
 
 
-def test_what_fails_is_recorded_and_no_months_are_made_of_it(home: Home) -> None:
+def test_what_fails_is_recorded_and_what_is_not_made_of_it_is_built(home: Home) -> None:
     (archived,) = home.landing.rglob("*.ohlcv-1h.dbn.zst")
     archived.unlink()
     told = Told()
     assert not backfill(home, [OHLCV_1H, REGIME_CALENDAR, MONTHLY], FIRST, LAST, told)
-    assert told.tables == [(REGIME_CALENDAR.id, 5, 0)]
+    assert told.tables == [(REGIME_CALENDAR.id, 5, 0), (MONTHLY.id, 1, 0)]
     warehouse = home.open().warehouse
     rows = warehouse.read(INGESTION_RUNS, columns=["source", "run_status", "error_message"]).to_pylist()
     (failed,) = (row for row in rows if row["run_status"] == "failed")
