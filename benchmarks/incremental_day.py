@@ -3,11 +3,11 @@
 The peer is this platform's own full rebuild (`cbi backfill` of an empty warehouse), which is what one would run without
 the ledger. History is simulated (sixteen markets in hours, ZL and MES in minutes at its end, posts), then one day's
 files are landed. Timed as well: a second refresh, with nothing stale; and what no faster table could save of the day:
-as many Dagster steps that do nothing (`empty_steps.py`), and DuckDB reading the same inputs and writing the same
-slices, with nothing computed, checked or hashed in between.
+DuckDB reading the same inputs and writing the same slices, with nothing computed, checked or hashed in between. With
+`--against` another checkout (`git worktree add ../earlier COMMIT`) does the same in turn, in a directory of its own.
 
 Example:
-    python benchmarks/incremental_day.py --days 3800
+    python benchmarks/incremental_day.py --days 3800 --against ../earlier
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pandas as pd
-from recording import cbi, markdown, python, versions
+from recording import cbi, markdown, versions
 
 from cbi_dagster.catalog import ASSET_TABLES, TABLES
 from cbi_dagster.home import Home
@@ -31,7 +31,6 @@ from cbi_dagster.warehouse.contract import now_utc
 from cbi_dagster.warehouse.plan import read_intervals
 
 _MINUTE_DAYS = 100
-_MONTHLY = [table for table in ASSET_TABLES if table.layer == "training"]
 
 
 def written_since(home: Path, moment: pd.Timestamp) -> int:
@@ -69,6 +68,7 @@ def seconds_of_slices(home: Path, day: np.datetime64) -> tuple[int, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--days", type=int, default=3800, help="trade dates of history")
+    parser.add_argument("--against", type=Path, help="another checkout")
     parser.add_argument("--small", action="store_true", help="a miniature run, to see that it works")
     options = parser.parse_args()
     days = pd.bdate_range("2011-01-03", periods=30 if options.small else options.days)
@@ -85,16 +85,20 @@ def main() -> None:
             simulate_delivery(deliveries[name], seed=1, start=days[0].date(), end=stop, minute_start=minutes)
             simulate_posts(deliveries[name], seed=1, start=days[0].date(), end=stop)
         home, fresh = scratch / "home", scratch / "fresh"
-        cbi(home, "land", str(deliveries["before"]))
-        cbi(home, "backfill")
-        landed = now_utc()
-        cbi(home, "land", str(deliveries["after"]))
-        day = cbi(home, "refresh")
-        written = written_since(home, landed)
-        nothing = cbi(home, "refresh")
-        counts = ["--daily", str(written - len(_MONTHLY)), "--monthly", str(len(_MONTHLY))]
-        # The second run finds the databases of its instance, as a refresh does.
-        empty = [python("empty_steps.py", "--home", str(scratch / "empty"), *counts) for _ in range(2)][-1]
+        checkouts = {"here": Path(__file__).parents[1]} | (
+            {"there": options.against.resolve()} if options.against else {}
+        )
+        homes = {name: home if name == "here" else scratch / name for name in checkouts}
+        for name, checkout in checkouts.items():
+            cbi(homes[name], "land", str(deliveries["before"]), checkout=checkout)
+            cbi(homes[name], "backfill", checkout=checkout)
+        landed, times = now_utc(), dict[str, list[float]]()
+        for name, checkout in checkouts.items():
+            cbi(homes[name], "land", str(deliveries["after"]), checkout=checkout)
+        for _ in range(4):  # one new day, then nothing new
+            for name, checkout in checkouts.items():
+                times.setdefault(name, []).append(cbi(homes[name], "refresh", checkout=checkout))
+        (day, nothing), written = (times["here"][0], min(times["here"][1:])), written_since(home, landed)
         slices, bare = seconds_of_slices(home, days[-1].to_datetime64().astype("datetime64[D]"))
         cbi(fresh, "land", str(deliveries["after"]))
         full = cbi(fresh, "backfill")
@@ -105,10 +109,13 @@ def main() -> None:
         ["full rebuild", f"{full:.1f} s", f"{all_partitions:,}", "1"],
         ["one new day", f"{day:.1f} s", f"{written:,}", f"1/{full / day:.0f}"],
         ["nothing new", f"{nothing:.1f} s", "0", f"1/{full / nothing:.0f}"],
-        [f"{written} empty Dagster steps", f"{empty:.1f} s", "0", f"1/{full / empty:.0f}"],
         [f"{slices} slices read and written, no more", f"{bare:.1f} s", f"{slices}", f"1/{full / bare:.0f}"],
     ]
     print(markdown(["", "process time", "partitions written", "of the full rebuild"], rows))
+    if options.against:
+        peer_day, peer_nothing = times["there"][0], min(times["there"][1:])
+        print(f"there: one new day {peer_day:.1f} s, here / there {day / peer_day:.2f}; ", end="")
+        print(f"nothing new {peer_nothing:.1f} s, here / there {nothing / peer_nothing:.2f}")
 
 
 if __name__ == "__main__":

@@ -23,10 +23,10 @@ def run(name: str, *arguments: str) -> str:
     [
         "bigquery_costs.py",
         "d4_rins.py",
-        "empty_steps.py",
         "event_log.py",
         "features.py",
         "history_size.py",
+        "full_history.py",
         "incremental_day.py",
         "policy.py",
         "restatement.py",

@@ -117,7 +117,7 @@ def plan(tables: list[Table], exact: bool, as_json: bool) -> None:
 @cbi.command(epilog=examples("cbi refresh", "cbi refresh --select zl_training_prod_allhistory_1m"))
 @select
 def refresh(tables: list[Table]) -> None:
-    """Rebuild exactly what is stale, layer by layer, until nothing is.
+    """Rebuild exactly what is stale, until nothing is.
 
     Exit code 0: nothing was stale, 3: something was and has been rebuilt, 1: a table failed.
     """
