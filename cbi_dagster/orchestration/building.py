@@ -35,7 +35,6 @@ REFRESH_JOB = "refresh"
 BACKFILL_JOB = "backfill"
 #: The pool of both: where an instance limits pools, one of them is under way at a time.
 BUILDING_POOL = "building"
-_BUILD = "build_tables"
 
 #: Told of every finished table, and what came of it.
 OnTable = Callable[[Table, WriteOutcome], None]
@@ -74,14 +73,19 @@ def building_config(
     *,
     look_again: bool = True,
 ) -> dict[str, Any]:
-    """Run config of a run that builds `tables`, over the trade dates of `span` (inclusive) for a backfill.
+    """Run config of a refresh of `tables`, or of their backfill over the trade dates of `span` (both ends inclusive).
 
     `look_again`: what was stored of each table is read back and compared before anything is built on it.
     """
     config: dict[str, Any] = {"tables": [table.id for table in tables], "look_again": look_again}
     if span is not None:
         config |= {"first": str(span[0]), "last": str(span[1])}
-    return {"ops": {_BUILD: {"config": config}}}
+    return {"ops": {_op_name(REFRESH_JOB if span is None else BACKFILL_JOB): {"config": config}}}
+
+
+def _op_name(job_name: str) -> str:
+    """The one op of a job: Dagster has each name once."""
+    return f"{job_name}_tables"
 
 
 def _no_one(*told: object) -> None:
@@ -106,7 +110,9 @@ def building_jobs(
         return dg.Field(str, is_required=False, description=told)
 
     def job(name: str, description: str, more: Mapping[str, dg.Field]) -> dg.JobDefinition:
-        @dg.op(name=_BUILD, config_schema={"tables": tables, "look_again": look_again, **more}, pool=BUILDING_POOL)
+        @dg.op(
+            name=_op_name(name), config_schema={"tables": tables, "look_again": look_again, **more}, pool=BUILDING_POOL
+        )
         def build(context: dg.OpExecutionContext) -> None:
             if claims is not None:
                 claim(claims, context.run_id)

@@ -14,6 +14,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from cbi_dagster.catalog import ASSET_TABLES
 from cbi_dagster.home import Home
+from cbi_dagster.orchestration.building import BUILDING_POOL
 from cbi_dagster.orchestration.event_log_postgres import BatchedPostgresEventLogStorage
 from cbi_dagster.orchestration.landing import LANDING_JOB
 from cbi_dagster.orchestration.launcher import WatchedRunLauncher
@@ -106,6 +107,7 @@ def test_every_table_has_a_pool_before_the_first_run(instance: dg.DagsterInstanc
     assert {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()} == {
         **{table.id: 1 for table in ASSET_TABLES},
         LANDING_JOB: 1,
+        BUILDING_POOL: 1,
     }
     instance.event_log_storage.set_concurrency_slots(LANDING_JOB, 3)
     announce_pools(home)

@@ -134,7 +134,7 @@ def test_a_run_without_names_and_dates_is_about_all_that_there_is(chain: Chain) 
 )
 def test_what_cannot_be_meant_fails_with_a_sentence(chain: Chain, config: dict[str, object], said: str) -> None:
     job = build_defs(chain.home).resolve_job_def(BACKFILL_JOB)
-    ops = {"ops": {"build_tables": {"config": config}}}
+    ops = {"ops": {"backfill_tables": {"config": config}}}
     result = job.execute_in_process(instance=chain.instance, run_config=ops | SILENT, raise_on_error=False)
     (failed,) = [event for event in result.all_events if event.is_step_failure]
     assert said in str(failed.step_failure_data.error_display_string)
