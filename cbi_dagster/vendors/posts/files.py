@@ -69,6 +69,8 @@ _MARKUP = re.compile(
 )
 _LINE_ENDS = re.compile(r"<(?:br|/p|/div)\b[^<>]*>")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+#: A host in lower case and a path: what nearly all are, and several times faster than splitting a URL by all its rules.
+_PLAIN_URL = re.compile(r"https?://(?:www\.)?((?!www\.)[a-z0-9.-]+)((?:/[!-\"$->@-~]*)?)")
 _REPOST = re.compile(r'(?:RT\b[ :@]|ReTruth\b|"@\w+:)')
 
 
@@ -140,14 +142,18 @@ def _identities(rows: pd.DataFrame) -> Iterable[str | None]:
         if source is None:
             yield None
             continue
-        said = text_key(text or "") or text or ""
-        when = f"{second} {(author or '').lower()} {said[:_KEY_LETTERS]}" if known else said
-        digest = hashlib.blake2b((_place(url) if url else when).encode(), digest_size=_DIGEST_BYTES).hexdigest()
-        yield f"{source}:{digest}"
+        if url:
+            post = _place(url)
+        else:
+            said = text_key(text or "") or text or ""
+            post = f"{second} {(author or '').lower()} {said[:_KEY_LETTERS]}" if known else said
+        yield f"{source}:{hashlib.blake2b(post.encode(), digest_size=_DIGEST_BYTES).hexdigest()}"
 
 
 def _place(url: str) -> str:
     """A URL without what does not tell places apart: scheme, default port, fragment, trailing slash, campaign."""
+    if plain := _PLAIN_URL.fullmatch(url):
+        return f"{plain[1]}{plain[2].rstrip('/')}?"
     try:
         parts = urlsplit(url.strip())
         port = f":{parts.port}" if parts.port not in (None, 80, 443) else ""
