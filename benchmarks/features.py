@@ -17,6 +17,9 @@ minutes: 5 M one-minute bars to the six intraday horizons with their technicals,
     that does not depend on the range asked for; they are the floor. Each in a process of its own. Its peak of resident
     memory holds the input, and one horizon's result at a time on either side. Reads /proc: Linux only.
 
+Times are the process's own CPU seconds, which other work on the machine changes least; in `peer`, which has two
+processes on one side, those of the clock.
+
 Example:
     python benchmarks/features.py families legacy minutes
     python benchmarks/features.py peer --peer-python /path/to/environment/bin/python
@@ -155,7 +158,7 @@ def families(small: bool) -> None:
     rows = []
     for name, work in works.items():
         result = work()
-        seconds = best_seconds(work, repeats)
+        seconds = best_seconds(work, repeats, time.process_time)
         row = [name, f"{len(result):,}", f"{result.shape[1]}", f"{1e3 * seconds:.0f} ms"]
         row.append(f"{1e9 * seconds / len(result):,.0f} ns")
         if name in straight:
@@ -163,7 +166,7 @@ def families(small: bool) -> None:
             if name == "volatility":
                 expected["vol_percentile"] = result.groupby("symbol")["realized_vol_21d"].transform(pandas_rank)
             require_agreement(result, expected, result["symbol"], 1e-9)
-            theirs = best_seconds(lambda name=name: by_market(frame, straight[name]), repeats)
+            theirs = best_seconds(lambda name=name: by_market(frame, straight[name]), repeats, time.process_time)
             row += [f"{1e9 * theirs / len(result):,.0f} ns", f"{theirs / seconds:.1f}x"]
         rows.append([*row, "", ""][:7])
     print(markdown(["family", "rows", "columns", "time", "a row", "pandas, a row", "pandas / here"], rows))
@@ -174,13 +177,13 @@ def legacy(small: bool) -> None:
     frame = markets(300 if small else 3_800)
     sample = frame.iloc[:: len(frame) // (20 if small else 400)]
     kept = []
-    started = time.perf_counter()
+    started = time.process_time()
     for symbol, day in zip(sample["symbol"], sample["date"], strict=True):
         history = frame[(frame["symbol"] == symbol) & (frame["date"] <= day) & (frame["date"] > day - _HISTORY)]
         if len(history) > 22:  # it passed over symbols with fewer
             kept.append(slow_technicals(history.reset_index(drop=True)).iloc[-1])
-    each = (time.perf_counter() - started) / len(sample)
-    here = best_seconds(lambda: technicals_daily(frame), 3)
+    each = (time.process_time() - started) / len(sample)
+    here = best_seconds(lambda: technicals_daily(frame), 3, time.process_time)
     rows = [
         ["loop, measured", f"{len(sample):,}", f"{each * len(sample):.1f} s", ""],
         ["loop, extrapolated", f"{len(frame):,}", f"{each * len(frame):,.0f} s", f"{each * len(frame) / here:,.0f}x"],
@@ -304,7 +307,7 @@ def minutes_in_this_process(side: str, bars: int) -> dict[str, float]:
         del frame
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before = resident("VmRSS")
-    started = time.perf_counter()
+    started = time.process_time()
     if side == "bare":
         for length in HORIZON_MINUTES.values():
             at, values = bare_blocks(at, values, length)
@@ -319,7 +322,7 @@ def minutes_in_this_process(side: str, bars: int) -> dict[str, float]:
             else:
                 bare_technicals(**{name: blocks[name].to_numpy(np.float64) for name in _USED})
     return {
-        "seconds": time.perf_counter() - started, "bars": count, "before": before, "peak": resident("VmHWM"),
+        "seconds": time.process_time() - started, "bars": count, "before": before, "peak": resident("VmHWM"),
     }  # fmt: skip
 
 
@@ -330,13 +333,15 @@ def resident(name: str) -> float:
 
 
 def minutes(bars: int) -> None:
-    """Every side at the scale of minutes, each in its own process; the shorter of two runs."""
+    """Every side at the scale of minutes, each in its own process; the shortest of three runs, which take turns."""
     rows, first = [], 0.0
     sides = {"bare": "reduceat and bare TA-Lib", "resampled": "resampling as here, bare TA-Lib", "here": "here"}
-    for side, title in sides.items():
+    runs: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+    for side in [*sides] * 3:
         command = [sys.executable, __file__, "minutes", "--bars", str(bars), "--only", side]
-        runs = [json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout) for _ in range(2)]
-        best = min(runs, key=lambda run: float(run["seconds"]))
+        runs[side].append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+    for side, title in sides.items():
+        best = min(runs[side], key=lambda run: run["seconds"])
         first = first or best["seconds"]
         sizes = [f"{best[name] / 1e3:.1f} GB" for name in ("before", "peak")]
         rows.append([title, f"{best['bars']:,}", f"{best['seconds']:.2f} s", f"{best['seconds'] / first:.1f}x", *sizes])
