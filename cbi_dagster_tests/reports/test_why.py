@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pytest
 
@@ -176,14 +177,16 @@ def test_what_was_rejected_or_held_back_on_the_way_is_told(world: World) -> None
 
 
 def test_nobody_waits_for_the_warehouse_while_something_is_tried(world: World) -> None:
-    free = []
+    tries: list[int] = []
+    opened = f"import duckdb; duckdb.connect({str(Home(world.path).warehouse_file)!r})"
 
-    def written() -> None:
-        with duckdb.connect(Home(world.path).warehouse_file):  # fails if somebody has the file
-            free.append(True)
+    def tried() -> None:
+        """Another process opens the warehouse to write, which fails where this one has it open."""
+        tries.append(0 if tries else subprocess.run([sys.executable, "-c", opened], check=False).returncode)
 
-    why(world.platform, table("technicals_daily"), "sma_20", DAY, ZL, tried=written)
-    assert len(free) > 5
+    why(world.platform, table("technicals_daily"), "sma_20", DAY, ZL, tried=tried)
+    assert len(tries) > 5
+    assert set(tries) == {0}
 
 
 def test_where_each_trial_takes_long_what_matters_is_told_together(
