@@ -53,7 +53,8 @@ _RECENT = 600
 #: Trade dates on which it is first tried what a value is made of.
 _FEW = 64
 
-#: How long is tried which columns and dates matter one by one: of some models each trial is a training.
+#: How long is tried which columns and dates matter one by one: of some models each trial is a training. Of the time of
+#: this process, so that a busy machine gives no other answers.
 _PATIENCE_S = 5.0
 
 #: What two computations of one value may differ by, relatively.
@@ -343,11 +344,11 @@ class Bench:
 
     def patient(self) -> bool:
         """Whether there is time to try one by one what a value is made of."""
-        return time.monotonic() < self._patience_ends
+        return time.process_time() < self._patience_ends
 
     def narrowed(self, path: str, value: Any) -> Bench:
         """The same row on inputs of few symbols and dates that give the value as well, with patience for some time."""
-        self._patience_ends = time.monotonic() + _PATIENCE_S
+        self._patience_ends = time.process_time() + _PATIENCE_S
         frames: Frames = {name: frame[self._own(frame)].reset_index(drop=True) for name, frame in self.frames.items()}
         bench = self.over(frames) if self._gives(frames, path, value) else self
         dates, longest = _FEW, max((len(frame) for frame in bench.frames.values()), default=0)
