@@ -89,10 +89,12 @@ class Sessions:
         Raises:
             InvalidFrameError: a column is missing, a key is NULL or repeated, or a date is not a weekday.
         """
-        require(frame, columns, "sessions", key=("symbol", "date"))
+        require(frame, columns, "sessions")
         codes, names = pd.factorize(np.asarray(frame["symbol"], dtype=object), sort=True)
         dates = frame["date"].to_numpy(dtype="datetime64[ns]")
         days = dates.astype("datetime64[D]")
+        if (codes < 0).any() or np.isnat(days).any():
+            require(frame, columns, "sessions", key=("symbol", "date"))
         weekend = is_weekend(days)
         if weekend.any():
             row = int(np.flatnonzero(weekend)[0])
@@ -102,6 +104,9 @@ class Sessions:
             )
         ordinals = trade_date_ordinals(days)
         order = np.lexsort((ordinals, codes))
+        if ((np.diff(codes[order]) == 0) & (np.diff(ordinals[order]) == 0)).any():
+            # Seen sooner in sorted rows than by looking for equal keys, which is left for saying which they are.
+            require(frame, columns, "sessions", key=("symbol", "date"))
         self.frame = frame.take(order)
         self.frame.index = pd.RangeIndex(len(order))
         self.dates: npt.NDArray[np.datetime64] = dates[order]
