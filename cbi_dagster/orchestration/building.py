@@ -159,9 +159,10 @@ class _Run:
             dates = (None if end is None else dt.date.fromisoformat(end) for end in ends)
             span = landed_span(self._builder.warehouse, *dates)
         self._left = {name: why for name, why in self._builder.blocked.items() if TABLES[name] in wanted}
-        for table in wanted:
-            self._build(table, span)
-        self._find()
+        with self._builder.warehouse.shared_connection():
+            for table in wanted:
+                self._build(table, span)
+            self._find()
         if self._failed or self._left:
             lines = [f"{name} failed: {why}" for name, why in self._failed.items()]
             lines += [f"{name} was not built: {why}" for name, why in self._left.items()]

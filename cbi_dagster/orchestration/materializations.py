@@ -41,6 +41,7 @@ from cbi_dagster.orchestration.partitions import asset_key, partitions_of
 from cbi_dagster.reports.thumbnails import PICTURED, SYMBOL, thumbnail
 from cbi_dagster.warehouse.builder import Builder, WriteOutcome
 from cbi_dagster.warehouse.contract import Warehouse
+from cbi_dagster.warehouse.ledger import NOTHING
 
 PICTURED_PARTITIONS = 12
 """From how many partitions on a table's materialization has a picture: a range, not a day or the days since."""
@@ -140,17 +141,18 @@ def report(
     }
     if not versions:
         return
-    sources = [read.source for read in table.reads]
-    of_sources = _versions(builder.warehouse, [name for name in sources if name in TABLES])
-    told = []
-    for label in sorted(versions):
-        rows = str(outcome.result.row_counts.get(label, 0))
-        item = {"label": label, "data": versions[label], "rows": rows, _REASON: outcome.reasons.get(label, _ASKED)}
-        for name in sources:
-            known = of_sources.get(name, {})
-            whole = name in TABLES and partitions_of(TABLES[name]) is None
-            item[name] = next(iter(known.values()), _UNKNOWN) if whole else known.get(label, _UNKNOWN)
-        told.append(item)
+    sources, labels = [read.source for read in table.reads], sorted(versions)
+    of_sources = _versions(builder.warehouse, sources, np.array([table.partitioning.parse(label) for label in labels]))
+    told = [
+        {
+            "label": label,
+            "data": versions[label],
+            "rows": str(outcome.result.row_counts.get(label, 0)),
+            _REASON: outcome.reasons.get(label, _ASKED),
+            **dict(zip(sources, (of_sources[name][at] for name in sources), strict=True)),
+        }
+        for at, label in enumerate(labels)
+    ]
     storage = step.instance.event_log_storage
     newest = storage.get_maximum_record_id()
     pointer = NULL_EVENT_POINTER if newest is None else str(newest)
@@ -187,13 +189,16 @@ def report(
             storage.store_event(deserialize_value(text, EventLogEntry))
 
 
-def _versions(warehouse: Warehouse, sources: Sequence[str]) -> dict[str, dict[str, str]]:
-    """The content hash of every partition of some tables, by label."""
-    ledgers = warehouse.ledger_by_table(set(sources))
-    return {
-        name: dict(zip(TABLES[name].partitioning.labels(ledger.keys), ledger.hashes, strict=True))
-        for name, ledger in ledgers.items()
-    }
+def _versions(warehouse: Warehouse, sources: Sequence[str], keys: np.ndarray) -> dict[str, list[str]]:
+    """The content hash of each source's partitions of some dates; of a table in one piece its only one."""
+    ledgers = warehouse.ledger_by_table({name for name in sources if name in TABLES})
+    found = {}
+    for name in sources:
+        ledger = ledgers.get(name, NOTHING)
+        whole = name in TABLES and partitions_of(TABLES[name]) is None
+        at = np.full(len(keys), len(ledger.keys) - 1) if whole else ledger.at(keys)
+        found[name] = [ledger.hashes[i] if i >= 0 else _UNKNOWN for i in at]
+    return found
 
 
 def _entry(step: StepExecutionContext, materialization: dg.AssetMaterialization) -> str:

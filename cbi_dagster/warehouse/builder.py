@@ -9,6 +9,7 @@ written by itself: no result depends on how it was cut.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -46,6 +47,9 @@ ReadLanded = Callable[[str, list[Interval]], pd.DataFrame]
 #: Values (rows times columns) that a slice may read and make; one takes about 30 bytes of memory while it is worked on.
 #: Every table over hours or days is one slice, years of minutes are many.
 SLICE_VALUES = 32_000_000
+
+#: What reads at most this many rows is computed in moments: other processes can wait for the warehouse that long.
+FEW_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -171,9 +175,13 @@ class Builder:
         return outcome
 
     def _made(self, build: PreparedBuild, inputs: dict[str, pd.DataFrame]) -> WriteOutcome:
-        """Compute a slice and write it. Nobody else holds the inputs while the recipe works, or its rows then."""
-        recipe = self.recipes[build.table.id]
-        return self.write(build, recipe(*_handed_over(inputs)) if len(build.partitions) else None)
+        """Compute a slice and write it. Nobody else holds the inputs while the recipe works, or its rows then.
+
+        Of what takes long to compute the connection is let go, if it is shared.
+        """
+        recipe, few = self.recipes[build.table.id], build.provenance.rows_in <= FEW_ROWS
+        with contextlib.nullcontext() if few else self.warehouse.let_go():
+            return self.write(build, recipe(*_handed_over(inputs)) if len(build.partitions) else None)
 
     def prepare(
         self,

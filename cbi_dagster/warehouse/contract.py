@@ -11,7 +11,7 @@ import abc
 import datetime as dt
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -195,12 +195,28 @@ class Warehouse(abc.ABC):
         if self._memory is not None:
             yield
             return
-        with self._connected():
-            self._local.memory = _Memory()
+        with ExitStack() as held:
+            held.enter_context(self._connected())
+            self._local.held, self._local.memory = held, _Memory()
             try:
                 yield
             finally:
                 self._local.memory = None
+
+    @contextmanager
+    def let_go(self) -> Iterator[None]:
+        """A block in which this thread holds no connection, and others may write, be it in a `shared_connection`."""
+        if self._memory is None:
+            yield
+            return
+        held: ExitStack = self._local.held
+        self._local.memory = None
+        held.close()
+        try:
+            yield
+        finally:
+            held.enter_context(self._connected())
+            self._local.held, self._local.memory = held, _Memory()
 
     @abc.abstractmethod
     def snapshot(self) -> AbstractContextManager[None]:
@@ -398,6 +414,10 @@ class Warehouse(abc.ABC):
             self._memory.complete = False
             for name in table_ids:
                 self._memory.ledgers.pop(name, None)
+
+    def _forget_all(self) -> None:
+        if self._memory is not None:
+            self._local.memory = _Memory()
 
     def _read_ledger(self, table_ids: Collection[str] | None) -> pa.Table:
         self.require_sound(PARTITION_LEDGER)

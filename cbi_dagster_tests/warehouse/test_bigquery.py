@@ -257,6 +257,15 @@ def test_a_snapshot_sees_one_moment(scene):
 # -- the one way to write ---------------------------------------------------------------------------------------------
 
 
+def test_the_ledger_of_a_snapshot_is_of_its_moment_whatever_was_read_before(scene):
+    with scene.warehouse.shared_connection():
+        assert scene.warehouse.ledger_by_table({SAMPLE.id}) == {}
+        scene.write(1.0, scene.opened())
+        with scene.warehouse.snapshot():
+            assert len(scene.warehouse.ledger_by_table({SAMPLE.id})[SAMPLE.id].keys) == len(LABELS)
+            assert len(scene.warehouse.read(SAMPLE)) > 0
+
+
 def test_no_statement_changes_more_partitions_than_a_job_may():
     days = np.datetime64("2000-01-03") + np.arange(0, 14_000, 2)
     rows = pa.table({"date": days})

@@ -151,6 +151,17 @@ def test_a_write_that_was_overtaken_is_worked_out_again(warehouse, store, proven
     assert len(warehouse.read(SAMPLE)) == 4
 
 
+def test_others_write_while_a_shared_connection_is_let_go(warehouse, store, provenance, rows):
+    with warehouse.shared_connection():
+        assert warehouse.ledger_by_table({SAMPLE.id}) == {}
+        with warehouse.let_go():
+            store.open().replace(SAMPLE, DAYS, rows(*LABELS), provenance(DAYS))
+        assert len(warehouse.ledger_by_table({SAMPLE.id})[SAMPLE.id].keys) == 2, "what was remembered is not"
+        with pytest.raises(ZeroDivisionError), warehouse.let_go():
+            raise ZeroDivisionError
+        assert len(warehouse.read(SAMPLE)) == 4
+
+
 def test_a_write_is_newer_than_the_last_one_also_by_a_clock_that_is_slow(warehouse, provenance, rows, monkeypatch):
     warehouse.replace(SAMPLE, DAYS, rows(*LABELS), provenance(DAYS))
     before = warehouse.ledger_rows({SAMPLE.id}).set_index("partition_key")["verified_at"]

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import signal
+import subprocess
+import sys
 import time
 
 import duckdb
@@ -45,6 +47,15 @@ def test_a_change_that_fails_on_its_last_statement_leaves_nothing_behind(warehou
     pd.testing.assert_frame_equal(warehouse.ledger_rows(), before[1])
     warehouse.ensure([ops.INGESTION_RUNS])
     assert len(warehouse.replace(SAMPLE, DAYS[1:], rows("2024-01-03"), provenance(DAYS[1:])).written) == 1
+
+
+def test_another_process_has_the_file_while_a_shared_connection_is_let_go(warehouse, file, provenance, rows):
+    look = [sys.executable, "-c", "import duckdb, sys; duckdb.connect(sys.argv[1]).close()", str(file)]
+    with warehouse.shared_connection():
+        assert subprocess.run(look, capture_output=True).returncode != 0
+        with warehouse.let_go():
+            assert subprocess.run(look, capture_output=True).returncode == 0
+        assert subprocess.run(look, capture_output=True).returncode != 0
 
 
 def test_a_snapshot_sees_one_moment(warehouse, file, provenance, rows):

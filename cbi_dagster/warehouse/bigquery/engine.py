@@ -107,6 +107,7 @@ class BigQueryWarehouse(Warehouse):
                 return
             # The clock of the service: what has been committed before is seen.
             ((self._local.moment,),) = self._jobs.rows("SELECT CURRENT_TIMESTAMP() AS moment")
+            self._forget_all()  # others write while a connection is shared: the ledger is to be of this moment too
             try:
                 yield
             finally:
