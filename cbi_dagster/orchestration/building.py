@@ -24,6 +24,7 @@ from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR
 from cbi_dagster.orchestration.claims import claim
 from cbi_dagster.orchestration.findings import evaluation
+from cbi_dagster.orchestration.landed import observations
 from cbi_dagster.orchestration.materializations import described, report
 from cbi_dagster.orchestration.partitions import partitions_of
 from cbi_dagster.reports.checks import FINDINGS, STORED_AS_WRITTEN, Check, CheckResult, in_short
@@ -160,6 +161,8 @@ class _Run:
             span = landed_span(self._builder.warehouse, *dates)
         self._left = {name: why for name, why in self._builder.blocked.items() if TABLES[name] in wanted}
         with self._builder.warehouse.shared_connection():
+            for observation in observations(self._context.instance, self._builder.warehouse):
+                self._context.log_event(observation)
             for table in wanted:
                 self._build(table, span)
             self._find()

@@ -16,6 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
 from cbi_dagster.home import Home, Platform
 from cbi_dagster.orchestration.io_manager import IO_MANAGER_KEY
+from cbi_dagster.orchestration.landed import observations
 from cbi_dagster.vendors.arrivals import LandingReport
 from cbi_dagster.vendors.files import DeliveryError, shown
 from cbi_dagster.vendors.landing import DatasetMismatchError, Landing, is_delivered_name
@@ -147,6 +148,8 @@ def landing_job(home: Home, platform: Platform) -> dg.JobDefinition:
         )
         outcomes = outcomes.reindex(columns=[column.name for column in INGESTION_RUNS.columns])
         platform.warehouse.record(INGESTION_RUNS, outcomes)
+        for observation in observations(context.instance, platform.warehouse):
+            context.log_event(observation)
 
     @dg.job(name=LANDING_JOB, description="Lands files that arrived in the watched directory.")
     def job() -> None:

@@ -52,10 +52,7 @@ class Status:
 def status(warehouse: Warehouse) -> Status:
     """The state of every table that the platform builds."""
     ledger = warehouse.ledger_rows()
-    landed = (
-        _rows(warehouse, ops.LANDED_FILES).sort_values("landing_sequence").drop_duplicates("file_hash", keep="last")
-    )
-    files = landed[landed["withdrawn_at"].isna() & landed["refused_because"].isna()]
+    files = _files(warehouse)
     runs = _rows(warehouse, ops.INGESTION_RUNS).sort_values("ended_at", kind="stable")
     last = runs.groupby("source").tail(1)
     rejected = _rows(warehouse, ops.QUARANTINE).groupby(["table_name", "reason"], observed=True)["date"]
@@ -73,6 +70,33 @@ def status(warehouse: Warehouse) -> Status:
         undeclared=tuple(warehouse.undeclared(TABLES.values())),
         refused=refused_files(warehouse),
     )
+
+
+def landed_sources(warehouse: Warehouse) -> dict[str, dict[str, int | str]]:
+    """What is landed of each landing source that has files: how many, their bytes and rows, and the days they are of.
+
+    Days in UTC: `first_day` and `last_day`, both inclusive.
+    """
+    files = _files(warehouse)
+    files = files.assign(source="landing." + files["vendor_schema"].astype(str).str.replace("-", "_"))
+    found: dict[str, dict[str, int | str]] = {}
+    for source, of_source in files.groupby("source"):
+        found[str(source)] = {
+            "files": len(of_source),
+            "bytes": int(of_source["file_bytes"].sum()),
+            "dagster/row_count": int(of_source["kept_rows"].sum()),
+            "rows_rejected": int(of_source["rejected_rows"].sum()),
+            "first_day": f"{of_source['span_start'].min():%Y-%m-%d}",
+            "last_day": f"{of_source['span_end'].max() - pd.Timedelta(1, 'ns'):%Y-%m-%d}",
+        }
+    return found
+
+
+def _files(warehouse: Warehouse) -> pd.DataFrame:
+    """The rows of `ops.landed_files` that hold: of files that count."""
+    rows = _rows(warehouse, ops.LANDED_FILES).sort_values("landing_sequence")
+    last = rows.drop_duplicates("file_hash", keep="last")
+    return last[last["withdrawn_at"].isna() & last["refused_because"].isna()]
 
 
 def refused_files(warehouse: Warehouse) -> tuple[str, ...]:

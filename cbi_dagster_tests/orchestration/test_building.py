@@ -83,6 +83,23 @@ def test_what_is_stale_is_rebuilt_and_every_partition_says_why(chain: Chain, tmp
     assert not current.plan(CHAIN).tables
 
 
+def test_the_page_of_a_landing_source_says_what_is_landed_once(chain: Chain, tmp_path: Path) -> None:
+    def told() -> list[dict[str, object]]:
+        records = chain.instance.fetch_observations(asset_key("landing.ohlcv_1h"), limit=10).records
+        events = [record.asset_observation for record in records]
+        return [{name: value.value for name, value in event.metadata.items()} for event in events if event]
+
+    for _ in range(2):
+        assert started(chain, REFRESH_JOB).success
+    (before,) = told()
+    assert (before["files"], before["first_day"], before["last_day"]) == (1, "2023-06-05", "2023-06-16")
+    assert before["dagster/row_count"] == len(chain.warehouse.read(OHLCV_1H))
+    corrected(chain, tmp_path)
+    assert started(chain, REFRESH_JOB).success
+    assert [item["files"] for item in told()] == [2, 1]
+    assert out_of_date(chain, *CHAIN) == {}, "what was seen of a source makes nothing out of date"
+
+
 def test_a_refresh_of_what_is_not_stale_tells_nothing_and_writes_nothing(chain: Chain) -> None:
     before = chain.warehouse.ledger_rows()
     result = started(chain, REFRESH_JOB)
