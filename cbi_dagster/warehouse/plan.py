@@ -104,8 +104,9 @@ def fitting(table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger],
         made = np.maximum(made, totals[stops] - totals[starts])
     if table.intraday:
         together += np.cumsum(made) * sum(1 for _ in table.leaves())
-    limit = max(limit_values, int(together[0]) + limit_values // 3)
-    return max(1, int(np.searchsorted(together, limit, side="right")))
+    within = np.searchsorted(together, limit_values, side="right")
+    beyond = np.searchsorted(together, together[0] + limit_values // 3, side="left")
+    return max(1, int(within), int(beyond))
 
 
 def fingerprints(table: Table, partitions: np.ndarray, ledgers: Mapping[str, Ledger]) -> np.ndarray:
