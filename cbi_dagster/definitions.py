@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import dagster as dg
@@ -42,4 +43,12 @@ def build_defs(home: Home, watched: str | None = None, *, live: bool = False) ->
     )
 
 
-defs = build_defs(Home.from_environment(), os.environ.get("CBI_WATCH"), live=os.environ.get("CBI_LIVE") == "1")
+_HOME = Home.from_environment()
+if os.environ.get("DAGSTER_HOME") is None:
+    logging.getLogger(__name__).warning(
+        "DAGSTER_HOME is not set: what Dagster records here is gone when it ends, and `cbi` keeps its runs elsewhere. "
+        "`cbi ui` opens both as one; so does `export DAGSTER_HOME=%s`. The tables are those of %s",
+        _HOME.dagster,
+        _HOME.path,
+    )
+defs = build_defs(_HOME, os.environ.get("CBI_WATCH"), live=os.environ.get("CBI_LIVE") == "1")

@@ -74,6 +74,17 @@ concurrency:
 """
 
 
+#: What Dagster calls this package's code, however it is started.
+CODE_LOCATION = "cbi_dagster"
+
+_WORKSPACE = f"""\
+load_from:
+  - python_module:
+      module_name: cbi_dagster.definitions
+      location_name: {CODE_LOCATION}
+"""
+
+
 class SettingsError(ValueError):
     """A setting that is missing, unknown, or means nothing."""
 
@@ -170,6 +181,11 @@ class Home:
         return self.path / "dagster"
 
     @property
+    def workspace(self) -> Path:
+        """What tells Dagster which code to serve."""
+        return self.dagster / "workspace.yaml"
+
+    @property
     def claims(self) -> Path:
         """Lock files of the runs that `cbi` processes execute."""
         return self.path / "claims"
@@ -198,10 +214,9 @@ class Home:
         # Homes of earlier versions name the event log's module as it was called then.
         wanted = wanted.replace("module: cbi_dagster.event_log\n", "module: cbi_dagster.orchestration.event_log\n")
         if not config.exists() or config.read_text(encoding="utf-8") != wanted:
-            # Whole or not there at all: another process may be reading it.
-            partial = config.with_name(f"{uuid.uuid4().hex}.part")
-            partial.write_text(wanted, encoding="utf-8")
-            partial.replace(config)
+            _write_whole(config, wanted)
+        if not self.workspace.exists():
+            _write_whole(self.workspace, _WORKSPACE)
 
     def warehouse(self) -> Warehouse:
         """The warehouse alone. Nothing is read or written yet."""
@@ -303,6 +318,13 @@ class Home:
         archive = Archive(self.settings.get("CBI_ARCHIVE", self.landing), lock=self.path)
         landing = Landing(warehouse, archive, load_universe(), code)
         return Platform(warehouse, landing, Builder(warehouse, landing.read, RECIPES, code, landing.stale))
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Write a file that is whole or not there at all: another process may be reading it."""
+    partial = file.with_name(f"{uuid.uuid4().hex}.part")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(file)
 
 
 @functools.cache

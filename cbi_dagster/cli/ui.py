@@ -42,7 +42,7 @@ def ui(port: int, watch: str | None, live: bool) -> None:
     if watch is not None:
         environment["CBI_WATCH"] = watch if "://" in watch else str(Path(watch).resolve())
     console.print(f"Dagster UI on http://127.0.0.1:{port} (state in {home.path}); Ctrl-C ends it.")
-    served = ["-m", "cbi_dagster.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    served = ["-w", str(home.workspace), "-h", "127.0.0.1", "-p", str(port)]
     # Dagster warns of any other dagster.yaml in the working directory.
     command = [sys.executable, "-m", "dagster", "dev", *served]
     # polars, which TA-Lib imports where it is installed, has the system resume a wait after Ctrl-C: the one below too.

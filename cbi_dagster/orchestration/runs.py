@@ -12,10 +12,12 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
+from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 from sqlalchemy.exc import DBAPIError
 
 from cbi_dagster.catalog import ASSET_TABLES, Table
-from cbi_dagster.home import Home
+from cbi_dagster.home import CODE_LOCATION, Home
 from cbi_dagster.orchestration.building import (
     BACKFILL_JOB,
     BUILDING_POOL,
@@ -34,6 +36,9 @@ from cbi_dagster.warehouse.plan import Plan
 
 #: Told of every finished table: what came of it, and the seconds since the one before.
 OnTable = Callable[[Table, WriteOutcome, float], None]
+
+#: With the runs that the UI and the daemon start of the same code, so that a job's page shows those of commands too.
+_OF_THE_CODE = {REPOSITORY_LABEL_TAG: f"{SINGLETON_REPOSITORY_NAME}@{CODE_LOCATION}"}
 
 #: The console stays quiet: commands say themselves what failed, and a failure's frames are on the run's page.
 SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -149,7 +154,7 @@ def _run(
     with opened_instance(home) as instance:
         with claimed(home.claims, run_id):
             result = jobs[job_name].execute_in_process(
-                instance=instance, run_id=run_id, run_config=config | SILENT, raise_on_error=False
+                instance=instance, run_id=run_id, run_config=config | SILENT, tags=_OF_THE_CODE, raise_on_error=False
             )
         if was_interrupted(instance, run_id):
             raise KeyboardInterrupt

@@ -32,7 +32,7 @@ def test_the_web_server_and_its_daemon_get_the_state_the_port_and_where_files_ar
     assert result.output == f"Dagster UI on http://127.0.0.1:3456 (state in {home.path}); Ctrl-C ends it.\n"
     assert result.exit_code == 7, "that of the web server"
     assert (tmp_path / "python.told").read_text().splitlines() == [
-        "-m dagster dev -m cbi_dagster.definitions -h 127.0.0.1 -p 3456",
+        f"-m dagster dev -w {home.workspace} -h 127.0.0.1 -p 3456",
         str(home.dagster),
         str(home.path),
         str(home.dagster),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +15,7 @@ import pytest
 
 from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
-from cbi_dagster.home import Home
+from cbi_dagster.home import CODE_LOCATION, Home
 from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster_tests.orchestration.pages import Page, served
 from cbi_dagster_tests.properties.worlds import World
@@ -42,6 +45,18 @@ def test_the_ui_shows_every_table_with_its_layer_columns_and_checks(page: Page) 
         assert shown[table.id]["hasAssetChecks"]
         labels = {entry["label"] for entry in shown[table.id]["metadataEntries"]}
         assert {"dagster/column_schema", "dagster/column_lineage", "dagster/table_name"} <= labels
+
+
+RUNS = """query($job: PipelineSelector!) { pipelineOrError(params: $job) { ... on Pipeline { runs { status } } } }"""
+
+
+def test_the_page_of_a_job_shows_the_runs_of_commands_too(page: Page) -> None:
+    job = {"repositoryLocationName": CODE_LOCATION, "repositoryName": "__repository__", "pipelineName": "refresh"}
+    assert page.ask(RUNS, job=job)["pipelineOrError"]["runs"] == []
+    command = [sys.executable, "-m", "cbi_dagster.cli", "refresh", "--select", OHLCV_1M.id]
+    told = subprocess.run(command, env={**os.environ, "CBI_HOME": str(page.path)}, capture_output=True)
+    assert told.returncode == 3, told.stderr
+    assert page.ask(RUNS, job=job)["pipelineOrError"]["runs"] == [{"status": "SUCCESS"}]
 
 
 LAUNCH = """mutation($wanted: LaunchBackfillParams!) {
