@@ -30,6 +30,7 @@ def run(name: str, *arguments: str) -> str:
         "incremental_day.py",
         "policy.py",
         "restatement.py",
+        "training_frame.py",
     ],
 )
 def test_every_benchmark_explains_itself_with_an_example(name: str) -> None:
