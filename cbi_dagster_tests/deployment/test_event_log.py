@@ -21,7 +21,7 @@ from cbi_dagster.orchestration.launcher import WatchedRunLauncher
 from cbi_dagster.orchestration.runs import announce_pools
 from cbi_dagster_tests.deployment.composed import DEPLOY
 from cbi_dagster_tests.deployment.postgres import Postgres, binaries, served
-from cbi_dagster_tests.orchestration.log_events import RUN, UNIQUE
+from cbi_dagster_tests.orchestration.log_events import PRICES, RUN, UNIQUE, materialized, stored_at_once
 from cbi_dagster_tests.orchestration.test_event_log import make_instance, require_failed_first, run_range, told
 
 pytestmark = pytest.mark.skipif(binaries() is None, reason="no PostgreSQL server on this machine (Debian: postgresql)")
@@ -94,6 +94,24 @@ def test_a_range_is_planned_once_and_written_in_batches(instance: dg.DagsterInst
     assert [(found.status, found.partition) for found in executions] == [
         (AssetCheckExecutionRecordStatus.SUCCEEDED, None)
     ] * 2
+
+
+def test_what_is_told_at_once_is_there_with_its_partitions_and_versions(instance: dg.DagsterInstance) -> None:
+    log = instance.event_log_storage
+    assert isinstance(log, BatchedPostgresEventLogStorage)
+    labels = [f"2024-07-{day:02}" for day in range(1, 32)]
+    stored_at_once(log, [materialized(PRICES, label, version=f"v{label}") for label in labels])
+    stored_at_once(log, [materialized(PRICES, labels[3], version="another")])
+    assert instance.get_materialized_partitions(PRICES) == set(labels)
+    versions = log.get_latest_tags_by_partition(
+        PRICES, dg.DagsterEventType.ASSET_MATERIALIZATION, ["dagster/data_version"]
+    )
+    told = {label: tags["dagster/data_version"] for label, tags in versions.items()}
+    assert told == {label: f"v{label}" for label in labels} | {labels[3]: "another"}
+    last = instance.get_latest_materialization_event(PRICES)
+    assert last is not None
+    assert last.asset_materialization is not None
+    assert last.asset_materialization.partition == labels[3]
 
 
 def test_a_run_has_failed_before_its_failure_can_be_read(

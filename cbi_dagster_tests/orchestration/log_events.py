@@ -16,9 +16,10 @@ from dagster._core.events import (
     AssetObservationData,
     StepMaterializationData,
 )
+from dagster._serdes import serialize_value
 from hypothesis import strategies as st
 
-from cbi_dagster.orchestration.event_log import BatchedSqliteEventLogStorage
+from cbi_dagster.orchestration.event_log import BatchedSqliteEventLogStorage, PlatformEventLog
 
 RUN = "7d2f6a1e-0000-4000-8000-000000000000"
 ANOTHER_RUN = "7d2f6a1e-0000-4000-8000-000000000001"
@@ -53,6 +54,14 @@ def materialized(key: AssetKey, partition: str | None, *, version: str = "v1", *
 
 def materializations(count: int, **entry_fields: Any) -> list[EventLogEntry]:
     return [materialized(PRICES, f"p{i}", **entry_fields) for i in range(count)]
+
+
+def stored_at_once(storage: PlatformEventLog, events: list[EventLogEntry]) -> None:
+    """Materializations of one asset, given to a storage as the records that it keeps."""
+    told = [event.get_dagster_event().step_materialization_data.materialization for event in events]
+    versions = [(item.tags or {})["dagster/data_version"] for item in told]
+    texts = [serialize_value(event) for event in events]
+    storage.store_materializations(events[-1], texts, [item.partition for item in told], versions)
 
 
 @st.composite

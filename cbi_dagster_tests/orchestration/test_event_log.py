@@ -39,6 +39,7 @@ from cbi_dagster_tests.orchestration.log_events import (
     materializations,
     materialized,
     rows,
+    stored_at_once,
     stored_partitions,
 )
 from cbi_dagster_tests.orchestration.scenes import empty_job
@@ -64,6 +65,21 @@ def test_batches_leave_the_rows_that_storing_event_by_event_leaves(
         for event in batch:
             stock.store_event(event)
         batched.store_event_batch(batch)
+    assert contents(batched.get_db_path()) == contents(stock.get_db_path())
+
+
+@pytest.mark.parametrize("partitions", [["2024-07-01"], [None], [f"p{i}" for i in range(1200)]], ids=["1", "0", "many"])
+def test_what_is_told_at_once_leaves_the_rows_that_storing_event_by_event_leaves(
+    pair: tuple[ConsolidatedSqliteEventLogStorage, BatchedSqliteEventLogStorage], partitions: list[str | None]
+) -> None:
+    stock, batched = pair
+    for storage in pair:
+        storage.wipe()
+        storage.store_event(materialized(PIVOTS, "2024-07-01"))
+    events = [materialized(PRICES, label, version=f"v{at}") for at, label in enumerate(partitions)]
+    for event in events:
+        stock.store_event(event)
+    stored_at_once(batched, events)
     assert contents(batched.get_db_path()) == contents(stock.get_db_path())
 
 
