@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import functools
 import gc
+import logging
 import os
 import signal
 import sys
@@ -119,6 +120,11 @@ def looked_at(home: Home) -> Platform:
     return home.open().ready()
 
 
+def is_no_interruption(record: logging.LogRecord) -> bool:
+    """Whether a line of a log is about anything but Ctrl-C or SIGTERM."""
+    return not (record.exc_info and isinstance(record.exc_info[1], KeyboardInterrupt))
+
+
 def run() -> None:
     """`cbi` as a process of its own."""
     # It lives for seconds and imports hundreds of thousands of objects, which the collector would go through again and
@@ -127,6 +133,9 @@ def run() -> None:
     if sys.stdout is None:
         # Closed by whoever started it: no file that is opened later may take its place.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    # The command tells of an interruption: a library that logs it and passes it on has nothing to add.
+    if logging.lastResort is not None:
+        logging.lastResort.addFilter(is_no_interruption)
     # A command that is ended leaves nothing behind, whoever ends it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     cbi()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from cbi_dagster.cli.main import is_no_interruption
 from cbi_dagster_tests.cli.commands import BARS, build_bars, cbi
 from cbi_dagster_tests.vendors.small_files import zl_file
 
@@ -85,6 +87,12 @@ def test_a_disk_that_is_full_under_dagsters_records_is_a_sentence_and_the_same_c
     assert (code, failed.count("\n")) == (1, 1), failed
     assert "Dagster's records of runs cannot be written (database or disk is full); make room there" in failed
     assert cbi(home, *backfill).exit_code == 0
+
+
+def test_a_library_that_logs_an_interruption_adds_nothing_to_it() -> None:
+    for error, told in ((KeyboardInterrupt(), False), (OSError("no room"), True)):
+        record = logging.LogRecord("sqlalchemy.pool", logging.ERROR, "", 1, "closing", (), (type(error), error, None))
+        assert is_no_interruption(record) is told
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
