@@ -346,8 +346,9 @@ def minutes(bars: int) -> None:
     for side, title in sides.items():
         best = min(runs[side], key=lambda run: run["seconds"])
         first = first or best["seconds"]
+        of_bare = f"{best['seconds'] / first:.1f}x" if first else "-"  # a miniature may take no time that is counted
         sizes = [f"{best['kernel']:.2f} s", *(f"{best[name] / 1e3:.1f} GB" for name in ("before", "peak"))]
-        rows.append([title, f"{best['bars']:,}", f"{best['seconds']:.2f} s", f"{best['seconds'] / first:.1f}x", *sizes])
+        rows.append([title, f"{best['bars']:,}", f"{best['seconds']:.2f} s", of_bare, *sizes])
     header = ["minutes to 6 horizons x technicals", "bars", "time", "of bare", "kernel", "memory before", "peak"]
     print(markdown(header, rows))
 

@@ -21,6 +21,8 @@ from cbi_dagster.catalog.tables.ops import LANDED_FILES
 from cbi_dagster.cli.main import cbi as group
 from cbi_dagster.definitions import defs
 from cbi_dagster.home import Home
+from cbi_dagster.orchestration.partitions import asset_key
+from cbi_dagster.orchestration.runs import opened_instance
 from cbi_dagster.orchestration.sensors import build_sensors
 from cbi_dagster.reports.checks import stored_as_written
 from cbi_dagster.vendors.simulate import simulate_delivery
@@ -118,12 +120,14 @@ def correction(home: World, directory: Path) -> Path:
 def test_a_killed_refresh_neither_blocks_the_sensors_nor_spoils_the_next_one(
     home: World, delivery: Path, tmp_path: Path
 ) -> None:
+    place = Home(home.path)
+    place.prepare()
     refresh = started(home)
-    while refresh.poll() is None and not len(home.warehouse.ledger_rows({OHLCV_1H.id})):
-        time.sleep(0.02)
+    with opened_instance(place) as instance:  # told of hours, when the tables made of them are still to come
+        while refresh.poll() is None and not instance.get_latest_materialization_event(asset_key(OHLCV_1H.id)):
+            time.sleep(0.02)
     os.killpg(refresh.pid, signal.SIGKILL)  # with the processes that copy its output
     refresh.communicate()
-    place = Home(home.path)
     (sensor,) = (item for item in build_sensors(place, home.builder, None) if item.name == "refresh_sensor")
     with dg.DagsterInstance.from_config(str(place.dagster)) as instance:
         (run,) = instance.get_runs()
