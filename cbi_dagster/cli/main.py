@@ -133,9 +133,6 @@ def run() -> None:
     if sys.stdout is None:
         # Closed by whoever started it: no file that is opened later may take its place.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    # No command needs polars. TA-Lib imports it where it is installed, which takes a tenth of a second and changes what
-    # Ctrl-C does: a wait for another process went on.
-    sys.modules.setdefault("polars", None)  # type: ignore[arg-type]
     # The command tells of an interruption: a library that logs it and passes it on has nothing to add.
     if logging.lastResort is not None:
         logging.lastResort.addFilter(is_no_interruption)

@@ -45,6 +45,8 @@ def ui(port: int, watch: str | None, live: bool) -> None:
     served = ["-w", str(home.workspace), "-h", "127.0.0.1", "-p", str(port)]
     # Dagster warns of any other dagster.yaml in the working directory.
     command = [sys.executable, "-m", "dagster", "dev", *served]
+    # polars, which TA-Lib imports where it is installed, has the system resume a wait after Ctrl-C: the one below too.
+    signal.siginterrupt(signal.SIGINT, True)
     # A session of its own: what ends it reaches all that it has started, and nobody else.
     server = subprocess.Popen(command, cwd=home.dagster, env=environment, start_new_session=True)
     try:
