@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from cbi_dagster.warehouse.plan import Plan, TablePlan
     from cbi_dagster.warehouse.traffic import Traffic
 
-#: To rebuild at most this many rows the warehouse is kept for the seconds it takes instead of opened for every step:
-#: other processes can wait that long.
-_FEW_ROWS = 100_000
 _RANGES_SHOWN = 4
 
 
@@ -83,6 +80,7 @@ def plan(tables: list[Table], exact: bool, as_json: bool) -> None:
         click.echo(nothing if as_json else NOTHING_HERE.format(home.place))
         return
     from cbi_dagster.reports.status import refused_files
+    from cbi_dagster.warehouse.builder import FEW_ROWS
 
     platform = looked_at(home)
     current = platform.builder
@@ -91,7 +89,7 @@ def plan(tables: list[Table], exact: bool, as_json: bool) -> None:
     if exact and (stale or present.landed):
         from cbi_dagster.reports.plans import exact_plan
 
-        few = present.rows is not None and present.rows <= _FEW_ROWS and not present.landed
+        few = present.rows is not None and present.rows <= FEW_ROWS and not present.landed
         shared = platform.warehouse.shared_connection() if few else contextlib.nullcontext()
         with console.status("rebuilding, without writing …"), shared:
             changes = exact_plan(platform, tables)
@@ -127,6 +125,8 @@ def refresh(tables: list[Table]) -> None:
 
 def refreshed(home: Home, tables: Sequence[Table]) -> bool:
     """Rebuild what is stale of `tables`, and say so; whether anything was. Fails for a table that failed."""
+    from cbi_dagster.warehouse.builder import FEW_ROWS
+
     home.prepare()
     platform, anew = home.open(), False
     with contextlib.ExitStack() as open_warehouse:
@@ -137,7 +137,7 @@ def refreshed(home: Home, tables: Sequence[Table]) -> bool:
             open_warehouse.close()
             anew = _read_anew(platform, present)
             present = current.plan(tables)
-        if present.rows is None or present.rows > _FEW_ROWS:
+        if present.rows is None or present.rows > FEW_ROWS:
             open_warehouse.close()
         _print_plan(present)
         _print_stale_inputs(current, tables)
