@@ -28,9 +28,10 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from typing import Any
 
 import sqlalchemy as db
 from dagster import DagsterEventType, EventLogEntry, Field, StringSource
@@ -113,14 +114,19 @@ class PlatformEventLog(SqlEventLogStorage):
         `texts`: the records as they are stored, of which `last` is the last; with the partition and the data version
         of each.
         """
-        logs, row = SqlEventLogStorageTable, self._event_to_row(last)
+        row = self._event_to_row(last)
         rows = [{**row, "event": text, "partition": label} for text, label in zip(texts, partitions, strict=True)]
         with self.index_transaction() as connection:
-            ids = connection.scalars(logs.insert().returning(logs.c.id, sort_by_parameter_order=True), rows).all()
+            ids = self._insert(connection, rows)
             tag = {"asset_key": row["asset_key"], "key": DATA_VERSION_TAG, "event_timestamp": row["timestamp"]}
             tags = [{**tag, "event_id": i, "value": value} for i, value in zip(ids, data_versions, strict=True)]
             connection.execute(AssetEventTagsTable.insert(), tags)
             self._store_asset_event(connection, last, ids[-1])
+
+    def _insert(self, connection: db.Connection, rows: Sequence[Mapping[str, Any]]) -> Sequence[int]:
+        """Insert rows of the log, of the same columns; their ids, in this order."""
+        logs = SqlEventLogStorageTable
+        return connection.scalars(logs.insert().returning(logs.c.id, sort_by_parameter_order=True), rows).all()
 
     def _fail_first(self, event: EventLogEntry) -> None:
         """Note at the run that it has failed, if an event says so, before the event is stored.
@@ -207,6 +213,16 @@ class BatchedSqliteEventLogStorage(PlatformEventLog, ConsolidatedSqliteEventLogS
         with self._connect() as connection:
             return connection.dialect.has_table(connection, table_name)
 
+    def _insert(self, connection: db.Connection, rows: Sequence[Mapping[str, Any]]) -> Sequence[int]:
+        """The same without asking for each row's id, for which each would be a statement of its own.
+
+        Nobody else writes until this transaction ends, so that SQLite counts on from the newest id there is.
+        """
+        logs = SqlEventLogStorageTable
+        connection.execute(logs.insert(), rows)
+        newest = connection.scalar(db.select(db.func.max(logs.c.id)))
+        return range(newest - len(rows) + 1, newest + 1)
+
     def store_event(self, event: EventLogEntry) -> None:
         self._fail_first(event)
         self.store_event_batch([event])
@@ -215,12 +231,8 @@ class BatchedSqliteEventLogStorage(PlatformEventLog, ConsolidatedSqliteEventLogS
         """Store the events in one transaction, with the rows that storing them one by one in this order leaves."""
         if not events:
             return
-        logs = SqlEventLogStorageTable
         with self._connect() as connection:
-            ids = connection.scalars(
-                logs.insert().returning(logs.c.id, sort_by_parameter_order=True),
-                [self._event_to_row(event) for event in events],
-            ).all()
+            ids = self._insert(connection, [self._event_to_row(event) for event in events])
             asset_events, asset_event_ids = [], []
             newest: dict[tuple[str, DagsterEventType], tuple[EventLogEntry, int]] = {}
             for event, event_id in zip(events, ids, strict=True):

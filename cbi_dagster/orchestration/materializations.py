@@ -8,12 +8,13 @@ partitions of a table have in common is put into words once.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -142,17 +143,13 @@ def report(
     if not versions:
         return
     sources, labels = [read.source for read in table.reads], sorted(versions)
-    of_sources = _versions(builder.warehouse, sources, np.array([table.partitioning.parse(label) for label in labels]))
-    told = [
-        {
-            "label": label,
-            "data": versions[label],
-            "rows": str(outcome.result.row_counts.get(label, 0)),
-            _REASON: outcome.reasons.get(label, _ASKED),
-            **dict(zip(sources, (of_sources[name][at] for name in sources), strict=True)),
-        }
-        for at, label in enumerate(labels)
-    ]
+    differing = {
+        "label": labels,
+        "data": [versions[label] for label in labels],
+        "rows": [str(outcome.result.row_counts.get(label, 0)) for label in labels],
+        _REASON: [outcome.reasons.get(label, _ASKED) for label in labels],
+        **_versions(builder.warehouse, sources, np.array([table.partitioning.parse(label) for label in labels])),
+    }
     storage = step.instance.event_log_storage
     newest = storage.get_maximum_record_id()
     pointer = NULL_EVENT_POINTER if newest is None else str(newest)
@@ -176,13 +173,14 @@ def report(
         )
         for facts in (each, {**each, **metadata})
     )
-    texts = [*_filled(shared, told[:-1]), *_filled(last, told[-1:])]
+    texts = _filled(shared, differing)
+    (texts[-1],) = _filled(last, {name: values[-1:] for name, values in differing.items()})
     if isinstance(storage, PlatformEventLog):
         storage.store_materializations(
             deserialize_value(texts[-1], EventLogEntry),
             texts,
-            [None if partition is None else item["label"] for item in told],
-            [item["data"] for item in told],
+            [None] * len(labels) if partition is None else labels,
+            differing["data"],
         )
     else:  # an instance of one's own, be it in memory
         for text in texts:
@@ -229,12 +227,12 @@ def _entry(step: StepExecutionContext, materialization: dg.AssetMaterialization)
     )
 
 
-def _filled(text: str, told: Sequence[Mapping[str, str]]) -> Iterator[str]:
+def _filled(text: str, differing: Mapping[str, Sequence[str]]) -> list[str]:
     """The text with what differs in its places, once for each."""
     text = text.replace(str(_ROWS), _place("rows"))
-    common, names = _PLACE.split(text)[::2], _PLACE.findall(text)
-    for item in told:
-        parts = [common[0]]
-        for name, following in zip(names, common[1:], strict=True):
-            parts += json.dumps(item[name])[1:-1], following
-        yield "".join(parts)
+    (first, *common), names = _PLACE.split(text)[::2], _PLACE.findall(text)
+    written = json.JSONEncoder().encode
+    parts: list[Iterable[str]] = []
+    for name, following in zip(names, common, strict=True):
+        parts += (written(value)[1:-1] for value in differing[name]), itertools.repeat(following)
+    return [first + "".join(filled) for filled in zip(*parts, strict=False)]
