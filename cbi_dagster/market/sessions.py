@@ -89,8 +89,11 @@ def early_close_minutes(dates: np.ndarray, calendar: ExchangeCalendar) -> npt.ND
     return np.array(minutes, dtype=np.int64)
 
 
+@functools.cache
 def _days(dates: tuple[dt.date, ...]) -> np.ndarray:
-    return np.array(dates, dtype="datetime64[D]")
+    days = np.array(dates, dtype="datetime64[D]")
+    days.flags.writeable = False
+    return days
 
 
 def _no_business(calendar: ExchangeCalendar) -> np.ndarray:

@@ -97,10 +97,12 @@ def screen_bars(
     inside = kinds["kind"].isin(["continuous", "outright"]).to_numpy(bool)[codes]
     counts = pd.Series(np.bincount(codes[~inside], minlength=len(kinds)), index=kinds["symbol"], name="rows")
 
-    own = bars.copy(deep=False) if inside.all() else bars[inside].reset_index(drop=True)
-    codes = codes[inside]
+    own = bars.assign(symbol=symbol)
+    if not inside.all():
+        own, codes = own.take(np.flatnonzero(inside)), codes[inside]
+        own.index = pd.RangeIndex(len(own))
     root_codes, roots = pd.factorize(kinds["root"], sort=True)
-    own["symbol"] = symbol[inside].reset_index(drop=True).cat.remove_unused_categories()
+    own["symbol"] = own["symbol"].cat.remove_unused_categories()
     own["root"] = pd.Categorical.from_codes(root_codes[codes], roots).remove_unused_categories()
     dates = _bar_dates(own, schema, universe)
     own["date"] = dates.astype("datetime64[ns]")
@@ -123,10 +125,11 @@ def _bar_dates(own: pd.DataFrame, schema: str, universe: Universe) -> np.ndarray
         days = days + (weekdays(days) == 6).astype("timedelta64[D]")
     else:
         days = exchange_days(instants)
-    roots = own["root"].cat.codes.to_numpy()
-    for code, root in enumerate(own["root"].cat.categories):
-        of_root = roots == code
-        days[of_root] = trade_dates(days[of_root], universe.calendar(str(root)))
+    calendars = [universe.product(str(root)).calendar for root in own["root"].cat.categories]
+    calendar_of = np.array(calendars, object)[own["root"].cat.codes.to_numpy()]
+    for name in set(calendars):
+        of_calendar = calendar_of == name
+        days[of_calendar] = trade_dates(days[of_calendar], universe.calendars[name])
     return days
 
 

@@ -91,7 +91,7 @@ class Bars:
             end=end,
             rows=len(file.bars),
             kept=screened.bars,
-            rejected=quarantine_rows(screened.rejected),
+            rejected=quarantine_rows(screened.rejected) if len(screened.rejected) else _NOTHING_REJECTED,
             outside={shown(symbol, 80): int(count) for symbol, count in screened.outside_counts.items()},
             symbols=landed_symbols(
                 sorted(set(mapping["symbol"])) if file.observed else file.symbols, mapping, start, end, self._universe
@@ -297,7 +297,7 @@ class Bars:
 
 
 #: Rejected rows of a file that has none.
-_NOTHING_REJECTED = pd.DataFrame(columns=["symbol", "ts_event"])
+_NOTHING_REJECTED = quarantine_rows(pd.DataFrame(columns=["symbol", "ts_event", "reason"]))
 
 
 def _meeting(file: LandedFile, landed: Landed) -> list[LandedFile]:
@@ -330,4 +330,4 @@ def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _of(rejected: pd.DataFrame, reason: str) -> pd.DataFrame:
-    return rejected[rejected["reason"] == reason].drop(columns="reason")
+    return rejected[rejected["reason"] == reason].drop(columns="reason") if len(rejected) else rejected

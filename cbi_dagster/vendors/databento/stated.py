@@ -42,14 +42,23 @@ def landed_symbols(
     """
     kinds = classify_symbols(list(symbols), universe)
     wanted = kinds[kinds["kind"].isin(_KEPT)]
-    rows = wanted[["symbol", "root"]].merge(mapping.astype({"symbol": object}), on="symbol", how="left")
+    # As a left join, which takes longer than all else here: per symbol its intervals in their order, or one unknown.
+    of_symbol = pd.Index(wanted["symbol"]).get_indexer(mapping["symbol"].astype(object))
+    stated = np.flatnonzero(of_symbol >= 0)
+    unstated = np.setdiff1d(np.arange(len(wanted)), of_symbol)
+    place = np.append(of_symbol[stated], unstated)
+    order = np.argsort(place, kind="stable")
+    place, interval = place[order], np.append(stated, np.full(len(unstated), -1))[order]
+    columns = {name: mapping[name].array for name in ("start_date", "end_date")}
+    columns["instrument_id"] = mapping["instrument_id"].astype("Int64").array
+    rows = pd.DataFrame({name: values.take(interval, allow_fill=True) for name, values in columns.items()})
     return pd.DataFrame(
         {
-            "symbol": rows["symbol"],
-            "root": rows["root"],
+            "symbol": wanted["symbol"].to_numpy()[place],
+            "root": wanted["root"].to_numpy()[place],
             "mapping_start": rows["start_date"].fillna(start.tz_convert(None).normalize()),
             "mapping_end": rows["end_date"].fillna(end.tz_convert(None).ceil("D")),
-            "instrument_id": rows["instrument_id"].astype("Int64"),
+            "instrument_id": rows["instrument_id"],
         }
     )
 
