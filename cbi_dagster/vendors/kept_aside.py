@@ -1,52 +1,51 @@
-"""Rows that wait in files, of which only what is looked at comes into memory."""
+"""What waits in a file, of which only what is looked at comes into memory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import mmap
+import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
-import numpy as np
-import pandas as pd
+T = TypeVar("T")
+
+_ALIGNED = 64  # bytes, as arrays want to begin
 
 
 @dataclass(frozen=True)
-class KeptAside:
-    """A frame whose columns lie in a directory, one file each; `categories` of those that are categorical."""
+class KeptAside(Generic[T]):
+    """A value in a file of a directory that is this user's alone, with its arrays (those of frames too) as they are.
 
-    directory: Path
-    columns: tuple[str, ...]
-    instants: frozenset[str]
-    categories: Mapping[str, pd.Index]
+    `spans`: where its pickle and then each of its arrays lie in the file, from byte to byte (exclusive).
+    """
+
+    file: Path
+    spans: Sequence[tuple[int, int]]
 
     @staticmethod
-    def of(frame: pd.DataFrame, directory: Path) -> KeptAside | None:
-        """A copy of numbers, dates, instants in UTC and categories; None for a frame of others, such as strings."""
-        arrays: dict[str, np.ndarray] = {}
-        instants, categories = set(), {}
-        for name, column in frame.items():
-            if isinstance(column.dtype, pd.CategoricalDtype):
-                categories[str(name)], arrays[str(name)] = column.cat.categories, column.cat.codes.to_numpy()
-            elif isinstance(column.dtype, pd.DatetimeTZDtype) and str(column.dtype) == "datetime64[ns, UTC]":
-                instants.add(str(name))
-                arrays[str(name)] = column.dt.tz_convert(None).to_numpy()
-            elif isinstance(column.dtype, np.dtype) and column.dtype.kind in "iufbM":
-                arrays[str(name)] = column.to_numpy()
-            else:
-                return None
-        directory.mkdir()
-        for number, values in enumerate(arrays.values()):
-            np.save(directory / f"{number}.npy", values)
-        return KeptAside(directory, tuple(arrays), frozenset(instants), categories)
+    def of(value: T, file: Path) -> KeptAside[T]:
+        """A copy of a value in a new file. Raises OSError, and leaves no file, where there is no room for it."""
+        arrays: list[pickle.PickleBuffer] = []
+        pickled = pickle.dumps(value, protocol=5, buffer_callback=arrays.append)
+        spans = []
+        try:
+            with file.open("xb") as out:
+                for part in (memoryview(pickled), *(array.raw() for array in arrays)):
+                    out.seek(-out.tell() % _ALIGNED, 1)
+                    begins = out.tell()
+                    out.write(part)
+                    spans.append((begins, out.tell()))
+        except OSError:
+            file.unlink(missing_ok=True)
+            raise
+        return KeptAside(file, spans)
 
-    def rows(self) -> pd.DataFrame:
-        """The frame; its columns are mapped into memory as long as it is held. Nobody may write to it."""
-        found: dict[str, Any] = {}
-        for number, name in enumerate(self.columns):
-            values = np.load(self.directory / f"{number}.npy", mmap_mode="r")
-            if name in self.categories:
-                found[name] = pd.Categorical.from_codes(values, self.categories[name])
-            else:
-                found[name] = pd.DatetimeIndex(values, tz="UTC") if name in self.instants else values
-        return pd.DataFrame(found, copy=False)
+    def value(self) -> T:
+        """The value; its arrays are mapped into memory as long as they are held. Nobody can write to them."""
+        with self.file.open("rb") as file:
+            whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        pickled, *arrays = (whole[first:end] for first, end in self.spans)
+        value: T = pickle.loads(pickled, buffers=arrays)
+        return value

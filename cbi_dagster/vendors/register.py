@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -16,8 +16,11 @@ from cbi_dagster.vendors.kept_aside import KeptAside
 from cbi_dagster.vendors.kinds import Examined, LandedFile
 from cbi_dagster.vendors.scratch import scratch_directory
 
-#: Rows of files that are kept in memory, and merged at once; files beyond them are read again.
+#: Rows of files that are kept in memory, and merged at once.
 ROWS_AT_ONCE = 500_000
+
+#: Rows of files beyond those that wait in a scratch directory: about 90 bytes each, of bars.
+ROWS_ASIDE = 20_000_000
 
 #: A file is of many months beyond a quarter; one of few rows is as well in memory.
 _MANY_MONTHS, _FEW_ROWS = pd.Timedelta(days=92), 10_000
@@ -57,41 +60,51 @@ class Register:
 class Remembered:
     """What was read of files by their hash.
 
-    What was asked for last is in memory, as far as ROWS_AT_ONCE reaches. Of a file of many months, which is read again
-    for each span of trade dates that is merged, the kept rows go to a scratch directory and are read from there.
+    What was asked for last is in memory, as far as ROWS_AT_ONCE reaches. What goes from there waits in a scratch
+    directory, as far as ROWS_ASIDE reaches and the disk has room; what is not there either is read of its file again. A
+    file of many months, of which each span of trade dates that is merged takes a part, is always kept aside.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # tables of one layer may be made at the same time
         self._files: dict[str, Examined] = {}
         self._rows = 0
-        self._long: dict[str, tuple[Examined, KeptAside]] = {}
+        self._aside: dict[str, KeptAside[Examined]] = {}
+        self._rows_aside = 0
         self._scratch: Path | None = None
 
     def add(self, file_hash: str, examined: Examined) -> None:
         rows = _rows(examined)
         with self._lock:
-            if file_hash in self._files or file_hash in self._long:
+            if file_hash in self._files or file_hash in self._aside:
                 return
-            long = rows > _FEW_ROWS and examined.end - examined.start > _MANY_MONTHS
-            if long and (aside := KeptAside.of(examined.kept, self._directory() / file_hash)):
-                self._long[file_hash] = replace(examined, kept=examined.kept.iloc[:0].copy()), aside
+            if rows > _FEW_ROWS and examined.end - examined.start > _MANY_MONTHS:
+                self._put_aside(file_hash, examined)
                 return
-            if rows <= ROWS_AT_ONCE:
-                self._files[file_hash] = examined
-                self._rows += rows
+            self._files[file_hash] = examined
+            self._rows += rows
             while self._rows > ROWS_AT_ONCE:
-                self._rows -= _rows(self._files.pop(next(iter(self._files))))
+                first = next(iter(self._files))
+                going = self._files.pop(first)
+                self._rows -= _rows(going)
+                if self._rows_aside < ROWS_ASIDE:
+                    self._rows_aside += _rows(going)
+                    self._put_aside(first, going)
 
     def get(self, file_hash: str) -> Examined | None:
         with self._lock:
-            if file_hash in self._long:
-                examined, aside = self._long[file_hash]
-                return replace(examined, kept=aside.rows())
+            aside = self._aside.get(file_hash)
+            if aside is not None:
+                return aside.value()
             found = self._files.pop(file_hash, None)
             if found is not None:
                 self._files[file_hash] = found
             return found
+
+    def _put_aside(self, file_hash: str, examined: Examined) -> None:
+        # Where there is no room, the file itself can be read again.
+        with suppress(OSError):
+            self._aside[file_hash] = KeptAside.of(examined, self._directory() / file_hash)
 
     def _directory(self) -> Path:
         """The scratch directory, which goes with this object."""
