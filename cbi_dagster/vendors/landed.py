@@ -249,6 +249,8 @@ def rows_of(table: Table, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def correction_rows(found: pd.DataFrame, file: LandedFile, moment: pd.Timestamp) -> pd.DataFrame:
     """What a kind says of its corrections as rows of `ops.corrections`; what it has no values of is NULL."""
+    if found.empty:
+        return pd.DataFrame()
     stamped = found.assign(file_hash=file.file_hash, vendor_schema=file.vendor_schema, landed_at=moment)
     empty = to_frame(ops.CORRECTIONS, ops.CORRECTIONS.arrow_schema().empty_table())
     rows = stamped.reindex(columns=empty.columns)

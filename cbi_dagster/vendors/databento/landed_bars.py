@@ -123,7 +123,7 @@ class Bars:
     def corrections(self, file: LandedFile, before: Landed) -> pd.DataFrame:
         earlier = _meeting(file, before)
         if not earlier:
-            return pd.DataFrame(columns=[column.name for column in ops.CORRECTIONS.columns])
+            return _NOTHING_CORRECTED
         new, changes, removed = before.examined(file), [], []
         for part in self._parts(file, earlier):
             old = self._merged(earlier, before, part)
@@ -296,8 +296,9 @@ class Bars:
         return opens, closes
 
 
-#: Rejected rows of a file that has none.
+#: Rejected rows of a file that has none, and corrections by one that meets no other.
 _NOTHING_REJECTED = quarantine_rows(pd.DataFrame(columns=["symbol", "ts_event", "reason"]))
+_NOTHING_CORRECTED = pd.DataFrame(columns=[column.name for column in ops.CORRECTIONS.columns])
 
 
 def _meeting(file: LandedFile, landed: Landed) -> list[LandedFile]:
