@@ -44,7 +44,7 @@ from cbi_dagster.warehouse.builder import Builder, WriteOutcome
 from cbi_dagster.warehouse.contract import Warehouse
 from cbi_dagster.warehouse.ledger import NOTHING
 
-PICTURED_PARTITIONS = 12
+PICTURED_PARTITIONS = 24
 """From how many partitions on a table's materialization has a picture: a range, not a day or the days since."""
 
 _NULL_SHARES_SHOWN = 15

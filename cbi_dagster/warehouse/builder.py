@@ -49,7 +49,7 @@ ReadLanded = Callable[[str, list[Interval]], pd.DataFrame]
 SLICE_VALUES = 32_000_000
 
 #: What reads at most this many rows is computed in moments: other processes can wait for the warehouse that long.
-FEW_ROWS = 100_000
+FEW_ROWS = 400_000
 
 
 @dataclass(frozen=True)
@@ -177,11 +177,14 @@ class Builder:
     def _made(self, build: PreparedBuild, inputs: dict[str, pd.DataFrame]) -> WriteOutcome:
         """Compute a slice and write it. Nobody else holds the inputs while the recipe works, or its rows then.
 
-        Of what takes long to compute the connection is let go, if it is shared.
+        While what takes long is computed the connection is let go, if it is shared.
         """
         recipe, few = self.recipes[build.table.id], build.provenance.rows_in <= FEW_ROWS
-        with contextlib.nullcontext() if few else self.warehouse.let_go():
-            return self.write(build, recipe(*_handed_over(inputs)) if len(build.partitions) else None)
+        made: list[pd.DataFrame | pa.Table | TableOutput] = []
+        if len(build.partitions):
+            with contextlib.nullcontext() if few else self.warehouse.let_go():
+                made.append(recipe(*_handed_over(inputs)))
+        return self.write(build, made.pop() if made else None)
 
     def prepare(
         self,

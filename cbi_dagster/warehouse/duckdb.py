@@ -241,13 +241,12 @@ class DuckDBWarehouse(Warehouse):
             if self._moved_on(change):
                 raise OvertakenError("the warehouse changed while a write to it was worked out")
             for swap in change.swaps:
-                self._make_way(swap)
-                if len(swap.rows):
-                    names = _quoted(swap.rows.column_names)
-                    with self._registered("incoming", swap.rows):
-                        self._connection.execute(
-                            f"INSERT INTO {_name(swap.table)} ({names}) SELECT {names} FROM incoming"
-                        )
+                with self._registered("incoming", swap.rows) if len(swap.rows) else contextlib.nullcontext():
+                    self._make_way(swap)
+                    if len(swap.rows):
+                        names = _quoted(swap.rows.column_names)
+                        insert = f"INSERT INTO {_name(swap.table)} ({names}) SELECT {names} FROM incoming"
+                        self._connection.execute(insert)
 
     def _moved_on(self, change: Change) -> bool:
         if change.registered is not None:
@@ -262,27 +261,29 @@ class DuckDBWarehouse(Warehouse):
         return False
 
     def _make_way(self, swap: Swap) -> None:
-        """Delete the rows that go."""
+        """Delete the rows that go; those that come are `incoming`."""
         if swap.same_key and len(swap.rows):
             equal = " AND ".join(f'old."{name}" = incoming."{name}"' for name in swap.table.key)
-            with self._registered("incoming", swap.rows.select(swap.table.key)):
-                self._connection.execute(f"DELETE FROM {_name(swap.table)} AS old USING incoming WHERE {equal}")
+            self._connection.execute(f"DELETE FROM {_name(swap.table)} AS old USING incoming WHERE {equal}")
         if (gone := swap.gone) is None:
             return
-        delete, parameters = f"DELETE FROM {_name(swap.table)} AS old", list[object]()
-        conditions = ["true"]
+        delete, conditions, parameters = f"DELETE FROM {_name(swap.table)} AS old", ["true"], list[object]()
         if gone.column:
-            delete += " USING spans"
-            conditions.append(f'old."{gone.column}" BETWEEN spans.first AND spans.last')
+            first, last = (bounds.astype(object).tolist() for bounds in gone.spans)
+            if len(first) > 1:
+                delete += " USING (SELECT unnest(?::DATE[]) AS first, unnest(?::DATE[]) AS last) AS spans"
+                conditions.append(f'old."{gone.column}" BETWEEN spans.first AND spans.last')
+                parameters += [first, last]
+            # What lies outside all spans is not even looked at.
+            conditions.append(f'old."{gone.column}" BETWEEN ? AND ?')
+            parameters += [min(first), max(last)]
         if gone.table_name is not None:
             conditions.append("old.table_name = ?")
             parameters.append(gone.table_name)
         if gone.partition_keys is not None:
             conditions.append("old.partition_key IN (SELECT unnest(?::VARCHAR[]))")
             parameters.append(list(gone.partition_keys))
-        first, last = gone.spans or ((), ())
-        with self._registered("spans", pa.table({"first": pa.array(first), "last": pa.array(last)})):
-            self._connection.execute(f"{delete} WHERE {' AND '.join(conditions)}", parameters)
+        self._connection.execute(f"{delete} WHERE {' AND '.join(conditions)}", parameters)
 
     @contextlib.contextmanager
     def _registered(self, name: str, rows: pa.Table) -> Iterator[None]:
