@@ -21,8 +21,7 @@ from cbi_dagster.home import Home
 if TYPE_CHECKING:
     from cbi_dagster.catalog import Table
     from cbi_dagster.home import Platform
-    from cbi_dagster.orchestration.building import OnFound
-    from cbi_dagster.orchestration.runs import OnTable
+    from cbi_dagster.orchestration.building import OnFound, OnTable
     from cbi_dagster.reports.checks import Check, CheckResult
     from cbi_dagster.warehouse.builder import Builder, WriteOutcome
     from cbi_dagster.warehouse.contract import Warehouse

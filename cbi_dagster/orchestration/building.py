@@ -9,21 +9,20 @@ what is still stale. Commands and sensors start the same jobs.
 import contextlib
 import datetime as dt
 import sys
+import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import numpy as np
-import pandas as pd
-from dagster._core.execution.plan.objects import ErrorSource
 from dagster._utils.error import serializable_error_info_from_exc_info
 
 from cbi_dagster.catalog import ASSET_TABLES, LANDING_SOURCES, TABLES, Table
 from cbi_dagster.catalog.partitioning import Interval
-from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
 from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR
 from cbi_dagster.orchestration.claims import claim
+from cbi_dagster.orchestration.failures import keep_failures, sentence
 from cbi_dagster.orchestration.findings import evaluation
 from cbi_dagster.orchestration.landed import observations
 from cbi_dagster.orchestration.materializations import described, report
@@ -38,8 +37,8 @@ BACKFILL_JOB = "backfill"
 #: The pool of both: where an instance limits pools, one of them is under way at a time.
 BUILDING_POOL = "building"
 
-#: Told of every finished table, and what came of it.
-OnTable = Callable[[Table, WriteOutcome], None]
+#: Told of every finished table: what came of it, and the seconds that it took.
+OnTable = Callable[[Table, WriteOutcome, float], None]
 #: Told of every check of what was written, once all tables are built.
 OnFound = Callable[[Check, CheckResult], None]
 
@@ -179,7 +178,7 @@ class _Run:
         if behind := [read.source for read in table.reads if read.source in {**self._failed, **self._left}]:
             self._left[table.id] = f"it is made of {', '.join(behind)}"
             return
-        log, run_id = self._context.log, self._context.run_id
+        log, run_id, began = self._context.log, self._context.run_id, time.perf_counter()
         asked = None if span is None or partitions_of(table) is None else table.partitioning.keys_between(*span)
         try:
             outcome = self._builder.build(table, asked, run_id, only_stale=span is None)
@@ -203,7 +202,7 @@ class _Run:
                 f"{table.id}: {len(result.written)} partitions written ({result.rows_written} rows), "
                 f"{len(result.unchanged)} unchanged, {len(result.removed)} removed"
             )
-        self._on_table(table, outcome)
+        self._on_table(table, outcome, time.perf_counter() - began)
         if problems:
             self._failed[table.id] = problems
             keep_failures(self._builder.warehouse, run_id, {table.id: (now_utc(), problems)})
@@ -235,55 +234,3 @@ def _covering(table: Table, labels: Collection[str]) -> Interval:
     keys = np.array([table.partitioning.parse(label) for label in labels], "datetime64[D]")
     (span,) = table.partitioning.covering(np.sort(keys))
     return span
-
-
-# -- what failed ------------------------------------------------------------------------------------------------------
-
-#: What a table's last failure is told in: a validation may say hundreds of lines.
-_TOLD_CHARACTERS, _TOLD_LINES = 600, 3
-
-
-def sentence(message: str) -> str:
-    """What matters of an error's message: its first lines, without the frames that led to it."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    told = " ".join(lines[:_TOLD_LINES])
-    return told if len(told) <= _TOLD_CHARACTERS else f"{told[:_TOLD_CHARACTERS]} …"
-
-
-def keep_failures(warehouse: Warehouse, run_id: str, failures: Mapping[str, tuple[dt.datetime, str]]) -> None:
-    """Keep a row of `ops.ingestion_runs` for every table that failed in a run; doing it twice changes nothing.
-
-    `failures`: when a table failed, and with what message, by table.
-    """
-    if not failures:
-        return
-    rows = [(f"{run_id}:{table}", table, at, sentence(message)) for table, (at, message) in failures.items()]
-    frame = pd.DataFrame(rows, columns=["event_id", "source", "ended_at", "error_message"])
-    wanted = [column.name for column in INGESTION_RUNS.columns]
-    started = frame["ended_at"]
-    warehouse.record(INGESTION_RUNS, frame.assign(run_status="failed", started_at=started).reindex(columns=wanted))
-
-
-def _step_failures(instance: dg.DagsterInstance, run_id: str) -> list[tuple[float, dg.DagsterEvent]]:
-    """When which step of a run failed, and with what."""
-    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
-    return [(record.timestamp, record.event_log_entry.get_dagster_event()) for record in records]
-
-
-def was_interrupted(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether a signal ended a step of a run."""
-    steps = [step.step_failure_data for _, step in _step_failures(instance, run_id)]
-    return any(step.error_source is ErrorSource.INTERRUPT for step in steps)
-
-
-def record_failures(warehouse: Warehouse, instance: dg.DagsterInstance, run_id: str) -> None:
-    """Keep what failed in the steps of a run, but for what a step has said by itself."""
-    failures = {}
-    for timestamp, step in _step_failures(instance, run_id):
-        data = step.step_failure_data
-        if data.error_source is ErrorSource.INTERRUPT or data.user_failure_data is not None:
-            continue
-        told = (data.error.cause or data.error).message if data.error else "the step failed without an error"
-        table = ".".join(str(step.step_key).split("__", 1))
-        failures[table] = (dt.datetime.fromtimestamp(timestamp, dt.UTC), told)
-    keep_failures(warehouse, run_id, failures)

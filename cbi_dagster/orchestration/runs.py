@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -23,19 +22,16 @@ from cbi_dagster.orchestration.building import (
     BUILDING_POOL,
     REFRESH_JOB,
     OnFound,
+    OnTable,
     building_config,
     building_jobs,
-    record_failures,
-    was_interrupted,
 )
 from cbi_dagster.orchestration.claims import claimed, end_orphans
+from cbi_dagster.orchestration.failures import record_failures, was_interrupted
 from cbi_dagster.orchestration.findings import evaluation
 from cbi_dagster.reports.checks import Check, CheckResult
-from cbi_dagster.warehouse.builder import Builder, WriteOutcome
+from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.plan import Plan
-
-#: Told of every finished table: what came of it, and the seconds since the one before.
-OnTable = Callable[[Table, WriteOutcome, float], None]
 
 #: With the runs that the UI and the daemon start of the same code, so that a job's page shows those of commands too.
 _OF_THE_CODE = {REPOSITORY_LABEL_TAG: f"{SINGLETON_REPOSITORY_NAME}@{CODE_LOCATION}"}
@@ -141,15 +137,7 @@ def announce_pools(home: Home) -> None:
 def _run(
     home: Home, current: Builder, job_name: str, config: dict[str, Any], on_table: OnTable, on_found: OnFound
 ) -> bool:
-    clock = time.perf_counter()
-
-    def written(table: Table, outcome: WriteOutcome) -> None:
-        nonlocal clock
-        now = time.perf_counter()
-        on_table(table, outcome, now - clock)
-        clock = now
-
-    jobs = {job.name: job for job in building_jobs(current, None, written, on_found)}
+    jobs = {job.name: job for job in building_jobs(current, None, on_table, on_found)}
     run_id = str(uuid.uuid4())
     with opened_instance(home) as instance:
         with claimed(home.claims, run_id):

@@ -18,8 +18,9 @@ import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from cbi_dagster.home import Home
-from cbi_dagster.orchestration.building import BACKFILL_JOB, REFRESH_JOB, building_config, record_failures
+from cbi_dagster.orchestration.building import BACKFILL_JOB, REFRESH_JOB, building_config
 from cbi_dagster.orchestration.claims import end_orphans
+from cbi_dagster.orchestration.failures import record_failures
 from cbi_dagster.orchestration.landing import FETCHING_JOB, LANDING_JOB, Watched, landing_config
 from cbi_dagster.warehouse.builder import Builder
 

@@ -11,7 +11,7 @@ import pytest
 
 from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
 from cbi_dagster.home import Home
-from cbi_dagster.orchestration.building import record_failures, sentence, was_interrupted
+from cbi_dagster.orchestration.failures import record_failures, sentence, was_interrupted
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

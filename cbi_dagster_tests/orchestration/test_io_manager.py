@@ -19,7 +19,7 @@ from cbi_dagster.catalog.tables.features import VOLATILITY_DAILY
 from cbi_dagster.catalog.tables.market_data import FUTURES_CONTINUOUS_1D, OHLCV_1D
 from cbi_dagster.orchestration import materializations
 from cbi_dagster.orchestration.assets import ASSETS, LANDED, asset_of
-from cbi_dagster.orchestration.building import record_failures
+from cbi_dagster.orchestration.failures import record_failures
 from cbi_dagster.orchestration.io_manager import IO_MANAGER_KEY
 from cbi_dagster.orchestration.partitions import asset_key
 from cbi_dagster.orchestration.runs import SILENT
