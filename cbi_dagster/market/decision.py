@@ -63,7 +63,8 @@ def bars_at_decision(bars: dict[str, pd.DataFrame], universe: Universe) -> pd.Da
         if parts:
             finer = pd.MultiIndex.from_frame(parts[0][keys])
             built = built[~pd.MultiIndex.from_frame(built[keys]).isin(finer)]
-        parts.append(built)
+        if len(built):
+            parts.append(built)
     if not parts:
         return pd.DataFrame(columns=list(BARS_AT_DECISION))
     result = pd.concat(parts, ignore_index=True).astype({"root": object, "boundary_instrument_id": "Int64"})
