@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 import pandas as pd
+from dagster._core.events import RunFailureReason
 from dagster._core.execution.plan.objects import ErrorSource
 
 from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
@@ -44,9 +45,10 @@ def _step_failures(instance: dg.DagsterInstance, run_id: str) -> list[tuple[floa
 
 
 def was_interrupted(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether a signal ended a step of a run."""
-    steps = [step.step_failure_data for _, step in _step_failures(instance, run_id)]
-    return any(step.error_source is ErrorSource.INTERRUPT for step in steps)
+    """Whether a signal ended a run, in a step of it, before the first or after the last."""
+    failures = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records
+    told = [failure.event_log_entry.get_dagster_event().job_failure_data for failure in failures]
+    return any(failure.failure_reason is RunFailureReason.UNEXPECTED_TERMINATION for failure in told)
 
 
 def record_failures(warehouse: Warehouse, instance: dg.DagsterInstance, run_id: str) -> None:

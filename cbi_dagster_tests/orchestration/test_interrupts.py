@@ -42,6 +42,40 @@ def test_a_signal_is_told_from_a_failure(tmp_path: Path, number: signal.Signals)
     assert rows == [{"source": "breaks"}]
 
 
+@pytest.mark.parametrize(
+    "after",
+    [
+        dg.DagsterEventType.RUN_START,
+        dg.DagsterEventType.RESOURCE_INIT_STARTED,
+        dg.DagsterEventType.STEP_START,
+        dg.DagsterEventType.STEP_SUCCESS,
+    ],
+)
+def test_a_signal_is_told_whenever_in_a_run_it_comes(
+    monkeypatch: pytest.MonkeyPatch, after: dg.DagsterEventType
+) -> None:
+    @dg.op
+    def works() -> None:
+        pass
+
+    @dg.job
+    def interrupted() -> None:
+        works()
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        store = instance.event_log_storage.store_event
+
+        def store_and_interrupt(event: dg.EventLogEntry) -> None:
+            store(event)
+            if event.dagster_event_type is after:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        monkeypatch.setattr(instance.event_log_storage, "store_event", store_and_interrupt)
+        run = interrupted.execute_in_process(instance=instance, raise_on_error=False)
+        assert not run.success
+        assert was_interrupted(instance, run.run_id)
+
+
 def test_of_an_error_the_first_lines_matter() -> None:
     assert sentence("\nValueError: close is wrong\n\n  in row 3\n") == "ValueError: close is wrong in row 3"
     long = sentence("SchemaError: " + "\n".join(f"row {number} is wrong" for number in range(200)))
