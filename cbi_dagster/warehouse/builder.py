@@ -259,9 +259,12 @@ class Builder:
         del output
         own = np.isin(table.partitioning.keys_in(rows), partitions)
         rows = rows if own.all() else rows.filter(pa.array(own))
-        from cbi_dagster.catalog.checks import validate  # pandera, which takes long to import and which no plan needs
+        from cbi_dagster.catalog.checks import (
+            looked_at,
+            validate,
+        )  # pandera, which takes long to import and which no plan needs
 
-        validate(table, to_frame(table, rows))
+        validate(table, to_frame(table, rows.select(looked_at(table))))
         self.code.record(self.warehouse)
         with self.warehouse.for_run(build.provenance.run_id):
             result = self.warehouse.replace(

@@ -312,7 +312,9 @@ class Warehouse(abc.ABC):
                 known = self.ledger_by_table({table.id}).get(table.id, NOTHING)
                 # Later than everything the ledger says of the table, also by the clock of another machine.
                 moment = max(now_utc(), pd.Timestamp(known.version + 1, unit="us", tz="UTC"))
-                damaged = self.stored_hashes(table, rows.partitions) != hashes if against_stored else None
+                # What the ledger does not know is written whatever is stored.
+                ask = against_stored and len(known.keys) > 0
+                damaged = self.stored_hashes(table, rows.partitions) != hashes if ask else None
                 made = replacement(rows, hashes, known, provenance, left_out, moment, damaged, gone)
                 try:
                     self._commit(made.change)

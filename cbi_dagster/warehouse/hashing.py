@@ -58,11 +58,12 @@ def content_hashes(rows: Slice) -> list[str]:
     for bit, null in enumerate(nulls):
         if null is not None:
             matrix[:, width + bit // 64] |= null.astype(np.uint64) << np.uint64(bit % 64)
-    digests = []
-    for start, stop in zip(rows.starts[:-1], rows.starts[1:], strict=True):
-        digest = hashlib.blake2b(header, digest_size=DIGEST_BYTES)
-        digest.update(matrix[start:stop].data)
-        digests.append(digest.hexdigest())
+    begun = hashlib.blake2b(header, digest_size=DIGEST_BYTES)
+    digests = [begun.hexdigest()] * len(rows.partitions)
+    for place in np.flatnonzero(rows.row_counts).tolist():
+        digest = begun.copy()
+        digest.update(matrix[rows.starts[place] : rows.starts[place + 1]].data)
+        digests[place] = digest.hexdigest()
     return digests
 
 

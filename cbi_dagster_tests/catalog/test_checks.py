@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from cbi_dagster.catalog import checks
-from cbi_dagster.catalog.checks import ChecksFailedError, validate
+from cbi_dagster.catalog.checks import ChecksFailedError, looked_at, validate
 from cbi_dagster.catalog.model import Column, Table, Type, ordered, struct
 from cbi_dagster.catalog.partitioning import Daily
 
@@ -78,6 +80,15 @@ def test_a_broken_check_is_told_with_its_column_value_and_row(column: str, row: 
         validate(TABLE, frame)
     assert told in str(caught.value)
     assert caught.value.failures["index"].tolist() == [row]
+
+
+def test_columns_without_a_check_need_not_be_there():
+    bare = replace(TABLE, columns=(*TABLE.columns, Column("note", Type.STRING, "A note.")))
+    assert looked_at(bare) == ("date", "symbol", "other", "low", "high", "trades", "ratio", "share")
+    with pytest.raises(
+        ChecksFailedError, match=r"low <= high: 1 cases, e.g. low = 4.0, high = 1.0 at \(ZL, 2024-01-02"
+    ):
+        validate(bare, rows().assign(low=[4.0, 2.0, 0.0, np.nan]))
 
 
 def test_every_case_is_told_at_once():
