@@ -10,13 +10,15 @@ from click.testing import CliRunner, Result
 from cbi_dagster.cli.main import STALE
 from cbi_dagster.cli.main import cbi as group
 from cbi_dagster.vendors.simulate import simulate_delivery
+from cbi_dagster_tests.properties.worlds import kept_open
 
 BARS = "databento_futures_ohlcv_1h"
 
 
 def cbi(home: Path, *arguments: str | Path) -> Result:
     """What a command said and how it ended; a failure is told, never thrown, so an exception would be a traceback."""
-    result = CliRunner(env={"CBI_HOME": str(home)}).invoke(group, [str(argument) for argument in arguments])
+    with kept_open(home):
+        result = CliRunner(env={"CBI_HOME": str(home)}).invoke(group, [str(argument) for argument in arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
     return result
 

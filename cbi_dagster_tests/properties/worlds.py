@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,6 +29,16 @@ from cbi_dagster.warehouse.contract import Warehouse
 
 SEED, START, MINUTE_START, END = 11, dt.date(2022, 6, 1), dt.date(2023, 5, 15), dt.date(2023, 9, 1)
 """Fifteen months, longer than the longest bounded window but those of a year and more; minutes in the last four."""
+
+
+def kept_open(home: Path) -> contextlib.AbstractContextManager[object]:
+    """A block in which this process has the file of a state directory open, if there is one that can be written.
+
+    No other process may have it then. Small operations take most of their time to open the file and to close it: here
+    they find it open.
+    """
+    file = Home(home).warehouse_file
+    return duckdb.connect(file) if os.access(file, os.W_OK) else contextlib.nullcontext()
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,9 @@ class World:
                 connection.execute(statement)
 
     def land(self, *paths: Path) -> LandingReport:
-        return self.platform.ready().landing.land(paths)
+        platform = self.platform.ready()
+        with kept_open(self.path):
+            return platform.landing.land(paths)
 
     def refresh(self) -> dict[str, list[str]]:
         """Rebuild what is stale; the partitions written, per table."""
