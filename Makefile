@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
+# Compiled once for all the processes of the tests, whatever the environment says of it.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo wheel test proofs deployment mutants lint types generate site ui clean
 .DEFAULT_GOAL := demo
 
@@ -32,8 +35,9 @@ wheel:
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow' $(PYTEST_ARGS)
 
+# More at once than a small machine has processors: what waits for processes of its own begins first and leaves them idle.
 proofs: setup
-	$(BIN)/python -m pytest -n 2 -m slow $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder -m slow $(PYTEST_ARGS)
 
 # A part of the proofs: what deploy/ starts, on a real PostgreSQL, while things are killed; skipped where none is installed.
 deployment: setup

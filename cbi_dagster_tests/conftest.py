@@ -8,7 +8,7 @@ import duckdb
 import pytest
 from hypothesis import settings
 
-from cbi_dagster_tests.properties.worlds import World, simulated
+from cbi_dagster_tests.properties.worlds import World, made_once, simulated
 
 # No example has a deadline: on a busy machine the slowest of hundreds says nothing about the code.
 settings.register_profile("unhurried", deadline=None)
@@ -18,10 +18,12 @@ settings.load_profile("unhurried")
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Everything built from the whole delivery."""
-    built = World(tmp_path_factory.mktemp("world"))
-    built.land(simulated(tmp_path_factory.mktemp("delivery")))
-    built.refresh()
-    return built
+
+    def build(made: World) -> None:
+        made.land(simulated(tmp_path_factory.mktemp("delivery")))
+        made.refresh()
+
+    return made_once(tmp_path_factory, "world", build)
 
 
 @pytest.fixture
@@ -43,3 +45,8 @@ def files_stay_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
         monkeypatch.setattr(duckdb, "connect", connected)
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What mostly waits for processes of its own begins first: what computes has the machine meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("waits") is None)

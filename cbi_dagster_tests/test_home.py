@@ -12,6 +12,8 @@ from cbi_dagster.catalog.tables.ops import PARTITION_LEDGER
 from cbi_dagster.home import DAGSTER_YAML, Home, SettingsError
 from cbi_dagster.orchestration.event_log import BatchedSqliteEventLogStorage
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 
 def test_a_bare_dagster_dev_in_the_repository_has_the_configuration_that_cbi_writes():
     assert (Path(__file__).parents[1] / "dagster.yaml").read_text(encoding="utf-8") == DAGSTER_YAML

@@ -15,6 +15,8 @@ from cbi_dagster.cli.main import STALE, console
 from cbi_dagster.home import Home
 from cbi_dagster_tests.cli.commands import BARS, build_bars, cbi
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 #: Of the landed trade dates, which are two weeks, the Monday that a last evening belongs to and, since that is
 #: Juneteenth, the Tuesday whose session it joins.
 LANDED = 12

@@ -28,6 +28,8 @@ from cbi_dagster.warehouse.contract import Warehouse
 from cbi_dagster_tests.cli.commands import cbi
 from cbi_dagster_tests.vendors.small_files import restating_file, zl_file
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 DAY, LAST = "2023-06-14", "2023-06-23"
 #: The first of the simulated months has one faulty bar.
 FAULTY = 1

@@ -15,6 +15,8 @@ from cbi_dagster.home import Home
 from cbi_dagster.reports.differences import differences
 from cbi_dagster_tests.cli.commands import BARS, build_bars, cbi
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -16,6 +16,8 @@ from cbi_dagster.home import Home
 from cbi_dagster.warehouse.changes import Provenance
 from cbi_dagster.warehouse.contract import now_utc
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:

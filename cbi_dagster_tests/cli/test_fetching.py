@@ -15,6 +15,8 @@ from cbi_dagster_tests.cli.commands import cbi
 from cbi_dagster_tests.fakes.databento import Faults, LoopbackDatabento, Market
 from cbi_dagster_tests.fakes.databento.server import KEY
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 MARCH = ("--from", "2023-03-13", "--to", "2023-03-17", "--symbols", "ZL.v.0,MES.v.0")
 
 

@@ -11,6 +11,8 @@ from cbi_dagster.cli.main import STALE
 from cbi_dagster_tests.cli.commands import BARS, cbi
 from cbi_dagster_tests.vendors.small_files import ZL_ROLL, restating_file, zl_bars, zl_file
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 SELECTED = ("--select", BARS)
 
 

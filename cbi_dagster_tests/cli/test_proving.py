@@ -20,6 +20,8 @@ from cbi_dagster.reports.checks import PROOF
 from cbi_dagster_tests.cli.commands import BARS, build_bars, cbi
 from cbi_dagster_tests.properties.worlds import World
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 SERIES = FUTURES_CONTINUOUS_1D.name
 SELECTED = ("--select", SERIES, "--cuts", "2")
 

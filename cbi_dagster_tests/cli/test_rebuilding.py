@@ -21,6 +21,8 @@ from cbi_dagster_tests.cli.commands import cbi
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import restating_file
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 
 def version(home: Path) -> str:
     return load_training_frame("ZL", "1w", home=home).version

@@ -9,6 +9,8 @@ import pytest
 from cbi_dagster_tests.cli.commands import cbi
 from cbi_dagster_tests.properties.worlds import World
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 
 @pytest.fixture
 def nothing_built(tmp_path: Path) -> World:

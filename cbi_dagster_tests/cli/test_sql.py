@@ -14,6 +14,8 @@ from click.testing import CliRunner
 from cbi_dagster.cli.main import cbi as group
 from cbi_dagster_tests.cli.commands import BARS, build_bars, cbi
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 COUNTED = f"SELECT root, COUNT(*) AS bars, MAX(date) AS last FROM {BARS} GROUP BY root ORDER BY root"
 
 

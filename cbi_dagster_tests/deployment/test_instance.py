@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import os
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 
 from cbi_dagster.catalog import TABLES
 from cbi_dagster.catalog.tables.market_data import OHLCV_1D, OHLCV_1H, OHLCV_1M, OHLCV_UTC_1D
+from cbi_dagster.catalog.tables.ops import PARTITION_LEDGER
 from cbi_dagster.cli.main import STALE
 from cbi_dagster.home import Home
 from cbi_dagster.vendors.simulate import simulate_delivery
@@ -25,6 +28,7 @@ from cbi_dagster_tests.fakes.bigquery import Faults, LoopbackBigQuery
 from cbi_dagster_tests.properties.worlds import World
 
 pytestmark = [
+    pytest.mark.waits,
     pytest.mark.slow,  # it starts a web server, a daemon and runs as processes of their own
     pytest.mark.skipif(binaries() is None, reason="no PostgreSQL server on this machine (Debian: postgresql)"),
 ]
@@ -84,16 +88,30 @@ def deployment(
 @pytest.fixture(autouse=True)
 def _unhurt(server: LoopbackBigQuery) -> Iterator[None]:
     yield
-    server.faults = Faults()
+    go_on(server)
 
 
-def slowed(seconds: float) -> Faults:
-    """Nothing goes wrong, but every request takes so much longer."""
+@dataclass
+class Held(Faults):
+    """Nothing goes wrong, but from where a condition holds on every request waits until it may `go_on`."""
 
-    def pause(number: int, method: str, path: str) -> None:
-        time.sleep(seconds)
+    from_where: Callable[[], bool] = lambda: True
 
-    return Faults(pause)
+    def __post_init__(self) -> None:
+        super().__init__(self._wait)
+        self.waiting, self.free = threading.Event(), threading.Event()
+
+    def _wait(self, number: int, method: str, path: str) -> None:
+        if self.waiting.is_set() or self.from_where():
+            self.waiting.set()
+            self.free.wait()
+
+
+def go_on(server: LoopbackBigQuery, faults: Faults | None = None) -> None:
+    """What waits is answered, what comes meets other faults or none."""
+    held, server.faults = server.faults, faults or Faults()
+    if isinstance(held, Held):
+        held.free.set()
 
 
 def warehouse(deployment: Composed) -> Warehouse:
@@ -116,11 +134,16 @@ def drop(deployment: Composed) -> None:
 
 
 def under_way(deployment: Composed, server: LoopbackBigQuery) -> str:
-    """A run of tables that are not there, slowed, when it has written the first; its id."""
+    """A run of tables that are not there, held when it has written the first; its id."""
     drop(deployment)
-    server.faults = slowed(0.1)
+
+    def written() -> bool:
+        names = server.project.table(PARTITION_LEDGER.id).rows["table_name"]
+        return not set(CHAIN).isdisjoint(names.to_pylist())
+
+    server.faults = held = Held(written)
     run = deployment.launch(CHAIN, FIRST, LAST)
-    deployment.until(lambda: len(warehouse(deployment).ledger_rows(set(CHAIN))), "a first table is written")
+    deployment.until(held.waiting.is_set, "a first table is written")
     return run
 
 
@@ -159,8 +182,11 @@ def test_all_that_is_started_is_well(deployment: Composed) -> None:
 def test_runs_of_different_tables_go_on_at_once_and_runs_of_one_table_do_not(
     deployment: Composed, server: LoopbackBigQuery, clean: pd.Series
 ) -> None:
-    server.faults = slowed(0.1)
+    server.faults = Held()
     asked = [deployment.launch(tables, FIRST, LAST) for tables in (HOURS, MINUTES, HOURS)]
+    for run in asked[:2]:
+        deployment.until(lambda run=run: deployment.run(run)["status"] == "STARTED", f"run {run} is under way")
+    go_on(server)
     assert [deployment.ended(run) for run in asked] == ["SUCCESS"] * 3
     hours, minutes, again = (deployment.run(run) for run in asked)
     assert max(hours["startTime"], minutes["startTime"]) < min(hours["endTime"], minutes["endTime"])
@@ -180,7 +206,7 @@ def test_a_run_whose_process_is_killed_fails_is_retried_and_ends_in_the_right_ta
     run = under_way(deployment, server)
     other = deployment.launch((OHLCV_UTC_1D.id,), FIRST, LAST)
     os.kill(deployment.worker(run), signal.SIGKILL)
-    server.faults = Faults()
+    go_on(server)
     assert deployment.ended(run) == "FAILURE"
     require_repeated_if_failed(deployment, run)
     assert deployment.ended(other) == "SUCCESS", "a run of other tables was not disturbed"
@@ -192,7 +218,7 @@ def test_runs_that_end_with_the_machine_of_the_code_are_retried_when_it_is_back(
 ) -> None:
     run = under_way(deployment, server)
     deployment.kill("code")
-    server.faults = Faults()
+    go_on(server)
     assert deployment.run(run)["status"] == "STARTED", "nobody was left to say a word"
     deployment.start("code")
     assert deployment.ended(run) == "FAILURE"
@@ -205,9 +231,9 @@ def test_a_database_that_restarts_in_the_middle_of_a_run_loses_nothing(
 ) -> None:
     run = under_way(deployment, server)
     deployment.database.stop()
+    go_on(server)
     time.sleep(5)
     deployment.database.start()
-    server.faults = Faults()
     require_repeated_if_failed(deployment, run)
     require_right(deployment, clean, CHAIN)
 
@@ -218,7 +244,7 @@ def test_the_daemon_and_the_web_server_may_be_killed_while_runs_go_on(
     run = under_way(deployment, server)
     queued = deployment.launch(HOURS, FIRST, LAST)
     deployment.kill("daemon", "webserver")
-    server.faults = Faults()
+    go_on(server)
     deployment.start("webserver", "daemon")
     assert deployment.ended(run) == "SUCCESS"
     assert deployment.ended(queued) == "SUCCESS"
@@ -229,10 +255,10 @@ def test_a_service_that_is_gone_for_a_while_is_waited_for(
     deployment: Composed, server: LoopbackBigQuery, clean: pd.Series
 ) -> None:
     run = under_way(deployment, server)
-    back = time.monotonic() + 20.0
-    server.faults = Faults(lambda number, method, path: "503" if time.monotonic() < back else None)
+    gone = Faults(lambda number, method, path: "503" if number < 6 else None)
+    go_on(server, gone)
     assert deployment.ended(run) == "SUCCESS"
-    assert server.faults.met
+    assert len(gone.met) == 6
     require_right(deployment, clean, CHAIN)
 
 

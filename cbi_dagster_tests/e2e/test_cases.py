@@ -33,6 +33,8 @@ from cbi_dagster.vendors.files import (
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import DATA, mapping_of, restated_header, zl_file
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 CASES = DATA.parent / "cases"
 PARENT_JOB = DATA / "databento_batches" / "ES.FUT_1m_job"
 COLUMNS = "ts_event,symbol,open,high,low,close,volume\n"

@@ -17,7 +17,7 @@ from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 from cbi_dagster_tests.orchestration.pages import served
 from cbi_dagster_tests.properties.worlds import World
 
-KILLS, LONGEST_S = 4, 6.0
+KILLS, LONGEST_S = 3, 6.0
 START, END = dt.date(2023, 6, 5), dt.date(2023, 6, 24)
 
 
@@ -28,6 +28,7 @@ def is_current(world: World, files: int) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.waits
 def test_a_daemon_that_is_killed_in_its_runs_goes_on_and_ends_as_a_clean_build_does(tmp_path: Path) -> None:
     delivery, watched, home, clean = (tmp_path / name for name in ("delivery", "watched", "home", "clean"))
     delivery.mkdir()

@@ -21,6 +21,8 @@ from cbi_dagster.catalog.tables.market_data import (
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import hourly, mapping_of, zl_file
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 WEEK = [f"2024-07-0{day}" for day in range(1, 6)]
 AUGUST, SEPTEMBER, SPREAD = 11, 22, 33
 #: From open to close of the grains: 00:00 to 18:20 UTC in summer.

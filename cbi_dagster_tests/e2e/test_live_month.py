@@ -20,6 +20,8 @@ from cbi_dagster_tests.fakes.databento.settled import publish_statistics
 from cbi_dagster_tests.orchestration.test_fetching import Daemon
 from cbi_dagster_tests.vendors.databento.live import LiveHome
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 ROOTS = ("MES", "ZL")
 TABLES = [table for table in ASSET_TABLES if table.dataset == "market_data"]
 HOURS, STATED = (

@@ -21,6 +21,8 @@ from cbi_dagster.vendors.databento.writing import definition_records, write_dbn,
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import mapping_of
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 START, END = pd.Timestamp("2024-06-03", tz="UTC"), pd.Timestamp("2024-06-08", tz="UTC")
 #: Oil and meal roll on Wednesday, soybeans on Thursday.
 ROLLS = {"ZL": "2024-06-05", "ZM": "2024-06-05", "ZS": "2024-06-06"}

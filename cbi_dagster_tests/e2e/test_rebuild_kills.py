@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -19,7 +20,7 @@ from cbi_dagster_tests.cli.commands import cbi
 from cbi_dagster_tests.e2e.test_kills import start
 from cbi_dagster_tests.properties.worlds import World
 
-KILLS = 8
+KILLS = 6
 
 
 def begun(process: subprocess.Popen[bytes], out: Home) -> float:
@@ -41,12 +42,13 @@ def test_after_any_kill_the_same_command_ends_as_one_does_that_nobody_killed(tmp
     began = begun(undisturbed, Home(clean))
     assert undisturbed.wait(900) == 0
     took_s = time.monotonic() - began
-    moments, cut_short = random.Random(20230605), 0
-    for number in range(KILLS):
+    moments, cut_short, times = random.Random(20230605), 0, 0
+    while cut_short < KILLS:
         process = start(home, *command, str(out))
         begun(process, Home(out))
         # What is done stays done: the later ones come soon.
-        time.sleep(moments.uniform(0.0, 0.8) * took_s / (1 + number))
+        times += 1
+        time.sleep(moments.uniform(0.0, 0.8) * took_s / times)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -54,9 +56,9 @@ def test_after_any_kill_the_same_command_ends_as_one_does_that_nobody_killed(tmp
             cut_short += 1
             told = cbi(out, "status")
             assert "was cut short" in told.output or "nothing is landed" in told.output, told.output
-        else:
+        elif out.exists():  # it came too late or too soon, and there is another
             assert not (out / "rebuilt.json").exists() or World(out).hashes().equals(World(clean).hashes())
-    assert cut_short > 2
+            shutil.rmtree(out)
     assert start(home, *command, str(out)).wait(900) == 0
     assert World(out).hashes().equals(World(clean).hashes())
     assert {path.name for path in out.iterdir()} == {path.name for path in clean.iterdir()}

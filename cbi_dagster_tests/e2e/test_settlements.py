@@ -18,6 +18,8 @@ from cbi_dagster.vendors.simulated_statistics import simulate_statistics
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import content
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 SEED, START, END = 3, dt.date(2023, 3, 1), dt.date(2023, 3, 18)
 TABLES = asset_tables(
     [

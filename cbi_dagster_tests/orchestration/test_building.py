@@ -23,6 +23,8 @@ from cbi_dagster_tests.orchestration.chains import CHAIN, Chain, events, facts
 from cbi_dagster_tests.properties.worlds import World
 from cbi_dagster_tests.vendors.small_files import restating_file
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 
 def started(
     chain: Chain, name: str, tables: tuple[Table, ...] = CHAIN, span: tuple[str, str] | None = None

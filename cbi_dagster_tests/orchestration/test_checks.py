@@ -26,6 +26,8 @@ from cbi_dagster.reports import checks
 from cbi_dagster.vendors.simulate import simulate_delivery, simulate_macro
 from cbi_dagster_tests.properties.worlds import World
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 START, END = dt.date(2023, 6, 5), dt.date(2023, 6, 24)
 ONE_WEEK = table("zl_training_prod_allhistory_1w")
 CHECKED = (FUTURES_CONTINUOUS_1D, VOLATILITY_DAILY, DAILY_ML_MATRIX, REGIME_WEIGHTS, ONE_WEEK)

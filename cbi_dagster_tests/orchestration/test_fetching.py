@@ -23,6 +23,8 @@ from cbi_dagster_tests.fakes.databento import Faults, LoopbackDatabento, Market
 from cbi_dagster_tests.fakes.databento.server import KEY
 from cbi_dagster_tests.vendors.databento.live import LiveHome
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 BOTH = ("MES.v.0", "ZL.v.0")
 START, END = dt.date(2023, 3, 1), dt.date(2023, 4, 1)
 

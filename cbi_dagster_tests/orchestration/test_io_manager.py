@@ -27,6 +27,8 @@ from cbi_dagster.recipes import RECIPES, Recipe, recipe
 from cbi_dagster_tests.orchestration.chains import CHAIN, FIRST, LANDED_DAYS, LAST, Chain, a_range, events, facts
 from cbi_dagster_tests.properties.worlds import World
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 
 def failure(result: dg.ExecuteInProcessResult) -> str:
     (event,) = [event for event in result.all_events if event.is_step_failure]

@@ -13,6 +13,8 @@ from cbi_dagster.orchestration.landing import Watched, land_all
 from cbi_dagster.vendors.landing import Landing
 from cbi_dagster_tests.vendors.small_files import hourly, zl_file
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 
 def test_an_object_store_is_listed_and_fetched_with_the_manifest_of_the_delivery(tmp_path: Path) -> None:
     store = fsspec.filesystem("memory")

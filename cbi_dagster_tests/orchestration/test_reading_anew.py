@@ -11,6 +11,8 @@ import pytest
 from cbi_dagster.orchestration.sensors import ANEW_TAG, ORPHANS_TAG, build_sensors
 from cbi_dagster_tests.orchestration.scenes import Scene
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 HOURS = "landing.ohlcv_1h"
 
 

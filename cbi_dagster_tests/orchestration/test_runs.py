@@ -35,6 +35,8 @@ from cbi_dagster.vendors.simulate import simulate_delivery
 from cbi_dagster.warehouse.builder import Builder, WriteOutcome
 from cbi_dagster.warehouse.plan import Plan
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 FIRST, LAST = np.datetime64("2023-06-05"), np.datetime64("2023-06-09")
 MONTHLY = ZL_TRAINING[0]
 

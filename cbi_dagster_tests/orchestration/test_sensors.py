@@ -20,6 +20,8 @@ from cbi_dagster.orchestration.sensors import LANDING_TAG, Seen, after_landing, 
 from cbi_dagster.reports.status import status
 from cbi_dagster_tests.orchestration.scenes import Scene, empty_job
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 # -- which files are ready --------------------------------------------------------------------------------------------
 
 

@@ -176,7 +176,8 @@ def test_deliveries_that_land_together_are_landed_one_after_the_other(delivery: 
         "world = World(pathlib.Path(sys.argv[1]))\n"
         "print('ready', flush=True)\n"
         "input()\n"
-        "print(world.land(pathlib.Path(sys.argv[2])).files['outcome'].iloc[0])\n"
+        "report = world.platform.ready().landing.land([pathlib.Path(sys.argv[2])])\n"
+        "print(report.files['outcome'].iloc[0])\n"
     )
     (hours,), (minutes,) = delivery.glob("*.ohlcv-1h.*"), delivery.glob("*.ohlcv-1m.*")
     home, scratch = World(tmp_path / "home"), World(tmp_path / "scratch")

@@ -22,6 +22,8 @@ from cbi_dagster.warehouse.contract import now_utc
 from cbi_dagster_tests.properties.cuts import cut_file, posts_until
 from cbi_dagster_tests.properties.worlds import START, World
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 #: 14:30 in Chicago: grains have closed, the others trade.
 INSTANT = pd.Timestamp("2023-08-09 19:30", tz="UTC")
 ONE_WEEK = table("zl_training_prod_allhistory_1w")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import fcntl
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import pytest
 
 from cbi_dagster.catalog import ASSET_TABLES, Table
 from cbi_dagster.catalog.columns.settlements import REVISED
@@ -31,14 +34,18 @@ SEED, START, MINUTE_START, END = 11, dt.date(2022, 6, 1), dt.date(2023, 5, 15), 
 """Fifteen months, longer than the longest bounded window but those of a year and more; minutes in the last four."""
 
 
-def kept_open(home: Path) -> contextlib.AbstractContextManager[object]:
-    """A block in which this process has the file of a state directory open, if there is one that can be written.
+@contextlib.contextmanager
+def kept_open(home: Path) -> Iterator[None]:
+    """A block in which this process has the file of a state directory open, where there is one and nobody else has it.
 
-    No other process may have it then. Small operations take most of their time to open the file and to close it: here
-    they find it open.
+    Small operations take most of their time to open the file and to close it: here they find it open.
     """
     file = Home(home).warehouse_file
-    return duckdb.connect(file) if os.access(file, os.W_OK) else contextlib.nullcontext()
+    with contextlib.ExitStack() as held:
+        if os.access(file, os.W_OK):
+            with contextlib.suppress(duckdb.Error):  # what opens it next waits for it, or says what it has
+                held.enter_context(duckdb.connect(file))
+        yield
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,19 @@ class World:
         return (
             frame[flat].astype({k: object for k in table.key if frame[k].dtype == "category"}).set_index([*table.key])
         )
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[World], None]) -> World:
+    """A world that the first of the processes of a test run to ask for it makes, and that the others have copies of."""
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    whole = (factory.getbasetemp() if alone else factory.getbasetemp().parent) / f"{name}-of-all"
+    with whole.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not whole.exists():
+            world = World(factory.mktemp(name))
+            make(world)
+            world.path.rename(whole)
+    return World(Path(shutil.copytree(whole, factory.mktemp(name), dirs_exist_ok=True)))
 
 
 def simulated(directory: Path, end: dt.date = END) -> Path:

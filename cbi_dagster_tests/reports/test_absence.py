@@ -20,6 +20,8 @@ from cbi_dagster.warehouse.ledger import NOTHING
 from cbi_dagster_tests.cli.commands import BARS, build_bars
 from cbi_dagster_tests.properties.worlds import World
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 
 def kinds(world: World | Home, name: str, date: str, symbol: str | None = None) -> list[str]:
     platform = world.open() if isinstance(world, Home) else world.platform

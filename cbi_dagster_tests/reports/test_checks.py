@@ -17,6 +17,8 @@ from cbi_dagster.reports.checks import FINDINGS, CheckResult, data_age, lines, s
 from cbi_dagster.warehouse.changes import Provenance
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 TABLE = ZL_TRAINING[0]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from cbi_dagster.catalog import ASSET_TABLES, TABLES
 from cbi_dagster.catalog.tables.features import VOLATILITY_DAILY
@@ -12,6 +13,8 @@ from cbi_dagster.catalog.tables.ops import INGESTION_RUNS
 from cbi_dagster.home import Home
 from cbi_dagster.reports.status import TableStatus, status
 from cbi_dagster.warehouse.contract import Warehouse, now_utc
+
+pytestmark = pytest.mark.usefixtures("files_stay_open")
 
 
 def test_every_table_has_its_partitions_rows_and_span(warehouse: Warehouse) -> None:

@@ -30,6 +30,7 @@ NAMES = (
     "sb.macro.parquet", "job.zip", "condition.json", "symbology.json", "manifest.json", "[red]ü\n.ohlcv-1h.csv",
     "x" * 240 + ".macro.csv", os.fsdecode(b"\xff\xfe.ohlcv-1h.csv"),
 )  # fmt: skip
+#: Of work, whatever else the machine does.
 SECONDS = 20.0
 
 
@@ -142,7 +143,7 @@ def stand(world: World, deliveries: int, seed: int, tmp_path: Path, monkeypatch:
     for number in range(deliveries):
         random = np.random.default_rng([seed, number])
         delivery = hostile_delivery(tmp_path / "delivery", random)
-        began = time.monotonic()
+        began = time.process_time()
         try:
             report = landing.land([delivery])
         except (DeliveryError, DatasetMismatchError, ExceptionGroup) as error:
@@ -154,7 +155,7 @@ def stand(world: World, deliveries: int, seed: int, tmp_path: Path, monkeypatch:
             assert (new["file_rows"] == known).all(), number
             assert len(report.rejected) == new["rejected_rows"].sum(), number
             landed += len(new) > 0
-        assert time.monotonic() - began < SECONDS, number
+        assert time.process_time() - began < SECONDS, number
         assert not list(temporary.iterdir()), number
         shutil.rmtree(delivery)
     hashes = set(world.warehouse.read(TABLES["ops.landed_files"], columns=["file_hash"])["file_hash"].to_pylist())

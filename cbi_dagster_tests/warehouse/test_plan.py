@@ -32,6 +32,8 @@ from cbi_dagster.warehouse.plan import (
 )
 from cbi_dagster.warehouse.traffic import Traffic, row_bytes, traffic
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 LANDED = "landing.ohlcv_1h"
 DAYS = np.arange(np.datetime64("2024-01-01"), np.datetime64("2024-03-01"))
 DAYS = DAYS[np.is_busday(DAYS)]
