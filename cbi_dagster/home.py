@@ -309,6 +309,7 @@ class Home:
         from cbi_dagster.config.universe import load_universe
         from cbi_dagster.recipes import RECIPES
         from cbi_dagster.vendors.archive import Archive
+        from cbi_dagster.vendors.decoded import Decoded
         from cbi_dagster.vendors.landing import Landing
         from cbi_dagster.warehouse.builder import Builder
         from cbi_dagster.warehouse.code import CodeAccount
@@ -316,7 +317,7 @@ class Home:
         warehouse = self.warehouse()
         code = CodeAccount(code_versions, files_digest(__name__.partition(".")[0]))
         archive = Archive(self.settings.get("CBI_ARCHIVE", self.landing), lock=self.path)
-        landing = Landing(warehouse, archive, load_universe(), code)
+        landing = Landing(warehouse, archive, Decoded(self.path / "decoded"), load_universe(), code)
         return Platform(warehouse, landing, Builder(warehouse, landing.read, RECIPES, code, landing.stale))
 
 

@@ -12,6 +12,7 @@ from cbi_dagster.catalog.tables import ops
 from cbi_dagster.vendors.delivery import Delivery
 from cbi_dagster.vendors.files import DeliveredFile, shown
 from cbi_dagster.vendors.kinds import Examined, Landed, LandedFile
+from cbi_dagster.vendors.register import Remembered
 from cbi_dagster.warehouse.contract import LandingFacts
 
 
@@ -38,11 +39,15 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Gathered:
-    """The delivered files, what has landed with them, what there is to take, and what was said of files left."""
+    """The delivered files, what has landed with them, what there is to take, and what was said of files left.
+
+    `remembered`: what was read of files, as far as it is at hand.
+    """
 
     arrivals: list[Arrival]
     landed: Landed
     facts: LandingFacts
+    remembered: Remembered
     left: tuple[str, ...]
 
 

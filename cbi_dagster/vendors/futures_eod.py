@@ -130,6 +130,7 @@ class FuturesEod:
     tables: ClassVar[Mapping[str, Table]] = {SCHEMA: FUTURES_EOD_TABLE}
     naming = "<name>.futures-eod.csv or <name>.futures-eod.parquet"
     one_dataset = False
+    read_whole = False
 
     def __init__(self, universe: Universe) -> None:
         self._universe = universe

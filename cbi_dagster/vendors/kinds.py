@@ -118,6 +118,10 @@ class Kind(Protocol):
     def one_dataset(self) -> bool:
         """Whether `dataset` names a vendor's dataset, of which a warehouse holds only one."""
 
+    @property
+    def read_whole(self) -> bool:
+        """Whether any span of its tables is read of all its files, whatever periods they cover."""
+
     @staticmethod
     def recognises(name: str) -> bool:
         """Whether a file of this name is of this kind."""

@@ -22,6 +22,7 @@ from cbi_dagster.vendors.databento.conditions import Conditions
 from cbi_dagster.vendors.databento.definitions import Definitions
 from cbi_dagster.vendors.databento.landed_bars import Bars
 from cbi_dagster.vendors.databento.statistics import Statistics
+from cbi_dagster.vendors.decoded import Decoded
 from cbi_dagster.vendors.files import (
     Content,
     content_of,
@@ -93,9 +94,12 @@ class Holdings:
 class LandedFiles:
     """The landed files of one warehouse, and what they hold together."""
 
-    def __init__(self, warehouse: Warehouse, archive: Archive, universe: Universe, code: CodeAccount) -> None:
+    def __init__(
+        self, warehouse: Warehouse, archive: Archive, decoded: Decoded, universe: Universe, code: CodeAccount
+    ) -> None:
         self._warehouse = warehouse
         self._archive = archive
+        self._decoded = decoded
         self._code = code
         self._kinds: list[Kind] = [kind(universe) for kind in KINDS]
         self._kind_of = {schema: kind for kind in self._kinds for schema in kind.tables}
@@ -157,8 +161,7 @@ class LandedFiles:
 
     def kept_rows(self, file: LandedFile) -> pd.DataFrame:
         """The sound rows of a landed file, in columns of its kind's own."""
-        content = self._archive.get(file.file_hash, file.source_file)
-        return self._kind_of[file.vendor_schema].examine(content, file.landed_at).kept
+        return self._archived(file).kept
 
     def _register(self) -> Register:
         """What has become of files, and their symbology."""
@@ -180,14 +183,29 @@ class LandedFiles:
             if found is None:
                 place = delivered.get(file.file_hash)
                 if place is None:
-                    content = self._archive.get(file.file_hash, file.source_file)
+                    found = self._archived(file)
                 else:
                     content = content_of(replace(place, name=file.source_file, sha256=file.file_hash))
-                found = self._kind_of[file.vendor_schema].examine(content, file.landed_at)
+                    found = self._kind_of[file.vendor_schema].examine(content, file.landed_at)
                 remembered.add(file.file_hash, found)
             return found
 
         return Landed(files, symbols, examined)
+
+    def _archived(self, file: LandedFile) -> Examined:
+        """What a file of the archive holds, which is verified also where it was decoded before."""
+        content, kind = self._archive.get(file.file_hash, file.source_file), self._kind_of[file.vendor_schema]
+        if not kind.read_whole:
+            return kind.examine(content, file.landed_at)
+        found = self._decoded.get(file, self._code_version(file))
+        if found is None:
+            found = kind.examine(content, file.landed_at)
+            self._decoded.put(file, self._code_version(file), found)
+        return found
+
+    def _code_version(self, file: LandedFile) -> str:
+        """The present version of the code that judges a file."""
+        return self._code.digests(self._warehouse)[self._source_of[file.vendor_schema]]
 
     def _rejected(self, file: LandedFile, examined: Examined) -> pd.DataFrame:
         return examined.rejected.assign(
@@ -228,11 +246,13 @@ class LandedFiles:
         of_dates: int | None = None,
     ) -> Iterator[pd.DataFrame]:
         """Ledger rows of trade dates of a schema (of the `of_dates` that its files are about, default: all of them)."""
+        if not len(dates):
+            return
         kind, table, source = self._kind_of[schema], self._table_of[schema], self._source_of[schema]
         version = self._code.digests(self._warehouse)[source]
         known = self._warehouse.ledger_by_table([source]).get(source, NOTHING)
-        rows = sum(file.kept_rows for file in landed.of(schema)) * len(dates) // max(of_dates or len(dates), 1)
-        parts = np.array_split(dates, rows // ROWS_AT_ONCE + 1) if len(dates) else []
+        rows = sum(file.kept_rows for file in landed.of(schema)) * len(dates) // (of_dates or len(dates))
+        parts = np.array_split(dates, rows // ROWS_AT_ONCE + 1)
         for number, part in enumerate(parts):
             progress(f"hashing trade dates of {schema}", number, len(parts))
             # The rows of a part go before those of the next one come.

@@ -141,7 +141,7 @@ class Landing(ReadingAnew):
         }
         ledger = list(self._ledger_rows(new, landed, landed_at, progress))
         facts = LandingFacts(len(register.log), rows, rows_of(ops.PARTITION_LEDGER, ledger))
-        return Gathered(arrivals, landed, facts, left)
+        return Gathered(arrivals, landed, facts, remembered, left)
 
     def _overruled(
         self,
@@ -200,6 +200,14 @@ class Landing(ReadingAnew):
                     self._warehouse.take(gathered.facts)
             finally:
                 self._archive.settle({file.file_hash for file in self._register().log})
+        for arrival in gathered.arrivals:
+            file = arrival.landed if arrival.examined else None
+            if (
+                file
+                and self._kind_of[file.vendor_schema].read_whole
+                and (found := gathered.remembered.get(file.file_hash))
+            ):
+                self._decoded.put(file, self._code_version(file), found)
 
     def _examine(
         self,

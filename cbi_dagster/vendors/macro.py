@@ -206,6 +206,7 @@ class Macro:
     tables: ClassVar[Mapping[str, Table]] = {"macro": MACRO_SERIES}
     naming = "<name>.macro.csv or <name>.macro.parquet"
     one_dataset = False
+    read_whole = True
 
     def __init__(self, universe: Universe) -> None:
         self._universe = universe
@@ -251,11 +252,13 @@ class Macro:
         return kept[kept["available_at"] < instant]
 
     def read(self, schema: str, intervals: Sequence[Interval], landed: Landed) -> pd.DataFrame:
-        merged = self._merged(landed)
-        return merged[within(merged["trade_date_available"].to_numpy(), intervals)].reset_index(drop=True)
+        return self._merged(landed, intervals)
 
-    def _merged(self, landed: Landed) -> pd.DataFrame:
+    def _merged(self, landed: Landed, intervals: Sequence[Interval] | None = None) -> pd.DataFrame:
+        """The vintages of all files, or those of trade dates in the intervals: all that state a vintage agree in it."""
         frames = [landed.kept(file) for file in landed.of("macro")]
+        if intervals is not None:
+            frames = [frame[within(frame["trade_date_available"].to_numpy(), intervals)] for frame in frames]
         if not frames:
             return to_frame(MACRO_SERIES, MACRO_SERIES.arrow_schema().empty_table())
         return merge_macro(pd.concat(frames[:-1] or frames, ignore_index=True), frames[-1])

@@ -14,6 +14,7 @@ from cbi_dagster.catalog.versions import CodeVersion
 from cbi_dagster.config.universe import Universe, load_universe
 from cbi_dagster.reports.status import refused_files
 from cbi_dagster.vendors.archive import Archive
+from cbi_dagster.vendors.decoded import Decoded
 from cbi_dagster.vendors.files import ImplausibleValuesError, UnreadableFileError
 from cbi_dagster.vendors.landing import Landing
 from cbi_dagster.warehouse.code import CodeAccount
@@ -39,7 +40,8 @@ def opened(home: Path, universe: Universe, version: str, parts: dict[str, str]) 
     warehouse = DuckDBWarehouse(home / "warehouse.duckdb")
     warehouse.ensure(TABLES.values())
     versions = dict.fromkeys(LANDING_SOURCES, CodeVersion(version, parts))
-    return Landing(warehouse, Archive(home / "landing"), universe, CodeAccount(lambda: versions, f"files {version}"))
+    archive, decoded = Archive(home / "landing"), Decoded(home / "decoded")
+    return Landing(warehouse, archive, decoded, universe, CodeAccount(lambda: versions, f"files {version}"))
 
 
 def without_oil(home: Path) -> Landing:

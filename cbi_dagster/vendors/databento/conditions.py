@@ -54,6 +54,7 @@ class Conditions:
     tables: ClassVar[Mapping[str, Table]] = {"conditions": DATABENTO_CONDITIONS}
     naming = f"{_NAME} or <name>.{_NAME}"
     one_dataset = False
+    read_whole = True
 
     def __init__(self, universe: Universe) -> None:
         """What the vendor says of a day is said of all markets; the universe does not matter."""

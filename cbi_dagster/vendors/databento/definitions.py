@@ -174,6 +174,7 @@ class Definitions:
     tables: ClassVar[Mapping[str, Table]] = {SCHEMA: INSTRUMENTS_TABLE}
     naming = "<name>.dbn (.zst), <name>.definition.csv (.zst, .gz) or <name>.definition.parquet"
     one_dataset = True
+    read_whole = False
 
     def __init__(self, universe: Universe) -> None:
         self._universe = universe

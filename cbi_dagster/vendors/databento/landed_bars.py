@@ -64,6 +64,7 @@ class Bars:
     tables: ClassVar[Mapping[str, Table]] = {"ohlcv-1m": OHLCV_1M, "ohlcv-1h": OHLCV_1H, "ohlcv-1d": OHLCV_UTC_1D}
     naming = "<name>.dbn, <name>.dbn.zst, <name>.ohlcv-1h.csv (.zst, .gz) or <name>.ohlcv-1h.parquet (1m, 1h or 1d)"
     one_dataset = True
+    read_whole = False
 
     def __init__(self, universe: Universe) -> None:
         self._universe = universe

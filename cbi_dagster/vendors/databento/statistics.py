@@ -216,6 +216,7 @@ class Statistics:
     tables: ClassVar[Mapping[str, Table]] = {SCHEMA: FUTURES_STATISTICS}
     naming = "<name>.dbn (.zst), <name>.statistics.csv (.zst, .gz) or <name>.statistics.parquet"
     one_dataset = True
+    read_whole = False
 
     def __init__(self, universe: Universe) -> None:
         self._universe = universe

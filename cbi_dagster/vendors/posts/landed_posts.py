@@ -37,6 +37,7 @@ class Posts:
     tables: ClassVar[Mapping[str, Table]] = {"posts": POLICY_POSTS, "posts-coverage": POLICY_COVERAGE}
     naming = "<name>.posts.jsonl, <name>.posts.csv (.zst, .gz), <name>.posts.parquet or <name>.posts-coverage.csv"
     one_dataset = False
+    read_whole = True
 
     def __init__(self, universe: Universe) -> None:
         self._universe = universe
@@ -109,7 +110,10 @@ class Posts:
         if not any(file.kept_rows for file in files):
             return to_frame(table, table.arrow_schema().empty_table())[list(columns)]
         if schema == "posts":
-            rows = _merged(files, landed)
+            # A post is known when one of its statements says, whatever else the others say of it.
+            stated = [landed.kept(file) for file in files]
+            near = [part.loc[within(part["trade_date_available"].to_numpy(), intervals), "post_id"] for part in stated]
+            rows = _merged(files, landed, pd.concat(near))
         else:
             rows = coverage.covered_spans(pd.concat([landed.kept(file) for file in files]), self._universe)
         inside = within(rows["trade_date_available"].to_numpy(), intervals)
@@ -127,7 +131,7 @@ def _merged(files: Sequence[LandedFile], landed: Landed, only: pd.Series | None 
     parts = [landed.kept(file).assign(source_file=file.source_file) for file in files]
     if only is not None:
         parts = [part[part["post_id"].isin(only)] for part in parts]
-    filled = [part for part in parts if len(part)]
+    filled = [part for part in parts if len(part)] or parts[:1]
     if not filled:
         return pd.DataFrame(columns=[*STATEMENT, "source_file"])
     stated = pd.concat(filled, ignore_index=True)
