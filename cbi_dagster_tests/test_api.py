@@ -140,7 +140,7 @@ def test_whoever_writes_does_not_wait_for_a_frame_that_is_kept(world: World, fra
         "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('CREATE OR REPLACE TEMP TABLE t (i int)')"
     )
     place = world.path / "warehouse.duckdb"
-    subprocess.run([sys.executable, "-c", import_and_write, str(place)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", import_and_write, str(place)], check=True, timeout=600)
     assert len(frame.X)
 
 

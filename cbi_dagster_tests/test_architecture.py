@@ -261,7 +261,7 @@ print(*({kind for key in graph.executable_asset_keys for kind in graph.get(key).
 def test_loading_the_definitions_opens_no_warehouse_and_no_network(tmp_path: Path, settings: dict[str, str]) -> None:
     home = tmp_path / "home"
     result = subprocess.run(
-        [sys.executable, "-c", _LOAD], capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False,
+        [sys.executable, "-c", _LOAD], capture_output=True, text=True, timeout=600, cwd=tmp_path, check=False,
         env={**os.environ, "CBI_HOME": str(home), "PYTHONPATH": str(PACKAGE.parent), **settings},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

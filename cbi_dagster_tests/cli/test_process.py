@@ -49,7 +49,7 @@ def started(home: Path, *command: str) -> subprocess.Popen[str]:
 
 def said(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of a process."""
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=600)
     return process.returncode, output, errors
 
 
@@ -76,7 +76,7 @@ def test_whoever_has_read_enough_may_leave(home: Path) -> None:
     process.stdout.close()
     assert process.stderr is not None
     assert process.stderr.read() == ""
-    assert process.wait(60) == 1
+    assert process.wait(600) == 1
 
 
 def test_a_plan_that_finds_something_exits_with_3_and_needs_nothing_that_builds(home: Path) -> None:

@@ -167,7 +167,7 @@ class Composed:
             processes, first = self.tree(service), self.running.pop(service)
             first.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                first.wait(20)
+                first.wait(60)
             for process in processes:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
@@ -176,9 +176,9 @@ class Composed:
     # -- through the web server's own interface ------------------------------------------------------------------------
 
     def ask(self, query: str, **variables: object) -> Any:
-        """An answer; asked again for half a minute: connections that a database's restart broke fail once each."""
+        """An answer; asked again for two minutes: connections that a database's restart broke fail once each."""
         page = Page(self.path, int(self.ports[UI_PORT]), self.running["webserver"])
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             try:
                 return page.ask(query, **variables)
@@ -224,7 +224,7 @@ class Composed:
         self.until(lambda: self.run(run_id)["status"] in over, f"run {run_id} is over")
         return str(self.run(run_id)["status"])
 
-    def until(self, holds: Any, what: str, seconds: float = 300.0) -> None:
+    def until(self, holds: Any, what: str, seconds: float = 900.0) -> None:
         deadline = time.monotonic() + seconds
         while not holds():
             for service, process in self.running.items():

@@ -73,7 +73,7 @@ class Postgres:
         who: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
         done = subprocess.run(
             [str(self.programs / program), *arguments], cwd=self.directory, env={"PGPASSWORD": PASSWORD, "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=120, **who,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=600, **who,
         )  # fmt: skip
         assert done.returncode == 0, f"{program}: {done.stderr}"
 

@@ -41,7 +41,7 @@ def test_the_site_builds_without_a_broken_link(tmp_path: Path) -> None:
     handler["handlers"]["python"]["paths"] = [str(ROOT)]
     (tmp_path / "mkdocs.yml").write_text(yaml.safe_dump(config), "utf-8")
     command = [Path(sys.executable).with_name("zensical"), "build", "--strict"]
-    built = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    built = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900)
     assert built.returncode == 0, built.stdout + built.stderr
     page = (tmp_path / "site" / "api" / "index.html").read_text("utf-8")
     assert "load_training_frame" in page
@@ -52,7 +52,7 @@ def test_the_notebook_trains_and_scores(world: World, monkeypatch: pytest.Monkey
     monkeypatch.setenv("CBI_HOME", str(world.path))
     notebook = nbformat.read(DOCS / "notebooks" / "train_and_score.ipynb", as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "outputs are of some home and not committed"
-    done = NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    done = NotebookClient(notebook, timeout=900, kernel_name="python3").execute()
     said = "".join(output.get("text", "") for cell in done.cells for output in cell.get("outputs", []))
     assert re.search(r"2023-08-31: [+-]\d+\.\d\d% over five sessions", said)
 
@@ -68,7 +68,7 @@ def test_what_sql_and_notebooks_shows_runs(world: World, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     page = (DOCS / "sql_and_notebooks.md").read_text("utf-8")
     for line in re.findall(r"^cbi (?:sql|export) .*$", page, re.MULTILINE):
-        subprocess.run([f"{Path(sys.executable).parent}/{line}"], shell=True, check=True, timeout=120)
+        subprocess.run([f"{Path(sys.executable).parent}/{line}"], shell=True, check=True, timeout=900)
     names: dict[str, object] = {}
     for shown in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(shown, names)

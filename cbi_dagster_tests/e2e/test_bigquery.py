@@ -216,7 +216,7 @@ def test_two_machines_refresh_the_same_tables_at_the_same_time(server, delivery,
         subprocess.Popen(command, env={**os.environ, "CBI_HOME": str(machine.path)}, stdout=subprocess.DEVNULL)
         for machine in machines
     ]
-    assert [run.wait(300) for run in runs] == [STALE, STALE]
+    assert [run.wait(900) for run in runs] == [STALE, STALE]
     assert not machines[0].builder.plan().tables
     require_equal(corrected(machines[1]), in_a_file)
 

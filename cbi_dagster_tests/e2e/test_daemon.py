@@ -44,7 +44,7 @@ def test_a_daemon_that_is_killed_in_its_runs_goes_on_and_ends_as_a_clean_build_d
     claims = Home(home).claims
     for number in range(KILLS):
         with served(home, "--watch", str(watched)) as page:
-            before, deadline = {path.name for path in claims.glob("*.lock")}, time.monotonic() + 300
+            before, deadline = {path.name for path in claims.glob("*.lock")}, time.monotonic() + 900
             # A run begins: of the landing job, or of the refresh that the last kill left undone.
             shutil.copy(delivery / f"{number}.macro.csv", watched)
             while not {path.name for path in claims.glob("*.lock")} - before:

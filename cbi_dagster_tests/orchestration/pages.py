@@ -72,7 +72,7 @@ def served(path: Path, *options: str) -> Iterator[Page]:
         )
     page = Page(path, port, server)
     try:
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 900
         while True:
             try:
                 page.ask("{version}")
@@ -86,6 +86,6 @@ def served(path: Path, *options: str) -> Iterator[Page]:
         if server.poll() is None:
             server.terminate()
             try:
-                server.wait(30)
+                server.wait(60)
             except subprocess.TimeoutExpired:
                 page.kill()

@@ -64,7 +64,7 @@ def started(home: World) -> subprocess.Popen[str]:
 
 def ended(process: subprocess.Popen[str]) -> int:
     """Exit code of a process that told nobody of any trouble."""
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=600)
     assert process.returncode in (NOTHING_STALE, REBUILT), errors or output
     assert "lock" not in (output + errors).lower()
     assert errors == ""
@@ -163,7 +163,7 @@ def together(code: str, *arguments: list[str]) -> list[str]:
         process.stdin.flush()
     outputs = []
     for process in processes:
-        output, errors = process.communicate(timeout=120)
+        output, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors
         outputs.append(output.strip())
     return outputs

@@ -78,7 +78,7 @@ def test_a_range_backfill_started_in_the_ui_is_one_run_and_writes_what_the_build
     }
     launched = page.ask(LAUNCH, wanted=wanted)["launchPartitionBackfill"]
     assert launched["__typename"] == "LaunchBackfillSuccess"
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     while True:
         backfill = page.ask(PROGRESS, id=launched["backfillId"])["partitionBackfillOrError"]
         if backfill["status"] != "REQUESTED":
@@ -111,7 +111,7 @@ def test_a_signal_ends_the_ui_and_all_that_it_has_started(tmp_path: Path, number
         started = page.processes
         assert len(started) > 3, "a web server, a daemon and what serves the definitions"
         page.server.send_signal(number)
-        page.server.wait(60)
+        page.server.wait(300)
         # What is killed takes a moment to be gone.
         deadline = time.monotonic() + 60
         while (left := [process for process in started if alive(process)]) and time.monotonic() < deadline:

@@ -53,7 +53,8 @@ def figures(path: Path, end: dt.date) -> tuple[int, int]:
 
 @pytest.mark.slow
 def test_the_memory_of_landing_and_building_does_not_grow_with_history(tmp_path: Path) -> None:
-    few, least = figures(tmp_path / "short", dt.date(2022, 6, 1))
-    many, most = figures(tmp_path / "long", dt.date(2023, 6, 1))
+    few, least = figures(tmp_path / "short", dt.date(2022, 4, 1))
+    many, most = figures(tmp_path / "long", dt.date(2022, 12, 1))
     assert many > 3 * few
+    print(f"{few:,} bars: {least:,} bytes, {many:,} bars: {most:,}: {(most - least) / (many - few):.0f} a bar")
     assert (most - least) / (many - few) < MOST_A_BAR, f"{few:,} bars: {least:,} bytes, {many:,} bars: {most:,}"

@@ -95,7 +95,7 @@ def test_a_killed_writer_leaves_whole_partitions_that_agree_with_the_ledger(ware
             target=_write_forever, args=(warehouse.path, rows("2024-01-02", "2024-01-03"), started)
         )
         writer.start()
-        assert started.wait(60)
+        assert started.wait(600)
         time.sleep(0.2)
         writer.kill()
         writer.join()

@@ -71,7 +71,7 @@ class LoopbackBigQuery:
     def wait_until_idle(self) -> None:
         """Until every request that has arrived is done, also those that nobody waits for any more."""
         with self._idle:
-            self._idle.wait_for(lambda: not self._requests, timeout=60)
+            self._idle.wait_for(lambda: not self._requests, timeout=600)
 
     # -- the API ------------------------------------------------------------------------------------------------------
 
