@@ -259,10 +259,8 @@ class Builder:
         del output
         own = np.isin(table.partitioning.keys_in(rows), partitions)
         rows = rows if own.all() else rows.filter(pa.array(own))
-        from cbi_dagster.catalog.checks import (
-            looked_at,
-            validate,
-        )  # pandera, which takes long to import and which no plan needs
+        # pandera takes long to import, and no plan needs it.
+        from cbi_dagster.catalog.checks import looked_at, validate
 
         validate(table, to_frame(table, rows.select(looked_at(table))))
         self.code.record(self.warehouse)
