@@ -2,7 +2,8 @@
 
 The peer is an earlier commit (`git worktree add ../earlier COMMIT`), run with the same installed packages on the same
 files, in turn with this one: the machine's other work meets both. Each lands and builds in a state directory of its
-own; content hashes of all partitions that both have are compared. What of the backfill is computing (the tables' own
+own; content hashes of all partitions that both have are compared. Processor time is that of the processes and their
+children, which other work disturbs less than the clock. What of the backfill is computing (the tables' own
 functions) is timed in a further run within this process. Without a peer only this checkout is timed.
 
 Example:
@@ -12,6 +13,7 @@ Example:
 from __future__ import annotations
 
 import argparse
+import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -52,6 +54,12 @@ def computing_share(home: Path) -> float:
     return spent / (time.perf_counter() - started)
 
 
+def _processor_seconds() -> float:
+    """What child processes that have ended took of the processors."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("delivery", type=Path, nargs="+", help="files or directories to land")
@@ -59,21 +67,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1, help="how often both are timed, in turn")
     options = parser.parse_args()
     checkouts = {"here": Path(__file__).parents[1]} | ({"there": options.against.resolve()} if options.against else {})
-    times: dict[tuple[str, str], list[float]] = {}
+    times: dict[tuple[str, str], list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as directory:
         for number in range(options.rounds):
             homes = {name: Path(directory) / f"{name}{number}" for name in checkouts}
             for step, arguments in (("land", [str(path.resolve()) for path in options.delivery]), ("backfill", [])):
                 for name, checkout in checkouts.items():
+                    before = _processor_seconds()
                     seconds = cbi(homes[name], step, *arguments, checkout=checkout)
-                    times.setdefault((step, name), []).append(seconds)
+                    times.setdefault((step, name), []).append((seconds, _processor_seconds() - before))
         ledgers = {
             name: Home(home).open().warehouse.ledger_rows().set_index(["table_name", "partition_key"])["content_hash"]
             for name, home in homes.items()
         }
         share = computing_share(homes["here"])
-    best = {key: min(seconds) for key, seconds in times.items()}
-    best |= {("both", name): best["land", name] + best["backfill", name] for name in checkouts}
+    best = {key: tuple(map(min, zip(*found, strict=True))) for key, found in times.items()}
+    for name in checkouts:
+        best["both", name] = tuple(map(sum, zip(best["land", name], best["backfill", name], strict=True)))
     print(versions("duckdb", "dagster"))
     print(f"{len(ledgers['here']):,} partitions; {share:.0%} of building them is computing")
     if options.against:
@@ -84,10 +94,13 @@ def main() -> None:
             print(f"  {name}: {count:,}")
     rows = []
     for step in ("land", "backfill", "both"):
-        row = [step, f"{best[step, 'here']:.1f} s"]
-        if options.against:
-            row += [f"{best[step, 'there']:.1f} s", f"{best[step, 'here'] / best[step, 'there']:.2f}"]
-        rows.append(row)
+        for place, what in enumerate(("", ", processor time")):
+            here = best[step, "here"][place]
+            row = [step + what, f"{here:.1f} s"]
+            if options.against:
+                there = best[step, "there"][place]
+                row += [f"{there:.1f} s", f"{here / there:.2f}"]
+            rows.append(row)
     print(markdown(["", "here", "there", "here / there"][: len(rows[0])], rows))
 
 

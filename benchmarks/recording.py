@@ -44,7 +44,9 @@ def cbi(home: Path, *arguments: str, checkout: Path = Path(__file__).parents[1])
     Exit code 3 says that something was stale. Another checkout runs with the same installed packages.
     """
     started = time.perf_counter()
-    environment = {**os.environ, "CBI_HOME": str(home), "PYTHONPATH": str(checkout)}
+    # Without the directory that one is in, which would come first and may be another checkout.
+    path = {"PYTHONPATH": str(checkout), "PYTHONSAFEPATH": "1"}
+    environment = {**os.environ, "CBI_HOME": str(home), **path}
     command = [sys.executable, "-m", "cbi_dagster.cli", *arguments]
     code = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL).returncode
     if code not in (0, 3):
