@@ -36,6 +36,8 @@ pytestmark = [
 START, END = dt.date(2023, 6, 5), dt.date(2023, 6, 17)
 FIRST, LAST = "2023-06-05", "2023-06-16"
 HOURS, MINUTES = (OHLCV_1H.id,), (OHLCV_1M.id,)
+#: Requests that a service which is gone for a while refuses, one after the other.
+GONE = 200
 CHAIN = (OHLCV_1M.id, OHLCV_1H.id, OHLCV_1D.id)
 BACKFILL = """mutation($wanted: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $wanted) { ... on LaunchBackfillSuccess { backfillId } }
@@ -255,10 +257,10 @@ def test_a_service_that_is_gone_for_a_while_is_waited_for(
     deployment: Composed, server: LoopbackBigQuery, clean: pd.Series
 ) -> None:
     run = under_way(deployment, server)
-    gone = Faults(lambda number, method, path: "503" if number < 6 else None)
+    gone = Faults(lambda number, method, path: "503" if number < GONE else None)
     go_on(server, gone)
     assert deployment.ended(run) == "SUCCESS"
-    assert len(gone.met) == 6
+    assert len(gone.met) == GONE
     require_right(deployment, clean, CHAIN)
 
 

@@ -18,6 +18,8 @@ from cbi_dagster_tests.properties.conftest import CUT
 from cbi_dagster_tests.properties.cuts import KEPT, cut_file, posts_until, require_kept
 from cbi_dagster_tests.properties.worlds import SEED, START, World, simulated
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 UNIVERSE = load_universe()
 #: Chicago is five hours behind, and Juneteenth is a Monday: after the close of the grains and before that of all
 #: others; on the holiday; in the hour in which grains close; on a Friday evening; in the session that the holiday was

@@ -15,6 +15,8 @@ from cbi_dagster.recipes import RECIPES
 from cbi_dagster_tests.properties.conftest import CUT
 from cbi_dagster_tests.properties.worlds import World, computed, with_windows_halved, without_revisions
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 by_table = pytest.mark.parametrize("table", ASSET_TABLES, ids=lambda table: table.id)
 VOLATILITY = TABLES["features.volatility_daily"]
 

@@ -18,6 +18,8 @@ from cbi_dagster.warehouse.builder import WriteOutcome
 from cbi_dagster.warehouse.contract import Warehouse
 from cbi_dagster_tests.properties.worlds import World
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 COUNT = 2
 
 

@@ -19,6 +19,8 @@ from cbi_dagster.catalog.tables.regimes import REGIME_CALENDAR, REGIME_WEIGHTS
 from cbi_dagster.catalog.tables.training import MES_BAR_TRAINING, MES_TRAINING, ZL_TRAINING
 from cbi_dagster_tests.properties.worlds import World
 
+pytestmark = pytest.mark.usefixtures("files_stay_open")
+
 
 def asked(world: World, view: str) -> pd.DataFrame:
     return world.warehouse.query(f"SELECT * FROM {view}").to_pandas(date_as_object=False)
