@@ -1,8 +1,8 @@
 """The embedded engine: all tables in one DuckDB file.
 
 One connection per operation, closed at once and never held during computation, so that several processes can work on
-the file; a lock held by another process is waited for with backoff. Every connection is read-write: DuckDB refuses
-mixed modes within a process. A change is one transaction.
+the file; they take turns at it (`turns`), and another's is waited for with backoff. Every connection is read-write:
+DuckDB refuses mixed modes within a process. A change is one transaction.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from cbi_dagster.warehouse.contract import DamagedWarehouseError, OvertakenError
 from cbi_dagster.warehouse.coverage import Coverage, coverages
 from cbi_dagster.warehouse.overlay import Overlay
 from cbi_dagster.warehouse.stored import Lacking, Stored
+from cbi_dagster.warehouse.turns import OthersTurnError, connected
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -73,27 +74,8 @@ class DuckDBWarehouse(Warehouse):
         A file that may not be written is read. Trouble with the file itself is OSError or DamagedWarehouseError.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        read_only = self.path.exists() and not os.access(self.path, os.W_OK)
-        deadline = time.monotonic() + _LOCK_WAIT_S
-        pause = 0.01
-        while True:
-            try:
-                connection = duckdb.connect(str(self.path), read_only=read_only)
-                break
-            except duckdb.Error as error:
-                # Another process has the file, or another thread is just letting go of it.
-                if "set lock" not in str(error) and "Unique file handle conflict" not in str(error):
-                    raise self._told(error) from error
-                if time.monotonic() > deadline:
-                    raise TimeoutError(
-                        f"{self.path} has been in use by another process for {_LOCK_WAIT_S:.0f} s; "
-                        "close the program that holds it open and try again"
-                    ) from error
-                # Jitter keeps two waiting writers from meeting again and again.
-                time.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 1.5, 0.25)
-        with contextlib.closing(connection):
-            self._local.connection = connection
+        with contextlib.ExitStack() as held:
+            self._local.connection = self._opened(held)
             try:
                 yield
             except duckdb.Error as error:
@@ -105,6 +87,28 @@ class DuckDBWarehouse(Warehouse):
                 if str(error) != "Query interrupted":
                     raise
                 raise KeyboardInterrupt from error
+
+    def _opened(self, held: contextlib.ExitStack) -> duckdb.DuckDBPyConnection:
+        """A connection that `held` closes."""
+        read_only = self.path.exists() and not all(os.access(place, os.W_OK) for place in (self.path, self.path.parent))
+        deadline = time.monotonic() + _LOCK_WAIT_S
+        pause = 0.01
+        while True:
+            try:
+                return held.enter_context(connected(self.path, read_only=read_only))
+            except (OthersTurnError, duckdb.Error) as error:
+                # A program that knows of no turns may have the file too, or be just letting go of it in this process.
+                had = "set lock" in str(error) or "Unique file handle conflict" in str(error)
+                if isinstance(error, duckdb.Error) and not had:
+                    raise self._told(error) from error
+                if time.monotonic() > deadline:
+                    raise TimeoutError(
+                        f"{self.path} has been in use by another process for {_LOCK_WAIT_S:.0f} s; "
+                        "close the program that holds it open and try again"
+                    ) from error
+                # Jitter keeps two waiting writers from meeting again and again.
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 1.5, 0.25)
 
     def _told(self, error: duckdb.Error) -> Exception:
         """The engine's trouble with the file as what it means, with the way out; other errors as they are."""
