@@ -17,6 +17,8 @@ MAX_FILE_BYTES = 4 * 2**30
 def shown(text: object, limit: int = 300) -> str:
     """Text of a file, or its name, as it may be printed and stored: escaped and, beyond `limit` characters, cut."""
     found = str(text)
+    if len(found) <= limit and found.isprintable():
+        return found
     printable = (
         letter if letter.isprintable() else letter.encode("unicode_escape", "backslashreplace").decode()
         for letter in found[:limit]

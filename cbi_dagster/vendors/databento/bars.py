@@ -67,11 +67,12 @@ def classify_symbols(symbols: Sequence[str], universe: Universe) -> pd.DataFrame
         r"(?:(?P<continuous>\.[vnc]\.\d+)|(?P<outright>[FGHJKMNQUVXZ]\d{1,2})|(?P<spread>[FGHJKMNQUVXZ]\d{1,2}-.+|:.+))"
     )
     matches = [pattern.fullmatch(symbol) for symbol in symbols]
-    found = [
-        (symbol, match["root"], match.lastgroup) if match else (symbol, None, "outside")
-        for symbol, match in zip(symbols, matches, strict=True)
-    ]
-    return pd.DataFrame(found, columns=["symbol", "root", "kind"], dtype=object)
+    found = {
+        "symbol": list(symbols),
+        "root": [match["root"] if match else None for match in matches],
+        "kind": [match.lastgroup if match else "outside" for match in matches],
+    }
+    return pd.DataFrame(found, dtype=object)
 
 
 def screen_bars(

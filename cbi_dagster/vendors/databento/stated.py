@@ -24,8 +24,12 @@ def require_known(path: Path, dataset: str, not_found: Sequence[str], universe: 
     """Raise where the vendor does not know a symbol of the universe, a mistake of the request, or names no dataset."""
     kinds = classify_symbols(not_found, universe)
     parents = {f"{root}.FUT" for root in universe.roots}
-    unknown = kinds.loc[kinds["kind"].isin(_KEPT) | kinds["symbol"].isin(parents), "symbol"]
-    if len(unknown):
+    unknown = [
+        symbol
+        for symbol, kind in zip(kinds["symbol"], kinds["kind"], strict=True)
+        if kind in _KEPT or symbol in parents
+    ]
+    if unknown:
         raise UnresolvedSymbolsError(
             path, f"the vendor does not know {some(unknown)}", "Request the file again without these symbols"
         )
