@@ -28,6 +28,7 @@ def run(name: str, *arguments: str) -> str:
         "history_size.py",
         "full_history.py",
         "incremental_day.py",
+        "landing.py",
         "policy.py",
         "restatement.py",
         "training_frame.py",
@@ -50,6 +51,7 @@ def test_the_event_log_the_features_and_posts_are_measured_in_miniature() -> Non
 @pytest.mark.slow
 def test_whole_builds_are_measured_in_miniature() -> None:
     assert "| one new day |" in run("incremental_day.py", "--small")
+    assert "| one more file of a day |" in run("landing.py", "--small")
     (row,) = (line for line in run("restatement.py", "--small").splitlines() if line.startswith("| cbi |"))
     affected, wrong = (int(cell.replace(",", "")) for cell in row.split("|")[4:6])
     assert affected > 0

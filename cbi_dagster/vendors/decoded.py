@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from cbi_dagster.vendors.kinds import Examined, LandedFile
 
+_LAYOUT = 1  # of a copy; another number once copies are written otherwise
 _DIGEST_BYTES = 32
 _NAME_BYTES = 12
 _FRAMES = ("kept", "rejected", "symbols")
@@ -72,7 +73,7 @@ class Decoded:
                     other.unlink()
 
     def _copy(self, file: LandedFile, code_version: str) -> Path:
-        under = f"{code_version} {file.source_file} {file.landed_at.as_unit('us').value} {pd.__version__}"
+        under = f"{_LAYOUT} {code_version} {file.source_file} {file.landed_at.as_unit('us').value} {pd.__version__}"
         name = hashlib.blake2b(under.encode(), digest_size=_NAME_BYTES).hexdigest()
         return self._place / file.file_hash[:2] / f"{file.file_hash}.{name}"
 
