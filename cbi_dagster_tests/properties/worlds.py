@@ -29,6 +29,7 @@ from cbi_dagster.vendors.simulate import simulate_conditions, simulate_delivery,
 from cbi_dagster.vendors.simulated_statistics import simulate_statistics
 from cbi_dagster.warehouse.builder import Builder
 from cbi_dagster.warehouse.contract import Warehouse
+from cbi_dagster.warehouse.turns import OthersTurnError, connected
 
 SEED, START, MINUTE_START, END = 11, dt.date(2022, 6, 1), dt.date(2023, 5, 15), dt.date(2023, 9, 1)
 """Fifteen months, longer than the longest bounded window but those of a year and more; minutes in the last four."""
@@ -43,8 +44,9 @@ def kept_open(home: Path) -> Iterator[None]:
     file = Home(home).warehouse_file
     with contextlib.ExitStack() as held:
         if os.access(file, os.W_OK):
-            with contextlib.suppress(duckdb.Error):  # what opens it next waits for it, or says what it has
-                held.enter_context(duckdb.connect(file))
+            # What opens it next waits for it, or says what it has.
+            with contextlib.suppress(OthersTurnError, duckdb.Error):
+                held.enter_context(connected(file, read_only=False))
         yield
 
 
@@ -146,9 +148,8 @@ def computed(
     """Content hashes of the partitions `asked` for (None: all), computed from stored inputs and not written."""
     recipes = world.builder.recipes if function is None else {table.id: Recipe(table, function)}
     builder = replace(world.builder, store=world.builder.warehouse.overlay(), recipes=recipes)
-    vars(builder)["warehouse"] = (
-        builder.store
-    )  # it has the tables of its base: to look for them takes longer than all else
+    # It has the tables of its base: to look for them takes longer than all else.
+    vars(builder)["warehouse"] = builder.store
     with builder.store.shared_connection():
         result = builder.build(table, asked, "test", only_stale=False).result
         ledger = builder.store.ledger_rows({table.id}).set_index("partition_key")["content_hash"]
