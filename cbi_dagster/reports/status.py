@@ -51,25 +51,26 @@ class Status:
 
 def status(warehouse: Warehouse) -> Status:
     """The state of every table that the platform builds."""
-    ledger = warehouse.ledger_rows()
-    files = _files(warehouse)
-    runs = _rows(warehouse, ops.INGESTION_RUNS).sort_values("ended_at", kind="stable")
-    last = runs.groupby("source").tail(1)
-    rejected = _rows(warehouse, ops.QUARANTINE).groupby(["table_name", "reason"], observed=True)["date"]
-    held_back = _rows(warehouse, ops.HELD_BACK).groupby(["table_name", "reason"], observed=True)
-    return Status(
-        files=len(files),
-        datasets=tuple(files["dataset"].unique()),
-        tables=tuple(_table_status(table, ledger[ledger["table_name"] == table.id]) for table in ASSET_TABLES),
-        failed=last.loc[last["run_status"] == "failed", ["source", "ended_at", "error_message"]],
-        rejected=rejected.agg(rows="size", first="min", last="max").reset_index(),
-        held_back=held_back.agg(
-            rows=("bar_rows", "sum"), trade_dates=("date", "nunique"), first=("date", "min"), last=("date", "max")
-        ).reset_index(),
-        drifted=warehouse.drifted,
-        undeclared=tuple(warehouse.undeclared(TABLES.values())),
-        refused=refused_files(warehouse),
-    )
+    with warehouse.shared_connection():
+        ledger = warehouse.ledger_rows()
+        files = _files(warehouse)
+        runs = _rows(warehouse, ops.INGESTION_RUNS).sort_values("ended_at", kind="stable")
+        last = runs.groupby("source").tail(1)
+        rejected = _rows(warehouse, ops.QUARANTINE).groupby(["table_name", "reason"], observed=True)["date"]
+        held_back = _rows(warehouse, ops.HELD_BACK).groupby(["table_name", "reason"], observed=True)
+        return Status(
+            files=len(files),
+            datasets=tuple(files["dataset"].unique()),
+            tables=tuple(_table_status(table, ledger[ledger["table_name"] == table.id]) for table in ASSET_TABLES),
+            failed=last.loc[last["run_status"] == "failed", ["source", "ended_at", "error_message"]],
+            rejected=rejected.agg(rows="size", first="min", last="max").reset_index(),
+            held_back=held_back.agg(
+                rows=("bar_rows", "sum"), trade_dates=("date", "nunique"), first=("date", "min"), last=("date", "max")
+            ).reset_index(),
+            drifted=warehouse.drifted,
+            undeclared=tuple(warehouse.undeclared(TABLES.values())),
+            refused=refused_files(warehouse),
+        )
 
 
 def landed_sources(warehouse: Warehouse) -> dict[str, dict[str, int | str]]:

@@ -165,7 +165,8 @@ class LandedFiles:
 
     def _register(self) -> Register:
         """What has become of files, and their symbology."""
-        return Register(self._log(), to_frame(ops.LANDED_SYMBOLS, self._warehouse.read(ops.LANDED_SYMBOLS)))
+        with self._warehouse.shared_connection():
+            return Register(self._log(), to_frame(ops.LANDED_SYMBOLS, self._warehouse.read(ops.LANDED_SYMBOLS)))
 
     def _log(self) -> list[LandedFile]:
         files = to_frame(ops.LANDED_FILES, self._warehouse.read(ops.LANDED_FILES, columns=LandedFile._fields))

@@ -135,14 +135,15 @@ class Builder:
 
     def plan(self, wanted: Collection[Table] | None = None) -> Plan:
         """Everything that is stale now, in all tables, or in those `wanted` given what the others hold now."""
-        ledgers = self.warehouse.ledger_by_table()
-        tables = [table for table in ASSET_TABLES if wanted is None or table in wanted]
-        blocked = {name: why for name, why in self.blocked.items() if name in {table.id for table in tables}}
-        tables = [table for table in tables if table.id not in blocked]
-        digests = self.code.digests(self.warehouse)
-        newest, landed = newest_trade_date(now_utc()), self.stale_sources()
-        plan = make_plan(ledgers, digests, newest, tables, self._changes_of_code, landed)
-        return replace(plan, blocked=blocked)
+        with self.warehouse.shared_connection():
+            ledgers = self.warehouse.ledger_by_table()
+            tables = [table for table in ASSET_TABLES if wanted is None or table in wanted]
+            blocked = {name: why for name, why in self.blocked.items() if name in {table.id for table in tables}}
+            tables = [table for table in tables if table.id not in blocked]
+            digests = self.code.digests(self.warehouse)
+            newest, landed = newest_trade_date(now_utc()), self.stale_sources()
+            plan = make_plan(ledgers, digests, newest, tables, self._changes_of_code, landed)
+            return replace(plan, blocked=blocked)
 
     @property
     def blocked(self) -> dict[str, str]:
