@@ -112,7 +112,7 @@ def test_a_command_that_is_interrupted_in_a_run_says_so_and_not_that_a_table_fai
             break
         assert "done in" in told, "it may be that the signal came when all was done, but not every time"
     said = "cbi: interrupted; what was finished before is kept, and the same command goes on from there\n"
-    assert failed == said
+    assert failed == said, process.returncode
     # A shell calls both 130; Python ends by the signal where it came while a text was executed, as imports do.
     assert process.returncode in (130, -signal.SIGINT)
     assert list(claims.iterdir()) == []
