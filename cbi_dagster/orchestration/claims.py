@@ -43,14 +43,16 @@ def _locked(claims: Path, run_id: str) -> tuple[Path, sqlite3.Connection]:
     """The lock file of a run, and what locks it: a lock of SQLite's own, which ends with its process in any case."""
     claims.mkdir(parents=True, exist_ok=True)
     path, fresh = claims / f"{run_id}.lock", claims / f"{run_id}.new"
-    lock = sqlite3.connect(fresh, isolation_level=None, check_same_thread=False)
+    lock = None
     try:
+        lock = sqlite3.connect(fresh, isolation_level=None, check_same_thread=False)
         lock.execute("PRAGMA journal_mode=OFF")  # nothing is written, so no other file need be there
         lock.execute("BEGIN EXCLUSIVE")
         # Under its name it is locked from the first moment: one that nobody holds is a dead process's.
         fresh.rename(path)
     except BaseException:
-        lock.close()
+        if lock is not None:
+            lock.close()
         for made in (fresh, path):
             made.unlink(missing_ok=True)
         raise
