@@ -108,9 +108,9 @@ def test_a_command_that_is_interrupted_in_a_run_says_so_and_not_that_a_table_fai
             time.sleep(0.02)
         process.send_signal(number)
         told, failed = process.communicate(timeout=600)
-        if process.returncode not in (0, -number) or failed:
+        if process.returncode != 0:
             break
-        assert "done in" in told or process.returncode, "all may have been done, or nothing begun, but not every time"
+        assert "done in" in told, "it may be that the signal came when all was done, but not every time"
     said = "cbi: interrupted; what was finished before is kept, and the same command goes on from there\n"
     assert failed == said, process.returncode
     # A shell calls both 130; Python ends by the signal where it came while a text was executed, as imports do.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -138,6 +140,22 @@ def test_what_a_process_leaves_that_was_killed_while_it_claimed_is_cleared_away(
         os.utime(path, (time.time() - age_s,) * 2)
     end_orphans(claims, instance)
     assert [path.name for path in claims.iterdir()] == ["2.new"]
+
+
+def test_a_claim_that_is_interrupted_while_it_is_made_leaves_nothing(
+    claims: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = sqlite3.connect
+
+    def interrupted(path: Path, **options: Any) -> sqlite3.Connection:
+        connect(path, **options).close()
+        assert path.exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sqlite3, "connect", interrupted)
+    with pytest.raises(KeyboardInterrupt), claimed(claims, "run"):
+        pass
+    assert list(claims.iterdir()) == []
 
 
 def test_a_claim_that_ends_while_others_look_is_no_dead_process(instance: dg.DagsterInstance, claims: Path) -> None:

@@ -131,7 +131,6 @@ def test_two_processes_work_on_one_file_without_an_error(warehouse, rows):
     while any(writer.is_alive() for writer in writers):
         warehouse.read(SAMPLE)
         warehouse.ensure(TABLES.values())
-        time.sleep(0.02)  # a reader that never rests starves the writers on a busy machine
     for writer in writers:
         writer.join()
     assert [writer.exitcode for writer in writers] == [0, 0]
