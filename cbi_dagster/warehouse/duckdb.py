@@ -274,6 +274,8 @@ class DuckDBWarehouse(Warehouse):
         delete, conditions, parameters = f"DELETE FROM {_name(swap.table)} AS old", ["true"], list[object]()
         if gone.column:
             first, last = (bounds.astype(object).tolist() for bounds in gone.spans)
+            if not first:
+                return
             if len(first) > 1:
                 delete += " USING (SELECT unnest(?::DATE[]) AS first, unnest(?::DATE[]) AS last) AS spans"
                 conditions.append(f'old."{gone.column}" BETWEEN spans.first AND spans.last')

@@ -246,6 +246,14 @@ def test_rows_left_out_are_replaced_with_their_partition(warehouse, provenance, 
         assert dates_of(warehouse, book, other) == ["01-02", "01-03"]
 
 
+def test_where_no_partition_is_replaced_nothing_that_was_left_out_goes(warehouse, provenance, rows):
+    warehouse.replace(SAMPLE, DAYS, rows(*LABELS), provenance(DAYS), left_out(LABELS, LABELS))
+    warehouse.replace(SAMPLE, DAYS[:0], rows(*LABELS).iloc[:0], provenance(DAYS[:0]), left_out())
+    assert len(warehouse.read(SAMPLE)) == len(rows(*LABELS))
+    for book in (ops.QUARANTINE, ops.HELD_BACK):
+        assert dates_of(warehouse, book) == ["01-02", "01-03"]
+
+
 @pytest.mark.parametrize("partitioning", [Monthly("date"), Unpartitioned()], ids=["months", "one piece"])
 def test_rows_left_out_are_replaced_with_their_month_or_with_the_table(warehouse, provenance, partitioning):
     table = replace(SAMPLE, name="sample_of_months", partitioning=partitioning)
