@@ -13,7 +13,6 @@ Example:
 from __future__ import annotations
 
 import argparse
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recording import cbi, markdown, versions
+from recording import cbi, children_processor_seconds, markdown, versions
 
 from cbi_dagster.catalog import ASSET_TABLES
 from cbi_dagster.home import Home
@@ -54,12 +53,6 @@ def computing_share(home: Path) -> float:
     return spent / (time.perf_counter() - started)
 
 
-def _processor_seconds() -> float:
-    """What child processes that have ended took of the processors."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("delivery", type=Path, nargs="+", help="files or directories to land")
@@ -73,9 +66,9 @@ def main() -> None:
             homes = {name: Path(directory) / f"{name}{number}" for name in checkouts}
             for step, arguments in (("land", [str(path.resolve()) for path in options.delivery]), ("backfill", [])):
                 for name, checkout in checkouts.items():
-                    before = _processor_seconds()
+                    before = children_processor_seconds()
                     seconds = cbi(homes[name], step, *arguments, checkout=checkout)
-                    times.setdefault((step, name), []).append((seconds, _processor_seconds() - before))
+                    times.setdefault((step, name), []).append((seconds, children_processor_seconds() - before))
         ledgers = {
             name: Home(home).open().warehouse.ledger_rows().set_index(["table_name", "partition_key"])["content_hash"]
             for name, home in homes.items()

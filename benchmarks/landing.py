@@ -13,14 +13,11 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pandas as pd
-from recording import markdown, versions
+from recording import cbi, children_processor_seconds, markdown, versions
 
 from cbi_dagster.home import Home
 from cbi_dagster.vendors.databento.landed_bars import decode_bars
@@ -53,18 +50,6 @@ def split_by_day(files: list[Path], out_dir: Path) -> list[Path]:
                 )
             )
     return written
-
-
-def processor_s(checkout: Path, home: Path, *arguments: str) -> float:
-    """Seconds of the processor that a command of a checkout took on a state directory."""
-    environment = {**os.environ, "CBI_HOME": str(home), "PYTHONPATH": str(checkout)}
-    command = [sys.executable, "-m", "cbi_dagster.cli", *arguments]
-    process = subprocess.Popen(command, env=environment, cwd=checkout, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in (0, 3):  # 3 says that something was stale
-        raise RuntimeError(f"cbi {' '.join(arguments)} ended with exit code {process.returncode}")
-    return used.ru_utime + used.ru_stime
 
 
 def hashes(home: Path) -> pd.Series:
@@ -106,8 +91,9 @@ def main() -> None:
                     ("one more file of a day", "days", ("land", str(last))),
                     ("start-up (`cbi status`)", "days", ("status",)),
                 ):
-                    seconds = processor_s(checkout, homes / home, *arguments)
-                    times.setdefault((step, name), []).append(seconds)
+                    before = children_processor_seconds()
+                    cbi(homes / home, *arguments, checkout=checkout)
+                    times.setdefault((step, name), []).append(children_processor_seconds() - before)
         print(versions("duckdb", "numpy", "pandas"))
         if options.against:
             for home in ("whole", "days"):

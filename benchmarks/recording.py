@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import resource
 import subprocess
 import sys
 import time
@@ -52,6 +53,12 @@ def cbi(home: Path, *arguments: str, checkout: Path = Path(__file__).parents[1])
     if code not in (0, 3):
         raise RuntimeError(f"cbi {' '.join(arguments)} ended with exit code {code}")
     return time.perf_counter() - started
+
+
+def children_processor_seconds() -> float:
+    """What child processes that have ended took of the processors: what else the machine does disturbs it less."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def megabytes(directory: Path) -> float:

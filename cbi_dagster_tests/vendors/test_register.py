@@ -48,6 +48,14 @@ def files() -> dict[str, Examined]:
     return found
 
 
+def remembering(files: dict[str, Examined]) -> Remembered:
+    """What remembers files that were read in this order."""
+    remembered = Remembered()
+    for name, given in files.items():
+        remembered.add(name, given)
+    return remembered
+
+
 def require_same(found: Examined | None, given: Examined) -> None:
     assert found is not None
     for name in ("kept", "rejected", "symbols"):
@@ -60,9 +68,7 @@ def test_what_memory_does_not_hold_waits_aside_as_it_was(
 ) -> None:
     monkeypatch.setattr(register, "ROWS_AT_ONCE", 50)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    remembered = Remembered()
-    for name, given in files.items():
-        remembered.add(name, given)
+    remembered = remembering(files)
     aside = {path.name for path in tmp_path.glob("*/*")}
     assert aside == set(list(files)[:3])
     for name, given in files.items():
@@ -76,9 +82,7 @@ def test_beyond_the_room_aside_a_file_is_to_be_read_again(
 ) -> None:
     monkeypatch.setattr(register, "ROWS_AT_ONCE", 50)
     monkeypatch.setattr(register, "ROWS_ASIDE", 30)
-    remembered = Remembered()
-    for name, given in files.items():
-        remembered.add(name, given)
+    remembered = remembering(files)
     assert [remembered.get(name) is None for name in files] == [False, False, True, False, False]
 
 
