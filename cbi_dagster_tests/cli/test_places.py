@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
 import logging
 import os
@@ -103,7 +104,15 @@ def test_a_command_that_is_interrupted_in_a_run_says_so_and_not_that_a_table_fai
     command = [sys.executable, "-m", "cbi_dagster.cli", "backfill", "--select", BARS]
     claims = home / "claims"
     for _ in range(4):
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Whoever started the tests in the background had them ignore Ctrl-C, and what they start with them.
+            preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        )
         while process.poll() is None and not any(claims.glob("*.lock")):
             time.sleep(0.02)
         process.send_signal(number)
