@@ -7,6 +7,7 @@ whoever holds one of them through that time earns what this contract earns, what
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -19,7 +20,6 @@ from cbi_dagster.catalog.spans import span_limit
 from cbi_dagster.market.sessions import trade_date_ordinals
 
 _Ordinals = npt.NDArray[np.int64]
-_Floats = npt.NDArray[np.float64]
 
 SAME_CONTRACT_TRADE_DATES = 130
 """An instrument that was last front longer ago is another contract under the same number. Volume has come back to a
@@ -42,27 +42,22 @@ class _Comparison(NamedTuple):
 class _Closes(NamedTuple):
     """The closes of a contract that are comparable with those of others, by ascending trade date (ordinals)."""
 
-    ordinals: _Ordinals
-    closes: _Floats
-
-    def between(self, first: int, last: int) -> _Closes:
-        """Those of the trade dates from `first` to `last`, both inclusive."""
-        inside = slice(*np.searchsorted(self.ordinals, [first, last + 1]))
-        return _Closes(self.ordinals[inside], self.closes[inside])
+    ordinals: list[int]
+    closes: list[float]
 
 
 def roll_columns(front: pd.DataFrame, rows: pd.DataFrame, usable: pd.Series) -> dict[str, np.ndarray]:
-    """The roll columns and the factor of one product's front sessions, in order of date.
+    """The roll columns and the factor of front sessions, in their order.
 
     Args:
-        front: the front session of each trade date, ascending: `date`, `instrument_id`, `open`, `close`,
-            `boundary_instrument_id`, `boundary_close`.
-        rows: all sessions of the product, those of other contracts included: `date`, `instrument_id`, `close`.
+        front: the front session of each product and trade date, ascending in both: `root`, `date`, `instrument_id`,
+            `open`, `close`, `boundary_instrument_id`, `boundary_close`.
+        rows: all sessions of the products, those of other contracts included: `root`, `date`, `instrument_id`, `close`.
         usable: whether the last price of a session is its closing price, on the index of `rows`, which has that of
             `front` in it. False for a session that was delivered in part.
 
-    The first contract has factor 1. A later one gets, when it first becomes front, the old contract's times
-    `old price / new price`, the prices being the first of these that are there:
+    The first contract of a product has factor 1. A later one gets, when it first becomes front, the old contract's
+    times `old price / new price`, the prices being the first of these that are there:
         both_legs: the closes of both contracts in the session before;
         adjacent_bars: the old contract's last bar before the switch and the new one's first after it, where both lie in
             the session of the roll;
@@ -73,22 +68,28 @@ def roll_columns(front: pd.DataFrame, rows: pd.DataFrame, usable: pd.Series) -> 
     either price is not positive the method is `undefined` and the factor NaN, as are those that are made from it.
     A row depends on its own `open`, contract and boundary, and on earlier sessions.
     """
-    contract = front["instrument_id"].to_numpy(np.int64)
+    # An instrument is a contract of one product.
+    products = pd.factorize(rows["root"])[0].astype(np.int64)
+    contracts = (products << 32) + rows["instrument_id"].to_numpy(np.int64)
+    at = rows.index.get_indexer(front.index)
+    product, contract = products[at], contracts[at]
     count = len(front)
-    starts = np.flatnonzero(np.diff(contract, prepend=contract[:1] - 1))
+    starts = np.flatnonzero(np.diff(contract, prepend=-1))
+    begins = np.diff(product, prepend=-1) != 0
     dates = trade_date_ordinals(front["date"].to_numpy())
     opening, close = front["open"].to_numpy(np.float64), front["close"].to_numpy(np.float64)
-    settled = usable.loc[front.index].to_numpy(bool)
+    settled = usable.to_numpy(bool)[at]
+    number = front["instrument_id"].to_numpy(np.int64)
     boundary = front["boundary_instrument_id"].to_numpy("float64", na_value=np.nan)
     boundary_close = front["boundary_close"].to_numpy(np.float64)
-    legs = _closes_by_contract(rows[usable.to_numpy(bool)], np.unique(contract))
+    legs = _closes_by_contract(rows, contracts, usable.to_numpy(bool), np.unique(contract))
 
     def compared(roll: int) -> _Comparison:
         old, new = contract[roll - 1], contract[roll]
         together = _last_together(legs, old, new, dates[roll - 1], dates[roll] - LEGS_TRADE_DATES)
         if together is not None and together.ordinal == dates[roll - 1]:
             return _Comparison("both_legs", together.old, together.new, 0)
-        if boundary[roll] == old:
+        if boundary[roll] == number[roll - 1]:
             return _Comparison("adjacent_bars", boundary_close[roll], opening[roll], 0)
         if together is not None:
             return _Comparison("both_legs", together.old, together.new, 0)
@@ -97,14 +98,14 @@ def roll_columns(front: pd.DataFrame, rows: pd.DataFrame, usable: pd.Series) -> 
         return _Comparison("adjacent_bars" if near else "after_gap", close[roll - 1], opening[roll], span)
 
     is_roll = np.zeros(count, bool)
-    is_roll[starts[1:]] = True
+    is_roll[starts] = ~begins[starts]
     gap, span = np.full(count, np.nan), np.full(count, np.nan)
     method = np.full(count, None, object)
     factor = np.ones(count)
     last_front: dict[int, tuple[float, int]] = {}
     for start, stop in itertools.pairwise([*starts, count]):
         own = int(contract[start])
-        if start:
+        if is_roll[start]:
             found = compared(start)
             gap[start], span[start], method[start] = found.new - found.old, found.span, found.method
             kept, until = last_front.get(own, (np.nan, -SAME_CONTRACT_TRADE_DATES))
@@ -132,22 +133,31 @@ class _Together(NamedTuple):
 
 def _last_together(legs: Mapping[int, _Closes], old: int, new: int, latest: int, earliest: int) -> _Together | None:
     """The closes of two contracts in the last session, from `earliest` to `latest`, in which both have one."""
-    one, other = legs[old].between(earliest, latest), legs[new].between(earliest, latest)
-    common, at, beside = np.intersect1d(one.ordinals, other.ordinals, assume_unique=True, return_indices=True)
-    if not len(common):
-        return None
-    return _Together(int(common[-1]), float(one.closes[at[-1]]), float(other.closes[beside[-1]]))
+    one, other = legs[old], legs[new]
+    at, beside = (bisect.bisect_right(leg.ordinals, latest) - 1 for leg in (one, other))
+    while at >= 0 and beside >= 0 and min(one.ordinals[at], other.ordinals[beside]) >= earliest:
+        if one.ordinals[at] == other.ordinals[beside]:
+            return _Together(one.ordinals[at], one.closes[at], other.closes[beside])
+        if one.ordinals[at] > other.ordinals[beside]:
+            at -= 1
+        else:
+            beside -= 1
+    return None
 
 
-def _closes_by_contract(rows: pd.DataFrame, contracts: npt.NDArray[np.int64]) -> dict[int, _Closes]:
-    """The closes of each of the contracts; where several symbols stand for it, those of the first of them."""
-    rows = rows[rows["close"].notna() & rows["instrument_id"].isin(contracts)]
-    rows = rows.drop_duplicates(["date", "instrument_id"]).sort_values("date", kind="stable")
-    nothing = _Closes(np.empty(0, np.int64), np.empty(0))
-    found = dict.fromkeys(contracts.tolist(), nothing)
-    numbers = rows["instrument_id"].to_numpy(np.int64)
-    ordinals, closes = trade_date_ordinals(rows["date"].to_numpy()), rows["close"].to_numpy(np.float64)
-    for contract in np.unique(numbers):
-        own = numbers == contract
-        found[int(contract)] = _Closes(ordinals[own], closes[own])
-    return found
+def _closes_by_contract(
+    rows: pd.DataFrame, numbers: _Ordinals, usable: npt.NDArray[np.bool_], wanted: _Ordinals
+) -> dict[int, _Closes]:
+    """The usable closes of each contract wanted; where several symbols stand for it, those of the first of them."""
+    closes = rows["close"].to_numpy(np.float64)
+    counts = np.flatnonzero(usable & ~np.isnan(closes) & np.isin(numbers, wanted))
+    ordinals = trade_date_ordinals(rows["date"].to_numpy())
+    order = counts[np.lexsort((ordinals[counts], numbers[counts]))]
+    numbers, ordinals, closes = numbers[order], ordinals[order], closes[order]
+    first = np.append(True, (np.diff(numbers) != 0) | (np.diff(ordinals) != 0))[: len(order)]
+    numbers, ordinals, closes = numbers[first], ordinals[first], closes[first]
+    bounds = np.searchsorted(numbers, wanted), np.searchsorted(numbers, wanted, side="right")
+    return {
+        contract: _Closes(ordinals[start:stop].tolist(), closes[start:stop].tolist())
+        for contract, start, stop in zip(wanted.tolist(), *bounds, strict=True)
+    }

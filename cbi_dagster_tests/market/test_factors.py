@@ -20,6 +20,7 @@ def factors(front: list[tuple], others: list[tuple] = ()) -> pd.DataFrame:
     """The roll columns of front sessions; `others` are sessions of other contracts."""
     rows = pd.DataFrame([*front, *others], columns=_COLUMNS)
     rows = rows.astype({"boundary_instrument_id": "Int64", "boundary_close": float})
+    rows["root"] = "ZL"
     return pd.DataFrame(roll_columns(rows.iloc[: len(front)], rows, rows["usable"]))
 
 

@@ -33,6 +33,12 @@ BARS_AT_DECISION = (
 INPUTS = tuple(name for name in BARS_AT_DECISION if name not in ("bar_source", "dataset"))
 """What the front contracts need of them."""
 
+SESSION_INPUTS = (
+    "date", "root", "symbol", "contract", "instrument_id", "open", "close", "volume", "session_quality",
+    "boundary_instrument_id", "boundary_close",
+)  # fmt: skip
+"""What they need of session bars."""
+
 AT_DECISION = (
     "date", "symbol", "contract", "instrument_id", "close_decision", "decision_bar_end", "adj_factor",
     "adj_close_decision",

@@ -192,7 +192,7 @@ FUTURES_DECISION_1D = Table(
     cluster=("symbol",),
     reads=(
         Read(BARS_AT_DECISION.id, columns=decisions.INPUTS),
-        Read(OHLCV_1D.id, back=INCEPTION, columns=continuous.INPUTS),
+        Read(OHLCV_1D.id, back=INCEPTION, columns=decisions.SESSION_INPUTS),
     ),
     owners=("team:market-data",),
 )
