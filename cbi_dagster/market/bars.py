@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from cbi_dagster.catalog.columns.bars import OHLCV
@@ -19,9 +21,12 @@ from cbi_dagster.market.sessions import (
     HOUR_NS,
     chicago_instants,
     early_close_minutes,
+    same_hours,
     session_bounds,
     utc_instants,
 )
+
+_USED = ("date", "ts_event", "root", "symbol", "instrument_id", *OHLCV, "dataset")
 
 
 @dataclass(frozen=True)
@@ -57,36 +62,41 @@ def session_bars(bars: dict[str, pd.DataFrame], conditions: pd.DataFrame, univer
     """
     require(conditions, CONDITION_INPUTS, "the vendor's word on its days", key=("utc_date",))
     doubted = conditions.loc[conditions["condition"] != AVAILABLE, "utc_date"].to_numpy().astype("datetime64[D]")
-    sessions, hours, rejected, held_back = [], [], [], []
+    sessions: list[pd.DataFrame] = []
+    hours, rejected, held_back = [], [], []
     used = superseded = 0
-    taken = pd.MultiIndex.from_arrays([[], []], names=["symbol", "date"])
     for schema in BAR_NS:
         frame = bars.get(schema)
         if frame is None or frame.empty:
             continue
         require(frame, INPUTS, f"landed bars of {schema}")
-        frame, rejects, held = _split(frame.assign(schema=schema))
-        finer = (
-            pd.MultiIndex.from_frame(frame[["symbol", "date"]]).isin(taken)
-            if len(taken)
-            else np.zeros(len(frame), bool)
-        )
-        superseded += int(finer.sum())
-        frame = frame[~finer]
+        kept, rejects, held = _split(frame, schema)
         rejected.append(rejects)
         held_back.append(held)
-        used += len(frame)
-        if frame.empty:
+        starts = _session_starts(kept)
+        finer = _covered(kept.iloc[starts], sessions)
+        if finer.any():
+            of_bar = np.repeat(finer, np.diff(starts, append=len(kept)))
+            superseded += int(of_bar.sum())
+            kept = kept[~of_bar]
+            starts = _session_starts(kept)
+        used += len(kept)
+        if kept.empty:
             continue
-        built = _aggregate(frame, rejects, schema)
-        taken = taken.append(
-            pd.MultiIndex.from_frame(built[["vendor_symbol", "date"]].set_axis(["symbol", "date"], axis=1))
-        )
-        sessions.append(built)
-        hours.append(_by_hour(frame, schema))
+        sessions.append(_aggregate(kept, starts, rejects, schema))
+        hours.append(_by_hour(kept, starts, schema))
     return SessionBars(
         _finish(sessions, hours, doubted, universe), _concat(rejected), _concat(held_back), used, superseded
     )
+
+
+def _covered(first: pd.DataFrame, finer: list[pd.DataFrame]) -> npt.NDArray[np.bool_]:
+    """Which sessions, given by their first bars, were built from a finer schema."""
+    found = np.zeros(len(first), bool)
+    keys = pd.MultiIndex.from_arrays([first["symbol"].astype(object), first["date"]])
+    for built in finer:
+        found |= keys.isin(pd.MultiIndex.from_frame(built[["vendor_symbol", "date"]]))
+    return found
 
 
 def quarantine_rows(rejected: pd.DataFrame) -> pd.DataFrame:
@@ -123,23 +133,35 @@ def _concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled or frames[:1], ignore_index=True) if frames else pd.DataFrame(columns=["reason"])
 
 
-def _split(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Bars of their session's contract, rejected bars and held-back bars, the first sorted by symbol and time."""
+def _split(frame: pd.DataFrame, schema: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Bars of their session's contract by symbol and time, as far as sessions are made of them; rejected bars and bars
+    held back, whole."""
+    if not isinstance(frame["symbol"].dtype, pd.CategoricalDtype):
+        frame = frame.astype({"symbol": "category"})
     covered = frame["session_covered"].to_numpy(bool)
     contract = frame["session_instrument_id"].to_numpy("float64", na_value=np.nan)
     unknown = np.isnan(contract)
     held = frame[~covered | unknown].assign(
-        reason=np.where(covered[~covered | unknown], "contract_unknown", "session_not_covered")
+        schema=schema, reason=np.where(covered[~covered | unknown], "contract_unknown", "session_not_covered")
     )
     whole = covered & ~unknown
     own = contract == frame["instrument_id"].to_numpy("float64")
-    rejects = frame[whole & ~own].assign(reason="roll_boundary")
-    kept = frame[whole & own].sort_values(["root", "symbol", "ts_event"], kind="stable")
+    rejects = frame[whole & ~own].assign(schema=schema, reason="roll_boundary")
+    kept = frame[[*_USED]][whole & own]
+    symbols, instants = _symbol_codes(kept), utc_instants(kept["ts_event"])
+    later = (symbols[1:] > symbols[:-1]) | ((symbols[1:] == symbols[:-1]) & (instants[1:] >= instants[:-1]))
+    if not later.all():  # what is stored is in this order
+        kept = kept.take(np.lexsort((instants, symbols)))
     return kept, rejects, held
 
 
-def _aggregate(frame: pd.DataFrame, rejects: pd.DataFrame, schema: str) -> pd.DataFrame:
-    starts = _session_starts(frame)
+def _symbol_codes(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """The number of each row's symbol among those of its vendor schema."""
+    codes: npt.NDArray[np.int64] = frame["symbol"].cat.codes.to_numpy().astype(np.int64)
+    return codes
+
+
+def _aggregate(frame: pd.DataFrame, starts: np.ndarray, rejects: pd.DataFrame, schema: str) -> pd.DataFrame:
     ends = np.append(starts[1:], len(frame)) - 1
     first, last = frame.iloc[starts], frame.iloc[ends]
     volume = frame["volume"].to_numpy(np.int64)
@@ -168,30 +190,28 @@ def _aggregate(frame: pd.DataFrame, rejects: pd.DataFrame, schema: str) -> pd.Da
         typical = (frame["high"].to_numpy() + frame["low"].to_numpy() + frame["close"].to_numpy()) / 3.0
         built["vwap"] = np.add.reduceat(typical * volume, starts) / built["volume"].to_numpy()
         built["realized_vol_1h"] = _realized_vol_1h(frame, starts, ends)
-    return built.merge(_boundary(frame, first, rejects), how="left", on=["vendor_symbol", "date"])
+    return built.assign(**_boundary(first, rejects))
 
 
 def _session_starts(frame: pd.DataFrame) -> np.ndarray:
     """Positions of the first bar of each session in bars sorted by symbol and time."""
-    symbol = frame["symbol"].astype("category").cat.codes.to_numpy()
-    date = frame["date"].to_numpy()
-    first_of_session = np.ones(len(frame), bool)
-    first_of_session[1:] = (symbol[1:] != symbol[:-1]) | (date[1:] != date[:-1])
-    return np.flatnonzero(first_of_session)
+    keys = _session_keys(frame)
+    return np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
 
 
-def _by_hour(frame: pd.DataFrame, schema: str) -> tuple[Counts, Counts]:
+def _by_hour(frame: pd.DataFrame, starts: np.ndarray, schema: str) -> tuple[Counts, Counts]:
     """Number of bars and volume of each session in each hour of its exchange day; nothing is known of day bars."""
-    starts = _session_starts(frame)
     if schema == "ohlcv-1d":
         return np.zeros((len(starts), DAY_HOURS), np.int64), np.zeros((len(starts), DAY_HOURS), np.int64)
-    hour = hours_of_bars(utc_instants(frame["ts_event"]), frame["date"].to_numpy().astype("datetime64[D]"))
-    session = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(frame))))
-    own = hour >= 0
-    cell = session[own] * DAY_HOURS + hour[own]
+    dates = frame["date"].to_numpy()[starts].astype("datetime64[D]")
+    session = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(frame)))
+    hour = hours_of_bars(utc_instants(frame["ts_event"]), session, dates)
+    cell, volume = session * DAY_HOURS + hour, frame["volume"].to_numpy(np.float64)
+    if (joined := hour < 0).any():
+        cell, volume = cell[~joined], volume[~joined]
     size = len(starts) * DAY_HOURS
     counts = np.bincount(cell, minlength=size)
-    volumes = np.bincount(cell, weights=frame["volume"].to_numpy(np.float64)[own], minlength=size)  # exact below 2**53
+    volumes = np.bincount(cell, weights=volume, minlength=size)  # exact below 2**53
     return counts.reshape(-1, DAY_HOURS), volumes.astype(np.int64).reshape(-1, DAY_HOURS)
 
 
@@ -213,21 +233,25 @@ def _realized_vol_1h(frame: pd.DataFrame, starts: np.ndarray, ends: np.ndarray) 
     return np.where(np.isfinite(result), result, np.nan)
 
 
-def _boundary(frame: pd.DataFrame, first: pd.DataFrame, rejects: pd.DataFrame) -> pd.DataFrame:
-    """The old contract's last bar before the first bar of each session's own contract."""
-    opening = first[["symbol", "date", "ts_event"]].astype({"symbol": object})
-    before = rejects[["symbol", "date", "ts_event", "instrument_id", "close"]].astype({"symbol": object})
-    before = before.merge(opening, on=["symbol", "date"], suffixes=("", "_first"))
-    before = before[before["ts_event"] < before["ts_event_first"]].sort_values("ts_event", kind="stable")
-    last = before.drop_duplicates(["symbol", "date"], keep="last")
-    return pd.DataFrame(
-        {
-            "vendor_symbol": last["symbol"].to_numpy(),
-            "date": last["date"].to_numpy(),
-            "boundary_instrument_id": last["instrument_id"].astype("Int64").to_numpy(),
-            "boundary_close": last["close"].to_numpy(np.float64),
-        }
-    ).astype({"vendor_symbol": object, "date": "datetime64[ns]", "boundary_instrument_id": "Int64"})
+def _boundary(first: pd.DataFrame, rejects: pd.DataFrame) -> dict[str, Any]:
+    """The old contract's last bar before the first bar of each session's own contract, by session."""
+    at = pd.Index(_session_keys(first)).get_indexer(pd.Index(_session_keys(rejects)))
+    instants = utc_instants(rejects["ts_event"])
+    before = np.flatnonzero((at >= 0) & (instants < utc_instants(first["ts_event"])[at]))
+    before = before[np.argsort(instants[before], kind="stable")]
+    contract, close = np.full(len(first), -1), np.full(len(first), np.nan)
+    contract[at[before]] = rejects["instrument_id"].to_numpy(np.int64)[before]  # the last one stays
+    close[at[before]] = rejects["close"].to_numpy(np.float64)[before]
+    return {
+        "boundary_instrument_id": pd.arrays.IntegerArray(contract, contract < 0),
+        "boundary_close": close,
+    }
+
+
+def _session_keys(bars: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """One number for each symbol and trade date."""
+    days: npt.NDArray[np.int64] = bars["date"].to_numpy().astype("datetime64[D]").astype(np.int64)
+    return (_symbol_codes(bars) << 32) + days
 
 
 def _finish(
@@ -246,11 +270,12 @@ def _finish(
     built["currency"] = built["root"].map({root: product[root].currency for root in product})
     last_ends = built["last_bar_end"].to_numpy("datetime64[ns]")
     known_at = np.full(len(built), np.datetime64("NaT", "ns"))
-    for root, rows in built.groupby("root").indices.items():
-        dates = built["date"].to_numpy()[rows].astype("datetime64[D]")
-        _, closes = session_bounds(str(root), dates, universe)
-        early = early_close_minutes(dates, universe.calendar(str(root)))
-        ends = np.where(early >= 0, np.minimum(chicago_instants(dates, early), closes), closes)
+    for root, rows in same_hours(built["root"], universe):
+        days, of_day = np.unique(built["date"].to_numpy()[rows].astype("datetime64[D]"), return_inverse=True)
+        _, closes = session_bounds(root, days, universe)
+        early = early_close_minutes(days, universe.calendar(root))
+        ends = np.where(early >= 0, np.minimum(chicago_instants(days, early), closes), closes)
+        closes, ends = closes[of_day], ends[of_day]
         # Trading ended with the close, not with the bar in which it lies; a bar that starts later is of trades later.
         over = (last_ends[rows] > ends) & (built["last_bar_start"].to_numpy("datetime64[ns]")[rows] < ends)
         last_ends[rows] = np.where(over, ends, last_ends[rows])

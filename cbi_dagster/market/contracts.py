@@ -36,11 +36,12 @@ def contract_names(sessions: pd.DataFrame, instruments: pd.DataFrame) -> pd.Seri
     delivered = sessions.loc[sessions["contract"].notna(), [*_ID, "contract"]].drop_duplicates(_ID)
     known = pd.concat([defined.rename(columns={"symbol": "contract"})[[*_ID, "contract"]], delivered])
     known = known.astype({"root": object, "contract": object, "instrument_id": np.int64}).drop_duplicates(_ID)
-    keys = sessions[_ID].astype({"root": object, "instrument_id": np.int64})
-    found = keys.merge(known, on=_ID, how="left", validate="many_to_one")["contract"].set_axis(sessions.index)
     own = sessions["contract"].astype(object)
-    named = own.where(own.notna(), found).astype(object)
-    return named.where(named.notna(), None)
+    if len(known):
+        keys = sessions[_ID].astype({"root": object, "instrument_id": np.int64})
+        found = keys.merge(known, on=_ID, how="left", validate="many_to_one")["contract"].set_axis(sessions.index)
+        own = own.where(own.notna(), found).astype(object)
+    return own.where(own.notna(), None)
 
 
 def futures_curve(sessions: pd.DataFrame, settlements: pd.DataFrame, instruments: pd.DataFrame) -> pd.DataFrame:

@@ -71,11 +71,10 @@ def front_at_decision(decisions: pd.DataFrame, sessions: pd.DataFrame, universe:
         begun, rolls = _front_contracts(so_far, universe)
         if len(begun) and so_far["date"].iat[begun[-1]] == date:
             found.append(so_far.iloc[begun[-1:]].assign(adj_factor=rolls["adj_factor"][-1:]))
-    result = pd.concat(found, ignore_index=True)
+    result: pd.DataFrame = pd.concat(found, ignore_index=True)
     result["symbol"] = result["root"].astype(object)
     result["adj_close_decision"] = result["close_decision"] * result["adj_factor"]
-    result = result.sort_values(["symbol", "date"], ignore_index=True)
-    return result[list(decision_columns.AT_DECISION)]
+    return result.sort_values(["symbol", "date"], ignore_index=True)[list(decision_columns.AT_DECISION)]
 
 
 def _any_of(groups: np.ndarray, holds: np.ndarray) -> np.ndarray:

@@ -28,11 +28,14 @@ that usually trades in less than 70 % of its scheduled hours has no holes: its q
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cbi_dagster.catalog.columns.sessions import QUALITIES, WINDOW_TRADE_DATES
+from cbi_dagster.catalog.columns.sessions import WINDOW_TRADE_DATES
 from cbi_dagster.config.calendars import ExchangeCalendar
 from cbi_dagster.config.universe import Universe
 from cbi_dagster.market.sessions import (
@@ -41,10 +44,12 @@ from cbi_dagster.market.sessions import (
     chicago_instants,
     early_close_minutes,
     regular_hours,
+    same_hours,
     trade_date_ordinals,
 )
 
 DAY_HOURS = 24
+_INTRADAY = ("ohlcv-1m", "ohlcv-1h")
 MIN_SESSIONS = 10
 _USUAL_SHARE = (9, 10)
 _FEW_BARS = 10  # an hour with a tenth of its usual bars or less is as good as missing
@@ -59,15 +64,22 @@ Counts = npt.NDArray[np.int64]
 _Mask = npt.NDArray[np.bool_]
 
 
-def hours_of_bars(starts: np.ndarray, dates: np.ndarray) -> npt.NDArray[np.int64]:
+def hours_of_bars(starts: np.ndarray, sessions: npt.NDArray[np.int64], dates: np.ndarray) -> npt.NDArray[np.int64]:
     """Number of each bar's hour in the exchange day equal to its trade date, 0 from 17:00 America/Chicago on.
 
-    `starts` are UTC datetime64[ns], `dates` datetime64[D]. Negative for bars of a joined day before.
+    `starts` are UTC datetime64[ns], `sessions` the position of each bar's trade date in `dates` (datetime64[D]).
+    Negative for bars of a joined day before.
     """
-    days, inverse = np.unique(dates, return_inverse=True)
-    begins = chicago_instants(days, -7 * 60).astype(np.int64)
-    hours: npt.NDArray[np.int64] = (starts.astype("datetime64[ns]").astype(np.int64) - begins[inverse]) // HOUR_NS
+    begins = _day_begins(dates).astype(np.int64)
+    hours: npt.NDArray[np.int64] = (starts.astype("datetime64[ns]").astype(np.int64) - begins[sessions]) // HOUR_NS
     return hours
+
+
+def _day_begins(dates: np.ndarray) -> np.ndarray:
+    """When the exchange days begin (UTC datetime64[ns])."""
+    days, of_day = np.unique(dates, return_inverse=True)
+    begins: np.ndarray = chicago_instants(days, -7 * 60)[of_day]
+    return begins
 
 
 def judge_sessions(
@@ -83,49 +95,93 @@ def judge_sessions(
     usual = np.full(len(sessions), np.nan)
     quality = np.full(len(sessions), None, dtype=object)
     dates = sessions["date"].to_numpy().astype("datetime64[D]")
-    for positions in sessions.groupby("vendor_symbol", observed=True).indices.values():
-        rows = np.asarray(positions)[np.argsort(dates[positions], kind="stable")]
-        usual[rows], quality[rows] = _judge(sessions.take(rows), bars[rows], volumes[rows], doubted, universe)
+    facts = {
+        "instrument_id": sessions["instrument_id"].to_numpy(np.int64),
+        "bar_source": sessions["bar_source"].to_numpy(object),
+        "bars_seen": sessions["bars_seen"].to_numpy(np.int64),
+        "bars": bars,
+        "volumes": volumes,
+    }
+    symbols = pd.factorize(sessions["vendor_symbol"])[0]
+    for root, positions in same_hours(sessions["root"], universe):
+        days, of_day = np.unique(dates[positions], return_inverse=True)
+        hours = _hours(root, days, doubted, universe)
+        order = np.lexsort((of_day, symbols[positions]))
+        begins = np.flatnonzero(np.diff(symbols[positions][order])) + 1
+        for own in np.split(order, begins):
+            rows = positions[own]
+            of_symbol = {name: values[rows] for name, values in facts.items()}
+            usual[rows], quality[rows] = _judge(dates[rows], hours.take(of_day[own]), of_symbol)
     return pd.DataFrame({"bars_usual": usual, "session_quality": quality}, index=sessions.index)
 
 
-def _judge(
-    own: pd.DataFrame, bars: Counts, volumes: Counts, doubted: np.ndarray, universe: Universe
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.object_]]:
-    """The same for the sessions of one symbol, ascending by date."""
-    root, dates = str(own["root"].iat[0]), own["date"].to_numpy().astype("datetime64[D]")
+class _Hours(NamedTuple):
+    """The hours of exchange days, by day: when trading is scheduled and what excuses bars that are missing.
+
+    `early`: minutes after midnight of an early close, -1 for none. `late`: whether the day before was closed.
+    `scheduled` (days x DAY_HOURS): whether trading is; the hour of an early close is none, since it is not traded in
+    whole. `midnight`: the hour that begins at 00:00 UTC. `doubted` (days x DAY_HOURS): whether the hour is of a UTC day
+    that the vendor doubts.
+    """
+
+    early: Counts
+    late: _Mask
+    scheduled: _Mask
+    midnight: Counts
+    doubted: _Mask
+
+    def take(self, days: np.ndarray) -> _Hours:
+        return _Hours(*(values[days] for values in self))
+
+
+def _hours(root: str, days: np.ndarray, doubted: np.ndarray, universe: Universe) -> _Hours:
     calendar = universe.calendar(root)
-    early = early_close_minutes(dates, calendar)
-    before = np.busday_offset(dates, -1, roll="backward")
+    early = early_close_minutes(days, calendar)
+    before = np.busday_offset(days, -1, roll="backward")
     late = ~np.isin(before, business_days(before.min(), before.max(), calendar)) & ~np.isin(
         before, np.array(calendar.joined, "datetime64[D]")
     )
-    intraday = own["bar_source"].str.startswith("ohlcv").to_numpy(bool)
-    past = _Past(dates, (early < 0) & ~late)
-    scheduled = _scheduled(root, dates, early, universe)
+    opens, closes = regular_hours(root, days, universe)
+    closes = np.where(early >= 0, np.minimum(chicago_instants(days, np.maximum(early, 0) // 60 * 60), closes), closes)
+    begins = _day_begins(days)
+    hour = np.timedelta64(HOUR_NS, "ns")
+    starts = begins[:, None] + np.arange(DAY_HOURS) * hour
+    scheduled = (starts + hour > opens[:, None]) & (starts < closes[:, None])
+    midnight = (days.astype("datetime64[ns]") - begins) // hour
+    return _Hours(early, late, scheduled, midnight, np.isin(starts.astype("datetime64[D]"), doubted))
 
-    known, of_source = past.count(intraday), own["bar_source"].to_numpy(object)
-    bars_usual = np.full(len(own), np.nan)
+
+def _judge(
+    dates: np.ndarray, hours: _Hours, own: Mapping[str, np.ndarray]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.object_]]:
+    """The same for the sessions of one symbol, ascending by date."""
+    early, late, scheduled = hours.early, hours.late, hours.scheduled
+    bars, volumes, of_source = own["bars"], own["volumes"], own["bar_source"]
+    intraday = np.logical_or.reduce([of_source == source for source in _INTRADAY])
+    past = _Past(dates, (early < 0) & ~late)
+
+    known = past.count(intraday)
+    bars_usual = np.full(len(dates), np.nan)
     per_hour = np.full(bars.shape, np.nan)
-    for source in np.unique(of_source[intraday].astype(str)):
-        same = of_source == source
+    for source in _INTRADAY:
+        if not (same := of_source == source).any():
+            continue
         count = past.count(same)
         enough = same & (count >= MIN_SESSIONS)
-        bars_usual[enough] = past.total(own["bars_seen"].to_numpy(np.int64) * same)[enough] / count[enough]
+        bars_usual[enough] = past.total(own["bars_seen"] * same)[enough] / count[enough]
         per_hour[enough] = past.total(bars * same[:, None])[enough] / count[enough, None]
 
     share, whole = _USUAL_SHARE
     usual = past.total((bars > 0) & intraday[:, None]) * whole >= share * known[:, None]
     missing = np.where(np.isnan(per_hour), bars == 0, bars * _FEW_BARS <= per_hour)
-    hours = np.arange(DAY_HOURS)
+    number = np.arange(DAY_HOURS)
     first = np.argmax(bars > 0, axis=1)
-    contract = own["instrument_id"].to_numpy(np.int64)
+    contract = own["instrument_id"]
     rolled = np.append(True, contract[1:] != contract[:-1])
-    midnight = hours_of_bars(dates.astype("datetime64[ns]"), dates)
-    excused = (rolled[:, None] & (hours < midnight[:, None])) | (late[:, None] & (hours < first[:, None]))
+    excused = (rolled[:, None] & (number < hours.midnight[:, None])) | (late[:, None] & (number < first[:, None]))
     counted = usual & scheduled & ~excused
     cut, holed = _runs(missing, counted, usual.sum(axis=1))
-    doubtful = (missing & counted & np.isin(_hour_starts(dates).astype("datetime64[D]"), doubted)).any(axis=1)
+    doubtful = (missing & counted & hours.doubted).any(axis=1)
     busy = (usual & scheduled).sum(axis=1) >= _BUSY_SHARE * scheduled.sum(axis=1)
     cut, holed = cut & busy, holed & busy
 
@@ -134,7 +190,7 @@ def _judge(
     traded = np.where(seen, volumes, 0).sum(axis=1) * known
     thin = (traded < _THIN_SHARE * expected) | ((cut | holed) & (traded < _DYING_SHARE * expected))
 
-    verdict = np.full(len(own), "complete", dtype=object)
+    verdict = np.full(len(dates), "complete", dtype=object)
     for name, holds in (
         ("early_close", early >= 0),
         ("doubtful", doubtful),
@@ -144,7 +200,6 @@ def _judge(
     ):
         verdict[holds] = name
     verdict[~intraday | (known < MIN_SESSIONS)] = None
-    assert set(verdict) <= {*QUALITIES, None}
     return bars_usual, verdict
 
 
@@ -165,23 +220,6 @@ class _Past:
 
     def count(self, sessions: _Mask) -> Counts:
         return self.total(sessions)
-
-
-def _scheduled(root: str, dates: np.ndarray, early: Counts, universe: Universe) -> _Mask:
-    """The hours in which trading is scheduled; the hour of an early close is none, since it is not traded in whole."""
-    opens, closes = regular_hours(root, dates, universe)
-    closes = np.where(early >= 0, np.minimum(chicago_instants(dates, np.maximum(early, 0) // 60 * 60), closes), closes)
-    begins = _hour_starts(dates)
-    hours: _Mask = (begins + np.timedelta64(HOUR_NS, "ns") > opens[:, None]) & (begins < closes[:, None])
-    return hours
-
-
-def _hour_starts(dates: np.ndarray) -> np.ndarray:
-    """When each hour of the exchange days begins (UTC, dates x DAY_HOURS)."""
-    starts: np.ndarray = chicago_instants(dates, -7 * 60)[:, None] + np.arange(DAY_HOURS) * np.timedelta64(
-        HOUR_NS, "ns"
-    )
-    return starts
 
 
 def _runs(missing: _Mask, counted: _Mask, usual: Counts) -> tuple[_Mask, _Mask]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -133,6 +134,16 @@ def regular_hours(root: str, days: np.ndarray, universe: Universe) -> tuple[np.n
     opens = np.array([e.open_minute - (1440 if e.open_minute >= day_rolls_at else 0) for e in eras])
     closes = np.array([e.close_minute for e in eras])
     return chicago_instants(days, opens[era]), chicago_instants(days, closes[era])
+
+
+def same_hours(roots: pd.Series, universe: Universe) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
+    """For each schedule and calendar: one of the roots that keep them, and the positions of the rows of all these."""
+    codes, names = pd.factorize(roots)
+    products = [universe.product(str(root)) for root in names]
+    kinds = [(product.schedule, product.calendar) for product in products]
+    kind_of_root = np.array([kinds.index(kind) for kind in kinds], np.int64)
+    for kind in np.unique(kind_of_root):
+        yield products[kind].root, np.flatnonzero(kind_of_root[codes] == kind)
 
 
 def with_closed_hours(

@@ -189,8 +189,9 @@ def with_settlements(sessions: pd.DataFrame, stated: pd.DataFrame) -> pd.DataFra
     on one day only. `stated` are rows of `settlements_1d` with SESSION_INPUTS.
     """
     require(stated, SESSION_INPUTS, "settlements")
-    if sessions.empty:
-        return sessions.reindex(columns=[*sessions.columns, *SESSION_COLUMNS])
+    kinds = dict(zip(SESSION_COLUMNS, ("float64", "boolean", "Int64", "boolean"), strict=True))
+    if sessions.empty or stated.empty:
+        return sessions.reindex(columns=[*sessions.columns, *SESSION_COLUMNS]).astype(kinds)
     stated = stated.astype({"symbol": object, "root": object})
     numbered = stated.drop_duplicates(["root", "instrument_id", "date"], keep=False)
     by_name = sessions[["contract", "date"]].merge(
@@ -202,7 +203,6 @@ def with_settlements(sessions: pd.DataFrame, stated: pd.DataFrame) -> pd.DataFra
     )
     named = sessions["contract"].notna().to_numpy()
     found = {name: by_name[name].where(named, by_number[name]).to_numpy() for name in SESSION_COLUMNS}
-    kinds = dict(zip(SESSION_COLUMNS, ("float64", "boolean", "Int64", "boolean"), strict=True))
     return sessions.assign(**found).astype(kinds)
 
 
