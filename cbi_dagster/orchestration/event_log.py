@@ -60,6 +60,12 @@ os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "4000")
 _LOCK_PATIENCE_SECONDS = 600.0
 _WATCH_POLL_SECONDS = 0.5
 
+_ADD_EVENT = """
+    INSERT INTO event_logs (run_id, dagster_event_type, timestamp, step_key, asset_key, event, partition)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+_ADD_TAG = "INSERT INTO asset_event_tags (asset_key, key, event_timestamp, event_id, value) VALUES (?, ?, ?, ?, ?)"
+
 
 def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
     """Make the file's journal a write-ahead log; nothing to do but for the process that creates the file.
@@ -218,10 +224,28 @@ class BatchedSqliteEventLogStorage(PlatformEventLog, ConsolidatedSqliteEventLogS
 
         Nobody else writes until this transaction ends, so that SQLite counts on from the newest id there is.
         """
-        logs = SqlEventLogStorageTable
-        connection.execute(logs.insert(), rows)
-        newest = connection.scalar(db.select(db.func.max(logs.c.id)))
-        return range(newest - len(rows) + 1, newest + 1)
+        connection.execute(SqlEventLogStorageTable.insert(), rows)
+        return self._newest(connection, len(rows))
+
+    @staticmethod
+    def _newest(connection: db.Connection, count: int) -> range:
+        """The ids of the events that this transaction has inserted last."""
+        newest = connection.scalar(db.select(db.func.max(SqlEventLogStorageTable.c.id)))
+        return range(newest - count + 1, newest + 1)
+
+    def store_materializations(
+        self, last: EventLogEntry, texts: Sequence[str], partitions: Sequence[str | None], data_versions: Sequence[str]
+    ) -> None:
+        """The same by statements of the driver: SQLAlchemy takes as long over the values as SQLite to store them."""
+        row = self._event_to_row(last)
+        at = row["timestamp"].isoformat(" ", "microseconds")  # as SQLAlchemy writes it
+        event = (row["run_id"], row["dagster_event_type"], at, row["step_key"], row["asset_key"])
+        tag = (row["asset_key"], DATA_VERSION_TAG, at)
+        with self.index_transaction() as connection:
+            connection.exec_driver_sql(_ADD_EVENT, [(*event, *own) for own in zip(texts, partitions, strict=True)])
+            ids = self._newest(connection, len(texts))
+            connection.exec_driver_sql(_ADD_TAG, [(*tag, *own) for own in zip(ids, data_versions, strict=True)])
+            self._store_asset_event(connection, last, ids[-1])
 
     def store_event(self, event: EventLogEntry) -> None:
         self._fail_first(event)

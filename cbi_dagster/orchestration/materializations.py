@@ -9,12 +9,12 @@ partitions of a table have in common is put into words once.
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import os
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 import dagster as dg
@@ -231,8 +231,7 @@ def _filled(text: str, differing: Mapping[str, Sequence[str]]) -> list[str]:
     """The text with what differs in its places, once for each."""
     text = text.replace(str(_ROWS), _place("rows"))
     (first, *common), names = _PLACE.split(text)[::2], _PLACE.findall(text)
-    written = json.JSONEncoder().encode
     parts: list[Iterable[str]] = []
     for name, following in zip(names, common, strict=True):
-        parts += (written(value)[1:-1] for value in differing[name]), itertools.repeat(following)
+        parts += (encode_basestring_ascii(value)[1:-1] for value in differing[name]), itertools.repeat(following)
     return [first + "".join(filled) for filled in zip(*parts, strict=False)]
