@@ -17,7 +17,7 @@ MAX_DECODED_BYTES = 2**30
 
 ZSTD_MAGIC, _GZIP_MAGIC = b"\x28\xb5\x2f\xfd", b"\x1f\x8b"
 _FEED_BYTES = 2**16
-_ZSTD_FEED = 2**10  # a zstd block decodes to at most 128 KiB, and a thousand bytes hold few of them
+_ZSTD_FEED = 2**12  # a zstd block takes four bytes at least and decodes to at most 128 KiB: 128 MiB beyond the bound
 _GZIP_WINDOW = 31
 
 

@@ -72,7 +72,7 @@ def classify_symbols(symbols: Sequence[str], universe: Universe) -> pd.DataFrame
         "root": [match["root"] if match else None for match in matches],
         "kind": [match.lastgroup if match else "outside" for match in matches],
     }
-    return pd.DataFrame(found, dtype=object)
+    return pd.DataFrame({name: np.array(values, dtype=object) for name, values in found.items()})
 
 
 def screen_bars(
@@ -98,13 +98,16 @@ def screen_bars(
     inside = kinds["kind"].isin(["continuous", "outright"]).to_numpy(bool)[codes]
     counts = pd.Series(np.bincount(codes[~inside], minlength=len(kinds)), index=kinds["symbol"], name="rows")
 
-    own = bars.assign(symbol=symbol)
-    if not inside.all():
-        own, codes = own.take(np.flatnonzero(inside)), codes[inside]
-        own.index = pd.RangeIndex(len(own))
+    # Most rows of a file can be outside: those are looked at no further, and nothing of them is copied.
+    own = bars.copy(deep=False) if inside.all() else bars.take(np.flatnonzero(inside))
+    codes = codes[inside]
+    used = np.flatnonzero(np.bincount(codes, minlength=len(kinds)))
+    kinds, names = kinds.iloc[used], symbol.cat.categories[used]
+    codes = np.searchsorted(used, codes)
     root_codes, roots = pd.factorize(kinds["root"], sort=True)
-    own["symbol"] = own["symbol"].cat.remove_unused_categories()
-    own["root"] = pd.Categorical.from_codes(root_codes[codes], roots).remove_unused_categories()
+    own.index = pd.RangeIndex(len(own))
+    own["symbol"] = pd.Categorical.from_codes(codes, names)
+    own["root"] = pd.Categorical.from_codes(root_codes[codes], roots)
     dates = _bar_dates(own, schema, universe)
     own["date"] = dates.astype("datetime64[ns]")
 
@@ -114,7 +117,8 @@ def screen_bars(
     reason = _first_reason(own, dates, codes, positive_only, impossible, schema, span, now)
     bad = reason > 0
     sound = own[~bad].reset_index(drop=True) if bad.any() else own
-    rejected = own[bad].assign(reason=np.array(REASONS, dtype=object)[reason[bad] - 1]).reset_index(drop=True)
+    rejected = own.take(np.flatnonzero(bad)).reset_index(drop=True)
+    rejected["reason"] = np.array(REASONS, dtype=object)[reason[bad] - 1]
     return Screened(sound, rejected, counts[counts > 0])
 
 
@@ -163,7 +167,9 @@ def _first_reason(
         ]
     sound = np.flatnonzero(~np.logical_or.reduce(faults))
     duplicate = np.zeros(len(own), bool)
-    duplicate[sound] = pd.DataFrame({"symbol": codes[sound], "ts_event": stamps[sound]}).duplicated().to_numpy()
+    # One number for a symbol and a time, which is on the grid: hashed in a third of the time that two take.
+    bar = stamps[sound] // BAR_NS[schema] * (codes.max(initial=0) + 1) + codes[sound]
+    duplicate[sound] = pd.Series(bar).duplicated().to_numpy()
     faults += [duplicate, is_weekend(dates), dates < np.datetime64(FIRST_TRADE_DATE, "D")]
     reason = np.zeros(len(own), np.int8)
     for position in range(len(faults), 0, -1):

@@ -57,10 +57,10 @@ def require_prices(path: Path, bars: pd.DataFrame, universe: Universe) -> None:
     Every bar of such a file is wrong, and in a way that says what to ask for.
     """
     limits, bounds = price_limits(universe), {product.root: product.price_bounds for product in universe.products}
-    symbols, roots = bars["symbol"].astype("category"), bars["root"].astype(object).to_numpy()
+    symbols = bars["symbol"].astype("category")
     codes, first = np.unique(symbols.cat.codes, return_index=True)
     medians = bars["close"].groupby(symbols.cat.codes.to_numpy()).median()
-    for symbol, root, median in zip(symbols.cat.categories[codes], roots[first], medians, strict=True):
+    for symbol, root, median in zip(symbols.cat.categories[codes], bars["root"].iloc[first], medians, strict=True):
         low, high = limits[root]
         if np.isnan(median) or low <= median <= high:
             continue

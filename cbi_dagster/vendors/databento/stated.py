@@ -45,24 +45,28 @@ def landed_symbols(
     A symbol that the file could not resolve keeps its span without a contract.
     """
     kinds = classify_symbols(list(symbols), universe)
-    wanted = kinds[kinds["kind"].isin(_KEPT)]
+    wanted = kinds["kind"].isin(_KEPT).to_numpy()
+    names = kinds["symbol"].to_numpy()[wanted]
+    days = (start.tz_convert(None).normalize(), end.tz_convert(None).ceil("D"))
     # As a left join, which takes longer than all else here: per symbol its intervals in their order, or one unknown.
-    of_symbol = pd.Index(wanted["symbol"]).get_indexer(mapping["symbol"].astype(object))
+    of_symbol = pd.Index(names).get_indexer(mapping["symbol"].to_numpy(object))
     stated = np.flatnonzero(of_symbol >= 0)
-    unstated = np.setdiff1d(np.arange(len(wanted)), of_symbol)
+    unstated = np.setdiff1d(np.arange(len(names)), of_symbol)
     place = np.append(of_symbol[stated], unstated)
     order = np.argsort(place, kind="stable")
     place, interval = place[order], np.append(stated, np.full(len(unstated), -1))[order]
-    columns = {name: mapping[name].array for name in ("start_date", "end_date")}
-    columns["instrument_id"] = mapping["instrument_id"].astype("Int64").array
-    rows = pd.DataFrame({name: values.take(interval, allow_fill=True) for name, values in columns.items()})
+    known = interval >= 0
+    first, last = (np.full(len(place), day.to_datetime64(), "datetime64[ns]") for day in days)
+    number = np.zeros(len(place), np.int64)
+    for values, name in ((first, "start_date"), (last, "end_date"), (number, "instrument_id")):
+        values[known] = mapping[name].to_numpy()[interval[known]]
     return pd.DataFrame(
         {
-            "symbol": wanted["symbol"].to_numpy()[place],
-            "root": wanted["root"].to_numpy()[place],
-            "mapping_start": rows["start_date"].fillna(start.tz_convert(None).normalize()),
-            "mapping_end": rows["end_date"].fillna(end.tz_convert(None).ceil("D")),
-            "instrument_id": rows["instrument_id"],
+            "symbol": names[place],
+            "root": kinds["root"].to_numpy()[wanted][place],
+            "mapping_start": first,
+            "mapping_end": last,
+            "instrument_id": pd.arrays.IntegerArray(number, ~known),
         }
     )
 
