@@ -246,12 +246,13 @@ def targets(rows_by_horizon: Mapping[str, pd.DataFrame]) -> Figure:
     order = list(dict.fromkeys(name for rows in rows_by_horizon.values() for name in rows["regime"].astype(str)))
     figure, axes = canvas(WIDE, 1.0 + 0.27 * len(order), 1, len(rows_by_horizon), share_y=True)
     for chart, (horizon, rows) in zip(axes[0], rows_by_horizon.items(), strict=True):
-        for regime, own in rows.groupby(rows["regime"].astype(str))["target"]:
-            y = len(order) - 1 - order.index(str(regime))
-            tenth, quarter, middle, three, nine = np.quantile(own, (0.1, 0.25, 0.5, 0.75, 0.9))
-            chart.hlines(y, tenth, nine, color=BLUE, linewidth=1.2)
-            chart.hlines(y, quarter, three, color=BLUE, linewidth=6, alpha=0.45)
-            chart.plot([middle], [y], "o", color=BLUE, markersize=4)
+        groups = rows.groupby(rows["regime"].astype(str))["target"]
+        y = [len(order) - 1 - order.index(str(regime)) for regime, _ in groups]
+        spread = np.array([np.quantile(own, (0.1, 0.25, 0.5, 0.75, 0.9)) for _, own in groups])
+        tenth, quarter, middle, three, nine = spread.T
+        chart.hlines(y, tenth, nine, color=BLUE, linewidth=1.2)
+        chart.hlines(y, quarter, three, color=BLUE, linewidth=6, alpha=0.45)
+        chart.plot(middle, y, "o", color=BLUE, markersize=4)
         chart.axvline(0, color=MUTED, linewidth=0.6)
         chart.set_title(f"{horizon} ({len(rows):,} rows)")
         chart.xaxis.set_major_formatter(_percent)
