@@ -48,7 +48,8 @@ def buyer_texts(rows: pd.DataFrame, name: str, action: Action, sessions: int) ->
     texts = np.full(len(rows), None, dtype=object)
     title = name.replace("_", " ").capitalize()
     known = np.flatnonzero(rows["probability"].notna())
-    columns = [rows[column].iloc[known].tolist() for column in _USED]
+    said = rows.take(known)
+    columns = [said[column].tolist() for column in _USED]
     for position, values in zip(known.tolist(), zip(*columns, strict=True), strict=True):
         row = dict(zip(_USED, values, strict=True))
         parts = (_chance(title, row, action), _move(row, action), _past(row, sessions), _CLOSING)

@@ -98,23 +98,27 @@ def zl_impact_daily(
     require(calibration, IMPACT_CALIBRATION_INPUTS, "rows of the calibration", key=("date", "action"))
     dates = np.unique(actions["date"].to_numpy().astype("datetime64[D]"))
     index = pd.DatetimeIndex(dates)
-    own = prices[(prices["symbol"] == SYMBOL).to_numpy()].set_index("date")["close"]
-    price = own.reindex(index).to_numpy(dtype=np.float64, na_value=np.nan)
+    closes = prices[(prices["symbol"] == SYMBOL).to_numpy()].set_index("date")["close"]
+    price = closes.reindex(index).to_numpy(dtype=np.float64, na_value=np.nan)
     inputs = {name: _series(macro, modifier, index) for name, modifier in settings.modifiers.items()}
     shared = {"date": dates.astype("datetime64[ns]"), "zl_price": price}
     shared |= {MODIFIER_COLUMNS[name]: values for name, values in inputs.items()}
     parts = []
     for name in ACTIONS:
-        part = pd.DataFrame({**shared, "action": name})
-        probability = actions[(actions["action"] == name).to_numpy()].set_index("date")["probability"]
-        part["probability"] = probability.reindex(index).to_numpy(dtype=np.float64, na_value=np.nan)
-        for column, values in _expected(settings.actions[name], settings, inputs, part).items():
-            part[column] = values
-        for column, values in _studied(study, name, settings.actions[name], dates).items():
-            part[column] = values
-        part["probability_support"] = _calibrated(calibration, name, dates)
-        part["buyer_text"] = buyer_texts(part, name, settings.actions[name], studied_sessions(settings.actions[name]))
-        parts.append(part)
+        action = settings.actions[name]
+        own = actions[(actions["action"] == name).to_numpy()].set_index("date")["probability"]
+        probability = own.reindex(index).to_numpy(dtype=np.float64, na_value=np.nan)
+        part = pd.DataFrame(
+            {
+                **shared,
+                "action": name,
+                "probability": probability,
+                **_expected(action, settings, inputs, probability, price),
+                **_studied(study, name, action, dates),
+                "probability_support": _calibrated(calibration, name, dates),
+            }
+        )
+        parts.append(part.assign(buyer_text=buyer_texts(part, name, action, studied_sessions(action))))
     rows = pd.concat(parts, ignore_index=True)
     order = np.argsort(rows["date"].to_numpy(), kind="stable")
     return rows.take(order).reset_index(drop=True)[list(ZL_IMPACT)]
@@ -176,15 +180,15 @@ def _series(macro: pd.DataFrame, modifier: Modifier, dates: pd.DatetimeIndex) ->
 
 
 def _expected(
-    action: Action, settings: PolicyActions, inputs: Mapping[str, Floats], part: pd.DataFrame
+    action: Action, settings: PolicyActions, inputs: Mapping[str, Floats], probability: Floats, price: Floats
 ) -> dict[str, Any]:
     """The move and its prices, from the prior and the modifiers that concern it."""
-    nothing = np.full(len(part), None, dtype=object)
-    probability, price = part["probability"].to_numpy(), part["zl_price"].to_numpy()
+    count = len(probability)
+    nothing = np.full(count, None, dtype=object)
     impact = action.impact
     if impact is None:
         return _without_prior(probability)
-    low, high, missing = np.ones(len(part)), np.ones(len(part)), np.full(len(part), "", dtype=object)
+    low, high, missing = np.ones(count), np.ones(count), np.full(count, "", dtype=object)
     for name, modifier in settings.modifiers.items():
         if not modifier.concerns(impact.move):
             continue
