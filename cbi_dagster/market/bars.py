@@ -73,13 +73,13 @@ def session_bars(bars: dict[str, pd.DataFrame], conditions: pd.DataFrame, univer
         kept, rejects, held = _split(frame, schema)
         rejected.append(rejects)
         held_back.append(held)
-        starts = _session_starts(kept)
+        starts = session_starts(kept)
         finer = _covered(kept.iloc[starts], sessions)
         if finer.any():
             of_bar = np.repeat(finer, np.diff(starts, append=len(kept)))
             superseded += int(of_bar.sum())
             kept = kept[~of_bar]
-            starts = _session_starts(kept)
+            starts = session_starts(kept)
         used += len(kept)
         if kept.empty:
             continue
@@ -118,14 +118,16 @@ def held_back_counts(held_back: pd.DataFrame) -> pd.DataFrame:
     return counts.reset_index(name="bar_rows").rename(columns={"schema": "vendor_schema"})
 
 
-def row_names(vendor_symbols: pd.Series, roots: pd.Series, universe: Universe) -> tuple[pd.Series, pd.Series]:
+def row_names(vendor_symbols: pd.Series, universe: Universe) -> tuple[np.ndarray, np.ndarray]:
     """What rows of vendor symbols are called, and their contract: the root stands for the preferred continuous symbol.
 
     The contract is the symbol of an outright, None for continuous symbols, which do not name theirs.
     """
-    preferred = roots.map({root: universe.product(root).continuous_symbol for root in roots.unique()})
-    symbols = vendor_symbols.where(vendor_symbols != preferred, roots)
-    return symbols, vendor_symbols.where(~vendor_symbols.str.contains(".", regex=False), None)
+    preferred = {universe.product(root).continuous_symbol: root for root in universe.roots}
+    codes, names = pd.factorize(vendor_symbols)
+    symbols = np.array([preferred.get(name, name) for name in names], object)
+    contracts = np.array([None if "." in name else name for name in names], object)
+    return symbols[codes], contracts[codes]
 
 
 def _concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -136,8 +138,7 @@ def _concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
 def _split(frame: pd.DataFrame, schema: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Bars of their session's contract by symbol and time, as far as sessions are made of them; rejected bars and bars
     held back, whole."""
-    if not isinstance(frame["symbol"].dtype, pd.CategoricalDtype):
-        frame = frame.astype({"symbol": "category"})
+    frame = with_categories(frame)
     covered = frame["session_covered"].to_numpy(bool)
     contract = frame["session_instrument_id"].to_numpy("float64", na_value=np.nan)
     unknown = np.isnan(contract)
@@ -147,12 +148,20 @@ def _split(frame: pd.DataFrame, schema: str) -> tuple[pd.DataFrame, pd.DataFrame
     whole = covered & ~unknown
     own = contract == frame["instrument_id"].to_numpy("float64")
     rejects = frame[whole & ~own].assign(schema=schema, reason="roll_boundary")
-    kept = frame[[*_USED]][whole & own]
-    symbols, instants = _symbol_codes(kept), utc_instants(kept["ts_event"])
+    return in_order(frame[[*_USED]][whole & own]), rejects, held
+
+
+def with_categories(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same bars, whose symbols are categories, as those of stored bars are."""
+    return frame if isinstance(frame["symbol"].dtype, pd.CategoricalDtype) else frame.astype({"symbol": "category"})
+
+
+def in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """Bars, whose symbols are categories, by symbol and time."""
+    symbols, instants = _symbol_codes(frame), utc_instants(frame["ts_event"])
     later = (symbols[1:] > symbols[:-1]) | ((symbols[1:] == symbols[:-1]) & (instants[1:] >= instants[:-1]))
-    if not later.all():  # what is stored is in this order
-        kept = kept.take(np.lexsort((instants, symbols)))
-    return kept, rejects, held
+    # Stored bars are.
+    return frame if later.all() else frame.take(np.lexsort((instants, symbols)))
 
 
 def _symbol_codes(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
@@ -190,10 +199,10 @@ def _aggregate(frame: pd.DataFrame, starts: np.ndarray, rejects: pd.DataFrame, s
         typical = (frame["high"].to_numpy() + frame["low"].to_numpy() + frame["close"].to_numpy()) / 3.0
         built["vwap"] = np.add.reduceat(typical * volume, starts) / built["volume"].to_numpy()
         built["realized_vol_1h"] = _realized_vol_1h(frame, starts, ends)
-    return built.assign(**_boundary(first, rejects))
+    return built.assign(**boundaries(first, rejects))
 
 
-def _session_starts(frame: pd.DataFrame) -> np.ndarray:
+def session_starts(frame: pd.DataFrame) -> np.ndarray:
     """Positions of the first bar of each session in bars sorted by symbol and time."""
     keys = _session_keys(frame)
     return np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
@@ -233,15 +242,18 @@ def _realized_vol_1h(frame: pd.DataFrame, starts: np.ndarray, ends: np.ndarray) 
     return np.where(np.isfinite(result), result, np.nan)
 
 
-def _boundary(first: pd.DataFrame, rejects: pd.DataFrame) -> dict[str, Any]:
-    """The old contract's last bar before the first bar of each session's own contract, by session."""
-    at = pd.Index(_session_keys(first)).get_indexer(pd.Index(_session_keys(rejects)))
-    instants = utc_instants(rejects["ts_event"])
+def boundaries(first: pd.DataFrame, others: pd.DataFrame) -> dict[str, Any]:
+    """The old contract's last bar, of `others`, before the first bar of each session's own contract, by session.
+
+    The symbols of both are of the same categories.
+    """
+    at = pd.Index(_session_keys(first)).get_indexer(pd.Index(_session_keys(others)))
+    instants = utc_instants(others["ts_event"])
     before = np.flatnonzero((at >= 0) & (instants < utc_instants(first["ts_event"])[at]))
     before = before[np.argsort(instants[before], kind="stable")]
     contract, close = np.full(len(first), -1), np.full(len(first), np.nan)
-    contract[at[before]] = rejects["instrument_id"].to_numpy(np.int64)[before]  # the last one stays
-    close[at[before]] = rejects["close"].to_numpy(np.float64)[before]
+    contract[at[before]] = others["instrument_id"].to_numpy(np.int64)[before]  # the last one stays
+    close[at[before]] = others["close"].to_numpy(np.float64)[before]
     return {
         "boundary_instrument_id": pd.arrays.IntegerArray(contract, contract < 0),
         "boundary_close": close,
@@ -265,7 +277,7 @@ def _finish(
     judged = judge_sessions(built, bars, volumes, doubted, universe)
     built[judged.columns] = judged
     product = {root: universe.product(root) for root in built["root"].unique()}
-    built["symbol"], built["contract"] = row_names(built["vendor_symbol"], built["root"], universe)
+    built["symbol"], built["contract"] = row_names(built["vendor_symbol"], universe)
     built["exchange"] = built["root"].map({root: product[root].venue for root in product})
     built["currency"] = built["root"].map({root: product[root].currency for root in product})
     last_ends = built["last_bar_end"].to_numpy("datetime64[ns]")

@@ -16,7 +16,7 @@ from cbi_dagster.catalog.columns.decisions import BAR_INPUTS, BARS_AT_DECISION
 from cbi_dagster.catalog.frames import require
 from cbi_dagster.config.clock import clock_minutes
 from cbi_dagster.config.universe import Universe
-from cbi_dagster.market.bars import row_names
+from cbi_dagster.market.bars import boundaries, in_order, row_names, session_starts, with_categories
 from cbi_dagster.market.sessions import BAR_NS, CHICAGO, chicago_instants, utc_instants
 
 
@@ -43,23 +43,19 @@ def bars_at_decision(bars: dict[str, pd.DataFrame], universe: Universe) -> pd.Da
         if frame is None or frame.empty:
             continue
         require(frame, BAR_INPUTS, f"landed bars of {schema}")
-        days, of_day = np.unique(frame["date"].to_numpy().astype("datetime64[D]"), return_inverse=True)
-        ends_at = utc_instants(frame["ts_event"]) + np.timedelta64(BAR_NS[schema], "ns")
-        contract = frame["session_instrument_id"].to_numpy("float64", na_value=np.nan)
-        ended = ends_at <= decision_instants(days, universe)[of_day]
-        counts = frame["decision_covered"].to_numpy(bool, na_value=False) & ended & ~np.isnan(contract)
-        frame = frame.assign(decision_bar_end=pd.DatetimeIndex(ends_at, tz="UTC"), contract_id=contract)[counts]
-        frame = frame.astype({"symbol": object}).sort_values([*keys, "ts_event"], kind="stable")
-        own = frame["contract_id"] == frame["instrument_id"]
-        first, last = (frame[own].drop_duplicates(keys, keep=which) for which in ("first", "last"))
-        other = frame[~own].merge(first[[*keys, "ts_event"]], on=keys, suffixes=("", "_first"))
-        other = other[other["ts_event"] < other["ts_event_first"]].drop_duplicates(keys, keep="last")
-        boundary = other[[*keys, "instrument_id", "close"]]
-        boundary = boundary.set_axis([*keys, "boundary_instrument_id", "boundary_close"], axis=1)
-        built = first.drop(columns=["close", "decision_bar_end"]).merge(
-            last[[*keys, "close", "decision_bar_end"]].rename(columns={"close": "close_decision"}), on=keys
+        frame, ends_at = _ended_at_decision(with_categories(frame), schema, universe)
+        own = (frame["session_instrument_id"] == frame["instrument_id"]).to_numpy(bool)
+        others, frame, ends_at = frame[~own], frame[own], ends_at[own]
+        starts = session_starts(frame)
+        last = np.append(starts[1:], len(frame))[: len(starts)] - 1
+        first = frame.take(starts)
+        built = first[["date", "root", "symbol", "instrument_id", "open", "dataset"]].assign(
+            close_decision=frame["close"].to_numpy()[last],
+            decision_bar_end=pd.DatetimeIndex(ends_at[last], tz="UTC"),
+            bar_source=schema,
+            **boundaries(first, others),
         )
-        built = built.merge(boundary, on=keys, how="left").assign(bar_source=schema)
+        built = built.astype({"root": object, "symbol": object})
         if parts:
             finer = pd.MultiIndex.from_frame(parts[0][keys])
             built = built[~pd.MultiIndex.from_frame(built[keys]).isin(finer)]
@@ -67,9 +63,20 @@ def bars_at_decision(bars: dict[str, pd.DataFrame], universe: Universe) -> pd.Da
             parts.append(built)
     if not parts:
         return pd.DataFrame(columns=list(BARS_AT_DECISION))
-    result = pd.concat(parts, ignore_index=True).astype({"root": object, "boundary_instrument_id": "Int64"})
-    result["symbol"], result["contract"] = row_names(result["symbol"], result["root"], universe)
+    result = pd.concat(parts, ignore_index=True)
+    result["symbol"], result["contract"] = row_names(result["symbol"], universe)
     return result.sort_values(keys, ignore_index=True)[list(BARS_AT_DECISION)]
+
+
+def _ended_at_decision(frame: pd.DataFrame, schema: str, universe: Universe) -> tuple[pd.DataFrame, np.ndarray]:
+    """The bars of known contracts that had ended by the decision time of covered sessions, by symbol and time, and when
+    each ended."""
+    days = frame["date"].to_numpy().astype("datetime64[D]")
+    decided = decision_instants(np.arange(days.min(), days.max() + 1), universe)[(days - days.min()).astype(np.int64)]
+    length = np.timedelta64(BAR_NS[schema], "ns")
+    counts = frame["decision_covered"].to_numpy(bool, na_value=False) & frame["session_instrument_id"].notna()
+    frame = in_order(frame[counts & (utc_instants(frame["ts_event"]) + length <= decided)])
+    return frame, utc_instants(frame["ts_event"]) + length
 
 
 # -- series -----------------------------------------------------------------------------------------------------------
