@@ -121,7 +121,8 @@ def require(frame: pd.DataFrame, columns: Sequence[str], what: str, *, key: Sequ
     for name in key:
         if nulls := int(frame[name].isna().sum()):
             raise InvalidFrameError(f"{what} have {nulls} rows whose {name} is NULL; give every row its key")
-    if key and (repeated := frame.duplicated(list(key))).any():
+    # Of the key alone: pandas looks at every column of a frame to find some.
+    if key and (repeated := frame[list(key)].duplicated()).any():
         first = ", ".join(str(value).removesuffix(" 00:00:00") for value in frame.loc[repeated, list(key)].iloc[0])
         raise InvalidFrameError(
             f"{what} repeat ({', '.join(key)}) in {int(repeated.sum())} rows, first ({first}); keep one row of each"

@@ -141,7 +141,7 @@ def _row_rules(flat: pd.DataFrame, universe: Universe, as_of: dt.date | None) ->
     room = _ROUNDING * np.abs(pivot)
     holds = {
         "symbol and data_date are known": flat[_KEY].notna().all(axis=1).to_numpy(),
-        "symbol and data_date are a unique key": ~flat.duplicated(_KEY, keep=False).to_numpy(),
+        "symbol and data_date are a unique key": ~flat[_KEY].duplicated(keep=False).to_numpy(),
         "the symbol is in universe.yaml": flat["symbol"].isin(universe.roots).to_numpy(),
         "data_date is a weekday": ~is_weekend(days),
         "open, high, low and close are known": ~np.isnan(opened + high + low + close),
