@@ -39,7 +39,7 @@ STAGES = (
 )
 #: Frames in, frames out: all that these parts may import besides the package itself.
 PURE = {
-    "__future__", "abc", "bisect", "calendar", "collections", "dataclasses", "datetime", "enum", "functools",
+    "__future__", "abc", "base64", "bisect", "calendar", "collections", "dataclasses", "datetime", "enum", "functools",
     "itertools", "math", "numpy", "operator", "pandas", "pyarrow", "re", "scipy", "sklearn", "talib", "types", "typing",
 }  # fmt: skip
 #: Declarations are read from files and made into schemas; nothing else.
@@ -76,7 +76,7 @@ HOMES = {
     "databento_dbn": {"vendors"},
     "click": {"cli"},
     "rich": {"cli"},
-    "scipy": {"policy", "training"},
+    "scipy": {"policy"},
     "sklearn": {"policy", "training"},
 }
 

@@ -63,10 +63,11 @@ def test_every_missing_row_of_every_table_has_a_reason_of_the_closed_set(world: 
                 told[item.id, str(key)] = kinds(world, item.id, str(day))
     assert told
     assert {kind for found in told.values() for kind in found} <= ABSENCES.keys()
-    # Studied or scored once a month, fitted once a year; the currencies begin a day after the grains; no roll on most
-    # dates, nothing settled on the first.
+    # Studied or scored once a month, fitted or grown once a year; the currencies begin a day after the grains; no roll
+    # on most dates, nothing settled on the first.
     monthly = {"predictions.policy_event_study", "monitoring.model_performance"}
-    seldom = {*monthly, "predictions.policy_action_calibration", "features.fx_daily"}
+    yearly = {"predictions.policy_action_calibration", "predictions.zl_forests"}
+    seldom = {*monthly, *yearly, "features.fx_daily"}
     seldom |= {"market_data.roll_calendar", "market_data.settlements_1d"}
     unexplained = {name for (name, _), found in told.items() if found[-1] in ("not_made", "made_of")}
     assert unexplained <= seldom, unexplained - seldom

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.ensemble import ExtraTreesRegressor
 
 from cbi_dagster.catalog.columns.forecasts import MODELS, QUANTILES
 from cbi_dagster.catalog.frames import InvalidFrameError
 from cbi_dagster.catalog.model import Column, Type
 from cbi_dagster.config.horizons import Horizon
-from cbi_dagster.training.baseline import LEAF_ROWS, MIN_ROWS, TREES, forecasts, quantile_forest
+from cbi_dagster.training.baseline import forecasts
+from cbi_dagster.training.forests import MIN_ROWS, yearly_forests
 from cbi_dagster.training.performance import model_performance
 
 WEEK = Horizon(symbol="ZL", name="1w", sessions=5, model_family="tree")
@@ -33,10 +33,18 @@ class Market:
     rows: pd.DataFrame
     continuous: pd.DataFrame
 
-    def forecasts(self, first: str = "2000-01-01", last: str = "2100-01-01") -> pd.DataFrame:
+    def forests(self, first: str = "2000-01-01", last: str = "2100-01-01") -> pd.DataFrame:
         wanted = self.rows.rename(columns={"data_date": "date"})[["date", "symbol"]]
         wanted = wanted[(wanted["date"] >= first) & (wanted["date"] <= last)]
-        return forecasts(self.rows, self.continuous, wanted, [WEEK], FEATURES)
+        return yearly_forests(self.rows, self.continuous, wanted, [WEEK], FEATURES)
+
+    def forecasts(self, first: str = "2000-01-01", last: str = "2100-01-01") -> pd.DataFrame:
+        asked = (self.rows["data_date"] >= first) & (self.rows["data_date"] <= last)
+        return forecasts(self.rows[asked], self.forests(), [WEEK], FEATURES)
+
+    def landed_by(self, last: str) -> Market:
+        """The same, when nothing later was known."""
+        return Market(self.rows[self.rows["data_date"] <= last], self.continuous[self.continuous["date"] <= last])
 
 
 def market(count: int = 700, seed: int = 3) -> Market:
@@ -104,9 +112,10 @@ def test_a_year_is_forecast_by_what_had_come_before_it(made: Market, forecast: p
 
 
 def test_one_date_alone_gives_the_same_bits(made: Market, forecast: pd.DataFrame) -> None:
-    alone = made.forecasts("2021-03-10", "2021-03-10")
     same = forecast[forecast["date"] == "2021-03-10"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(alone, same, check_exact=True)
+    pd.testing.assert_frame_equal(made.forecasts("2021-03-10", "2021-03-10"), same, check_exact=True)
+    then = made.landed_by("2021-03-10").forecasts("2021-03-10")
+    pd.testing.assert_frame_equal(then, same, check_exact=True)
 
 
 def test_a_signal_is_found_and_the_naive_forecasts_know_nothing_of_it(made: Market, forecast: pd.DataFrame) -> None:
@@ -123,29 +132,23 @@ def test_a_signal_is_found_and_the_naive_forecasts_know_nothing_of_it(made: Mark
     assert past["forecast_price_p90"] == pytest.approx(past["close"] * (1 + past["forecast_p90"]))
 
 
-def test_a_forest_gives_the_quantiles_of_the_rows_that_share_its_leaves() -> None:
-    random = np.random.default_rng(1)
-    learnt, asked = random.normal(size=(300, 4)), random.normal(size=(20, 4))
-    learnt[::9, 2] = np.nan
-    target = learnt[:, 0] + random.normal(size=300)
-    forest = ExtraTreesRegressor(
-        n_estimators=TREES, min_samples_leaf=LEAF_ROWS, max_features="sqrt", random_state=0
-    ).fit(learnt, target)
-    found = quantile_forest(learnt, target, asked)
-    for row, given in zip(asked, found, strict=True):
-        weights = np.zeros(300)
-        for tree in forest.estimators_:
-            (leaf,) = tree.apply(row[None].astype(np.float32))
-            beside = tree.apply(learnt.astype(np.float32)) == leaf
-            weights[beside] += 1 / beside.sum() / TREES
-        order = np.argsort(target)
-        for level, value in zip(QUANTILES.values(), given, strict=True):
-            assert value == target[order][np.searchsorted(np.cumsum(weights[order]), level - 1e-10)]
+def test_a_date_is_forecast_by_the_last_forest_of_its_year_that_is_not_after_it(made: Market) -> None:
+    forests = made.forests()
+    none = of(forecasts(made.rows, forests[forests["date"] < "2022-01-01"], [WEEK], FEATURES), "quantile_forest")
+    assert none["forecast_p50"].last_valid_index() == pd.Timestamp("2021-12-31"), "it forecasts no year but its own"
+    # Its year was thought to begin later: nothing that came since is in it.
+    late = forests[forests["date"] >= "2022-01-01"].assign(date=pd.Timestamp("2022-03-01"))
+    given = forecasts(made.rows, pd.concat([forests, late]), [WEEK], FEATURES)
+    pd.testing.assert_frame_equal(given, made.forecasts(), check_exact=True)
+    only = of(forecasts(made.rows, late, [WEEK], FEATURES), "quantile_forest")
+    assert only["forecast_p50"].first_valid_index() == pd.Timestamp("2022-03-01")
 
 
 def test_rows_that_cannot_be_forecast_are_refused(made: Market) -> None:
     with pytest.raises(InvalidFrameError, match="lack never"):
         Market(made.rows.drop(columns="never"), made.continuous).forecasts()
+    with pytest.raises(InvalidFrameError, match="lack forest_leaves"):
+        forecasts(made.rows, made.forests().drop(columns="forest_leaves"), [WEEK], FEATURES)
     few = market(MIN_ROWS)
     assert few.forecasts()["forecast_p50"].isna().all()
     assert made.forecasts("2019-01-01", "2019-12-31").empty

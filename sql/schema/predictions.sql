@@ -120,6 +120,23 @@ PARTITION BY `date`
 CLUSTER BY `action`
 OPTIONS(description='What each policy action is expected to do to soybean oil if it comes: an expert prior, modified by what is known of volatility, harvest, stocks and Argentina, with how far the past supports it and a text for a buyer.');
 
+CREATE TABLE IF NOT EXISTS `predictions.zl_forests` (
+  `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
+  `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
+  `target_horizon` STRING NOT NULL OPTIONS(description='The horizon of the target, by the name that training tables have.'),
+  `trained_rows` INT64 NOT NULL OPTIONS(description='Rows that the model learned from. [rows]'),
+  `trained_to` DATE NOT NULL OPTIONS(description='The last trade date whose close it knew when it learned; NULL where it learned nothing.'),
+  `forest_features` STRING NOT NULL OPTIONS(description='The features that the trees look at, separated by commas: flattened fields of the matrix; numbers, booleans as 0 and 1, strings by their place among the values that are declared.'),
+  `forest_splits` STRING NOT NULL OPTIONS(description='base64, little-endian: what each of the 50 trees begins with (int32), then the splits of all trees, one after the other: feature by its place from 0 (int16), threshold (float64), what lies left and right of it (int32 each), whether the unknown goes left (1 byte). Left is a feature, in single precision, of at most the threshold. A number from 0 is a split by its place, a negative one a leaf of the tree: -1 - its number.'),
+  `forest_leaves` STRING NOT NULL OPTIONS(description='base64: of each tree, for each row that it learned from, the number of the leaf in which that fell; a byte each, or two (little-endian) where a tree has more than 256 leaves.'),
+  `forest_returns` STRING NOT NULL OPTIONS(description='base64, little-endian: the return of each row that was learned from (float64), ascending: their order in forest_leaves.'),
+  `ingestion_ts` TIMESTAMP OPTIONS(description='When the row was written (UTC); not part of the row\'s content.'),
+  `run_id` STRING OPTIONS(description='Dagster run that wrote the row; not part of the row\'s content.')
+)
+PARTITION BY `date`
+CLUSTER BY `target_horizon`
+OPTIONS(description='What the baseline learned of soybean oil at the first session of each year, from targets that had come before that year, where these were enough: the trees that the forecasts of the year are made of, as text.');
+
 CREATE TABLE IF NOT EXISTS `predictions.zl_forecasts` (
   `date` DATE NOT NULL OPTIONS(description='Trade date: the date of America/Chicago wall-clock time plus seven hours; on holidays that are traded without a settlement the next business day.'),
   `symbol` STRING NOT NULL OPTIONS(description='Market: the root for the platform\'s continuous series, else the vendor\'s symbol.'),
@@ -140,4 +157,4 @@ CREATE TABLE IF NOT EXISTS `predictions.zl_forecasts` (
 )
 PARTITION BY `date`
 CLUSTER BY `target_horizon`, `model`
-OPTIONS(description='Soybean oil over each horizon of its training tables, by a baseline and by two naive forecasts, as known at the decision time. A model learns at the beginning of each year, from targets that had come by then; it is tuned to nothing.');
+OPTIONS(description='Soybean oil over each horizon of its training tables, by a baseline and by two naive forecasts, as known at the decision time. A model learns at the beginning of each year, from targets that had come by then (zl_forests); it is tuned to nothing.');

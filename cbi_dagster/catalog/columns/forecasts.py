@@ -24,9 +24,39 @@ _WHAT = (
         isin=MODELS,
     ),
 )
-_FORECAST = (
+_TRAINED = (
     Column("trained_rows", _I, "Rows that the model learned from.", "rows", ge=0),
     Column("trained_to", _D, "The last trade date whose close it knew when it learned; NULL where it learned nothing."),
+)
+_FOREST = (
+    Column(
+        "forest_features",
+        _S,
+        "The features that the trees look at, separated by commas: flattened fields of the matrix; numbers, booleans "
+        "as 0 and 1, strings by their place among the values that are declared.",
+    ),
+    Column(
+        "forest_splits",
+        _S,
+        "base64, little-endian: what each of the 50 trees begins with (int32), then the splits of all trees, one after "
+        "the other: feature by its place from 0 (int16), threshold (float64), what lies left and right of it (int32 "
+        "each), whether the unknown goes left (1 byte). Left is a feature, in single precision, of at most the "
+        "threshold. A number from 0 is a split by its place, a negative one a leaf of the tree: -1 - its number.",
+    ),
+    Column(
+        "forest_leaves",
+        _S,
+        "base64: of each tree, for each row that it learned from, the number of the leaf in which that fell; a byte "
+        "each, or two (little-endian) where a tree has more than 256 leaves.",
+    ),
+    Column(
+        "forest_returns",
+        _S,
+        "base64, little-endian: the return of each row that was learned from (float64), ascending: their order in "
+        "forest_leaves.",
+    ),
+)
+_FORECAST = (
     *(
         Column(
             f"forecast_{name}",
@@ -86,9 +116,11 @@ _PERFORMANCE = (
         ge=0,
     ),
 )
-COLUMNS = (*_WHAT, *_FORECAST, *_PERFORMANCE)
+COLUMNS = (*_WHAT, *_TRAINED, *_FOREST, *_FORECAST, *_PERFORMANCE)
 
-FORECASTS = ("date", "symbol", *names(_WHAT), "timestamp", "close", *names(_FORECAST))
+FOREST_TEXTS = names(_FOREST)
+FORESTS = ("date", "symbol", "target_horizon", *names(_TRAINED), *FOREST_TEXTS)
+FORECASTS = ("date", "symbol", *names(_WHAT), "timestamp", "close", *names(_TRAINED), *names(_FORECAST))
 PERFORMANCE = ("date", "symbol", *names(_WHAT), *names(_PERFORMANCE))
 
 WANTED_INPUTS = ("date", "symbol")
