@@ -97,7 +97,7 @@ def _series(column: Column, array: pa.ChunkedArray, required: bool, table: Table
     if column.type is Type.STRING:
         if table.intraday:
             return array.dictionary_encode().unify_dictionaries().to_pandas()
-        return array.to_numpy()
+        return array.to_pandas().to_numpy()  # equal strings are one object, which to_numpy alone would make of each
     if column.type is Type.DATE:
         return array.cast(pa.timestamp("ns")).to_numpy()
     if column.type is Type.TIMESTAMP:

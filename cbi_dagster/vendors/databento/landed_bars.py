@@ -168,8 +168,11 @@ class Bars:
         for number, file in enumerate(files):
             kept = landed.kept(file)
             if intervals is not None:
-                kept = kept[within(kept["date"].to_numpy(), intervals)]
-            parts.append(kept.assign(file=np.int32(number)))
+                inside = within(kept["date"].to_numpy(), intervals)
+                kept = kept if inside.all() else kept[inside]
+            part = kept.copy(deep=False)  # the rows themselves are copied once, when they are stacked
+            part["file"] = np.int32(number)
+            parts.append(part)
         bars = merge_bars(parts)
         starts, ends = (np.array([getattr(file, name).value for file in files]) for name in ("span_start", "span_end"))
         gone = np.zeros(len(bars), bool)
