@@ -25,7 +25,7 @@ from cbi_dagster.catalog.frames import to_frame
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.views import views
 from cbi_dagster.recipes import Recipe, TableOutput
-from cbi_dagster.warehouse.changes import LeftOutRows, Provenance
+from cbi_dagster.warehouse.changes import LeftOutRows, Provenance, RunSums
 from cbi_dagster.warehouse.code import CodeAccount
 from cbi_dagster.warehouse.contract import ReplaceResult, Warehouse, now_utc
 from cbi_dagster.warehouse.plan import (
@@ -178,9 +178,11 @@ class Builder:
     def _made(self, build: PreparedBuild, inputs: dict[str, pd.DataFrame]) -> WriteOutcome:
         """Compute a slice and write it. Nobody else holds the inputs while the recipe works, or its rows then.
 
-        While what takes long is computed the connection is let go, if it is shared.
+        While what takes long is computed the connection is let go, if it is shared: of many rows, and of every one of
+        several slices, which together take long, and of which DuckDB would keep all it has read and written in memory.
         """
-        recipe, few = self.recipes[build.table.id], build.provenance.rows_in <= FEW_ROWS
+        recipe, several = self.recipes[build.table.id], len(build.rest) > 0 or build.provenance.earlier != RunSums()
+        few = build.provenance.rows_in <= FEW_ROWS and not several
         made: list[pd.DataFrame | pa.Table | TableOutput] = []
         if len(build.partitions):
             with contextlib.nullcontext() if few else self.warehouse.let_go():
