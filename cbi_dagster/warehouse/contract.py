@@ -28,7 +28,7 @@ from cbi_dagster.warehouse.changes import Change, Gone, LeftOutRows, Provenance,
 from cbi_dagster.warehouse.coverage import Coverage
 from cbi_dagster.warehouse.hashing import content_hashes
 from cbi_dagster.warehouse.ledger import NOTHING, Ledger
-from cbi_dagster.warehouse.slices import ContractError, check_slice
+from cbi_dagster.warehouse.slices import ContractError, by_key, check_slice
 from cbi_dagster.warehouse.stored import Lacking, SchemaDriftError, Stored, compared
 
 if TYPE_CHECKING:
@@ -243,12 +243,13 @@ class Warehouse(abc.ABC):
         if intervals is not None and not len(intervals):
             return table.arrow_schema(stored=True).empty_table().select(names)
         chosen = {"symbol": symbols} if symbols else {}
-        return self._read(table, names, intervals if table.partitioning.column else None, chosen, ordered=True)
+        asked = list(dict.fromkeys([*names, *table.key]))
+        rows = self._read(table, asked, intervals if table.partitioning.column else None, chosen)
+        return by_key(table, rows).select(names)
 
     def ledger_rows(self, table_ids: Collection[str] | None = None) -> pd.DataFrame:
         """Rows of `ops.partition_ledger`, of the tables and landing sources named or of all."""
-        rows = self._read_ledger(table_ids)
-        return to_frame(PARTITION_LEDGER, rows.sort_by([(name, "ascending") for name in PARTITION_LEDGER.key]))
+        return to_frame(PARTITION_LEDGER, by_key(PARTITION_LEDGER, self._read_ledger(table_ids)))
 
     def ledger_by_table(self, table_ids: Collection[str] | None = None) -> dict[str, Ledger]:
         """The same per table, as far as a plan needs it; tables without content are absent."""
@@ -424,7 +425,7 @@ class Warehouse(abc.ABC):
     def _read_ledger(self, table_ids: Collection[str] | None) -> pa.Table:
         self.require_sound(PARTITION_LEDGER)
         chosen = {} if table_ids is None else {"table_name": table_ids}
-        return self._read(PARTITION_LEDGER, [c.name for c in PARTITION_LEDGER.columns], None, chosen, ordered=False)
+        return self._read(PARTITION_LEDGER, [c.name for c in PARTITION_LEDGER.columns], None, chosen)
 
     # -- what an engine implements ------------------------------------------------------------------------------------
 
@@ -455,12 +456,10 @@ class Warehouse(abc.ABC):
         names: Sequence[str],
         intervals: Sequence[Interval] | None,
         chosen: Mapping[str, Collection[str]],
-        *,
-        ordered: bool,
     ) -> pa.Table:
         """The columns `names` of rows in any of the `intervals` (None: all) whose values are among those `chosen`.
 
-        Of the declared Arrow types; sorted by key if `ordered`.
+        Of the declared Arrow types, in any order.
         """
 
     @abc.abstractmethod

@@ -204,8 +204,6 @@ class DuckDBWarehouse(Warehouse):
         names: Sequence[str],
         intervals: Sequence[Interval] | None,
         chosen: Mapping[str, Collection[str]],
-        *,
-        ordered: bool,
     ) -> pa.Table:
         conditions: list[str] = []
         parameters: list[object] = []
@@ -219,8 +217,6 @@ class DuckDBWarehouse(Warehouse):
         sql = f"SELECT {_quoted(names)} FROM {_name(table)}"
         if conditions:
             sql += f" WHERE {' AND '.join(conditions)}"
-        if ordered:
-            sql += f" ORDER BY {_quoted(table.key)}"
         with self.shared_connection():
             rows = self._connection.sql(sql, params=parameters).to_arrow_table()
         # DuckDB labels instants with the session's time zone; the instants themselves are the same.

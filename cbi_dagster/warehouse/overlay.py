@@ -121,11 +121,9 @@ class Overlay(Warehouse):
         names: Sequence[str],
         intervals: Sequence[Interval] | None,
         chosen: Mapping[str, Collection[str]],
-        *,
-        ordered: bool,
     ) -> pa.Table:
         if table.id not in self._kept:
-            return self._base._read(table, names, intervals, chosen, ordered=ordered)
+            return self._base._read(table, names, intervals, chosen)
         kept = self._kept[table.id]
         own = kept.rows
         for name, values in chosen.items():
@@ -138,16 +136,14 @@ class Overlay(Warehouse):
         wanted = [name for name in dict.fromkeys(telling) if name not in kept.added]
         rows = own
         if not kept.alone:
-            base = self._base._read(table, wanted, intervals, chosen, ordered=ordered)
+            base = self._base._read(table, wanted, intervals, chosen)
             for gone in kept.gone:
                 base = _without(base, gone.among(base))
             if kept.same_key:
                 base = _without(base, _repeated(base, own, table))
             rows = _filled(base, table, [*wanted, *kept.added])
-            if not len(own):
-                return rows.select(names)  # in the base's order
             rows = pa.concat_tables([rows, own.select(rows.column_names)])
-        return (rows.sort_by([(name, "ascending") for name in table.key]) if ordered else rows).select(names)
+        return rows.select(names)
 
     def _query(self, query: exp.Query) -> pa.Table:
         from cbi_dagster.warehouse.sql import answered_over, tables_of
@@ -156,9 +152,7 @@ class Overlay(Warehouse):
         if not any(table.id in self._kept for table in tables):
             return self._base._query(query)
         every = [(table, [column.name for column in table.stored_columns]) for table in tables]
-        return answered_over(
-            query, {table.id: self._read(table, names, None, {}, ordered=False) for table, names in every}
-        )
+        return answered_over(query, {table.id: self._read(table, names, None, {}) for table, names in every})
 
     def coverage(self, table: Table) -> list[Coverage]:
         if table.id not in self._kept:
@@ -198,7 +192,7 @@ class Overlay(Warehouse):
 
     def _moved_on(self, change: Change) -> bool:
         if change.registered is not None:
-            files = self._read(LANDED_FILES, LANDED_FILES.key, None, {}, ordered=False)
+            files = self._read(LANDED_FILES, LANDED_FILES.key, None, {})
             if len(files) != change.registered:
                 return True
         if change.verified is not None:

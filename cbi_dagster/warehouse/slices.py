@@ -138,11 +138,7 @@ def check_slice(table: Table, partitions: np.ndarray | None, data: pd.DataFrame 
             f"{int(outside.sum())} rows belong to partitions that this write does not replace, "
             f"e.g. {', '.join(examples)}",
         )
-    ranks = [keys.astype(np.int64), *(_rank(arrow[name]) for name in table.key)]
-    if not _sorted(ranks):
-        order = np.lexsort(ranks[::-1])
-        arrow = arrow.take(pa.array(order))
-        ranks = [rank[order] for rank in ranks]
+    arrow, ranks = _sorted(arrow, [keys.astype(np.int64), *(_rank(arrow[name]) for name in table.key)])
     same = np.ones(max(len(arrow) - 1, 0), bool)
     for rank in ranks:
         same &= rank[1:] == rank[:-1]
@@ -152,6 +148,11 @@ def check_slice(table: Table, partitions: np.ndarray | None, data: pd.DataFrame 
         raise DuplicateKeyError(table, f"{int(same.sum())} rows repeat the key {table.key}, e.g. {', '.join(examples)}")
     starts = np.append(np.searchsorted(ranks[0], partitions.astype(np.int64)), len(arrow))
     return Slice(table, arrow, partitions, starts)
+
+
+def by_key(table: Table, rows: pa.Table) -> pa.Table:
+    """Rows of a table, with the columns of its key at least, sorted by it."""
+    return _sorted(rows, [_rank(rows[name]) for name in table.key])[0]
 
 
 def _rank(column: pa.ChunkedArray) -> np.ndarray:
@@ -169,7 +170,15 @@ def _rank(column: pa.ChunkedArray) -> np.ndarray:
     return integers
 
 
-def _sorted(ranks: Sequence[np.ndarray]) -> bool:
+def _sorted(rows: pa.Table, ranks: list[np.ndarray]) -> tuple[pa.Table, list[np.ndarray]]:
+    """Rows and what ranks them, sorted by it; rows that are sorted already are not copied."""
+    if _ascending(ranks):
+        return rows, ranks
+    order = np.lexsort(ranks[::-1])
+    return rows.take(pa.array(order)), [rank[order] for rank in ranks]
+
+
+def _ascending(ranks: Sequence[np.ndarray]) -> bool:
     undecided = np.ones(max(len(ranks[0]) - 1, 0), bool)
     for rank in ranks:
         if (rank[1:] < rank[:-1])[undecided].any():

@@ -12,6 +12,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock, Timeout
 
 from cbi_dagster.catalog.partitioning import Interval
 from cbi_dagster.catalog.tables import ops
@@ -145,6 +146,26 @@ def test_a_build_in_slices_leaves_what_one_at_once_leaves(file, asked):
     accounts = [each.run() for each in (scene, whole)]
     for name in ("rows_in", "rows_out", "partitions_written", "partitions_unchanged"):
         assert accounts[0][name] == accounts[1][name]
+
+
+def test_others_have_their_turn_while_each_of_several_slices_is_computed(scene, file):
+    had = []
+
+    def output(rows: pd.DataFrame) -> pd.DataFrame:
+        turn = FileLock(f"{file}.lock")
+        try:
+            with turn.acquire(blocking=False):
+                had.append(True)
+        except Timeout:
+            had.append(False)
+        return rows
+
+    scene.output = output
+    with scene.store.shared_connection():
+        scene.build()
+        assert had == [False]
+        scene.build(only_stale=False, slice_values=1)
+    assert had[1:] == [True, True, True]
 
 
 def test_slices_that_were_written_before_a_failure_stay(scene):

@@ -262,18 +262,14 @@ class BigQueryWarehouse(Warehouse):
         names: Sequence[str],
         intervals: Sequence[Interval] | None,
         chosen: Mapping[str, Collection[str]],
-        *,
-        ordered: bool,
     ) -> pa.Table:
         book = is_book(table)
-        asked = [*names, *(table.key if ordered or book else ()), *((INGESTION_TS.name,) if book else ())]
+        asked = [*names, *(table.key if book else ()), *((INGESTION_TS.name,) if book else ())]
         only = restriction(table, intervals, {name: list(values) for name, values in chosen.items()})
         with self.shared_connection():
             rows = self._streamed(table, list(dict.fromkeys(asked)), only)
         if book:
             rows = newest(rows, table)
-        if ordered:
-            rows = rows.sort_by([(name, "ascending") for name in table.key])
         return rows.select(list(names))
 
     def _streamed(self, table: Table, names: list[str], only: str) -> pa.Table:
