@@ -128,8 +128,8 @@ def is_no_interruption(record: logging.LogRecord) -> bool:
 def run() -> None:
     """`cbi` as a process of its own."""
     # It lives for seconds and imports hundreds of thousands of objects, which the collector would go through again and
-    # again: measured, it took a twelfth of a small refresh.
-    gc.set_threshold(50_000, 10, 10)
+    # again: measured, it took a twelfth of a small refresh. What is young it looks at.
+    gc.set_threshold(50_000, 100, 10)
     if sys.stdout is None:
         # Closed by whoever started it: no file that is opened later may take its place.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
@@ -138,4 +138,8 @@ def run() -> None:
         logging.lastResort.addFilter(is_no_interruption)
     # A command that is ended leaves nothing behind, whoever ends it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    cbi()
+    try:
+        cbi()
+    finally:
+        # What is left goes with the process, and need not be looked through before.
+        gc.disable()

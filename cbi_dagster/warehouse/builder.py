@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import gc
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -187,7 +188,11 @@ class Builder:
         if len(build.partitions):
             with contextlib.nullcontext() if few else self.warehouse.let_go():
                 made.append(recipe(*_handed_over(inputs)))
-        return self.write(build, made.pop() if made else None)
+        outcome = self.write(build, made.pop() if made else None)
+        if not few:
+            # A frame and its accessors (pandera's, `.dt`) hold each other: what was used up would stay for many slices.
+            gc.collect(1)
+        return outcome
 
     def prepare(
         self,
