@@ -13,6 +13,8 @@ every row, and never as running sums; order statistics are values and counts of 
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
@@ -207,7 +209,7 @@ class Sessions:
         present = self.present(count)
         known = self._known(values, present)
         middle = np.empty((2, len(self)))
-        for own in self._symbols():
+        for own in self._whole_symbols():
             stops = np.tile(np.arange(1, own.stop - own.start + 1), 2)
             starts = stops - np.tile(present[own], 2)
             last = np.maximum(known[own], 1)
@@ -238,23 +240,26 @@ class Sessions:
         return np.where((known >= at_least) & ~np.isnan(values), rank, np.nan)
 
     def trailing(self, values: Floats, count: int) -> Iterator[tuple[slice, Floats]]:
-        """Per symbol, its rows and a matrix of their last `count` values, oldest first.
+        """Rows, and a matrix of the last `count` values of each, oldest first.
 
-        Absent sessions, also those beyond `span_limit(count)`, are NaN on the left. One symbol at a time
-        bounds memory.
+        Absent sessions, also those beyond `span_limit(count)`, are NaN on the left. Some rows at a time bound memory.
         """
         present = self.present(count)
         columns = np.arange(count)
-        for rows in self._symbols():
-            padded = _padded(values[rows], count)
-            window = np.lib.stride_tricks.sliding_window_view(padded, count).copy()
+        padded = _padded(values, count)
+        for rows in self._blocks():
+            own = padded[rows.start : rows.stop + count - 1]
+            window = np.lib.stride_tricks.sliding_window_view(own, count).copy()
             window[columns[None, :] < count - present[rows, None]] = np.nan
             yield rows, window
 
-    def _symbols(self) -> Iterator[slice]:
-        """The rows of each symbol."""
-        for start, stop in zip(self._bounds[:-1].tolist(), self._bounds[1:].tolist(), strict=True):
-            yield slice(start, stop)
+    def _whole_symbols(self) -> Iterator[slice]:
+        """The rows of one symbol, or of so many as fit the processor's cache together."""
+        start = 0
+        for stop, following in itertools.pairwise([*self._bounds[1:].tolist(), math.inf]):
+            if following - start > _BLOCK_ROWS:
+                yield slice(start, stop)
+                start = stop
 
     def _blocks(self) -> Iterator[slice]:
         """All rows, so many at a time that a pass over every lag finds them in the processor's cache."""

@@ -256,8 +256,9 @@ def _by_symbol(frame: pd.DataFrame, universe: Universe, facts: Callable[[Product
 
 
 def _finding(rule: str, severity: Severity, rows: pd.DataFrame, broken: Mask) -> Iterator[Finding]:
-    keys = rows.loc[broken, _KEY].itertuples(index=False)
-    yield from _named(rule, severity, [f"{symbol} {str(day)[:10]}" for symbol, day in keys])
+    if broken.any():
+        keys = rows.loc[broken, _KEY].itertuples(index=False)
+        yield from _named(rule, severity, [f"{symbol} {str(day)[:10]}" for symbol, day in keys])
 
 
 def _named(rule: str, severity: Severity, found: list[str]) -> Iterator[Finding]:

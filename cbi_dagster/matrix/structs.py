@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
@@ -55,7 +56,8 @@ def flatten(continuous: pd.DataFrame, families: Mapping[str, pd.DataFrame], tabl
     flat = sessions[["symbol", "date", "session_close_ts", "session_quality"]]
     flat = flat.set_axis(["symbol", "data_date", "timestamp", "session_quality"], axis=1)
     sources = {"market_data": sessions, **families}
-    keys = pd.MultiIndex.from_frame(sessions[["symbol", "date"]])
+    symbols = pd.Index(sessions["symbol"].unique())
+    keys = _keys(sessions, symbols)
     parts = [flat]
     for column in table.columns:
         if column.name not in sources:
@@ -63,23 +65,32 @@ def flatten(continuous: pd.DataFrame, families: Mapping[str, pd.DataFrame], tabl
         rows = sources[column.name]
         fields = [part.name for part in column.fields if f"{column.name}_{part.name}" not in _ENRICHED]
         require(rows, ("symbol", "date", *fields), f"rows for STRUCT {column.name}", key=("symbol", "date"))
-        parts.append(
-            rows.set_index(["symbol", "date"])[fields]
-            .reindex(keys)
-            .reset_index(drop=True)
-            .add_prefix(f"{column.name}_")
-        )
+        at = pd.Index(_keys(rows, symbols)).get_indexer(pd.Index(keys))
+        part = rows[fields]
+        part.index = pd.RangeIndex(len(part))
+        if not np.array_equal(at, part.index):
+            part = part.reindex(at)  # -1 is no row, hence all NULL
+            part.index = flat.index
+        part.columns = pd.Index([f"{column.name}_{field}" for field in fields])
+        parts.append(part)
     return pd.concat(parts, axis=1)
+
+
+def _keys(rows: pd.DataFrame, symbols: pd.Index) -> npt.NDArray[np.int64]:
+    """One number for each symbol and date; rows of other symbols share those of no symbol."""
+    codes = symbols.get_indexer(pd.Index(rows["symbol"])).astype(np.int64)
+    days: npt.NDArray[np.int64] = rows["date"].to_numpy().astype("datetime64[D]").astype(np.int64)
+    return (codes << 32) + days
 
 
 def enrich(flat: pd.DataFrame, regimes: RegimeCache) -> pd.DataFrame:
     """Add the regime of each row's date and the feature version; a date without a regime is an error."""
     regime = regimes.lookup(flat["data_date"].to_numpy())
-    return flat.assign(
-        regime_name=regime["regime"].to_numpy(),
-        regime_weight=regime["weight"].to_numpy(np.int64),
-        feature_version=FEATURE_VERSION,
-    )
+    rows = flat.copy(deep=False)
+    rows["regime_name"] = regime["regime"].to_numpy()
+    rows["regime_weight"] = regime["weight"].to_numpy(np.int64)
+    rows["feature_version"] = FEATURE_VERSION
+    return rows
 
 
 def to_structs(flat: pd.DataFrame, table: Table) -> pa.Table:

@@ -95,7 +95,7 @@ def policy_event_study(
         parts += [_study(market, months, horizon, subject, sessions, covered, prior) for horizon in HORIZONS]
     if not parts:
         return pd.DataFrame(columns=list(POLICY_EVENT_STUDY))
-    rows = pd.concat(parts, ignore_index=True)
+    rows = pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
     rows = rows[rows["event_days"] > 0].sort_values(["date", "subject_kind", "subject", "horizon"], ignore_index=True)
     rows["p_value_adjusted"] = _holm(rows)
     rows["move_support"] = _support(rows)
@@ -142,8 +142,8 @@ def _study(
     sessions: Positions,
     covered: npt.NDArray[np.bool_],
     prior: float,
-) -> pd.DataFrame:
-    """One subject and horizon at every month: sums over the windows that had ended by then."""
+) -> dict[str, np.ndarray]:
+    """One subject and horizon at every month, by column: sums over the windows that had ended by then."""
     from scipy.special import stdtr, stdtrit  # only a build of this table needs it
 
     moves = market.moves(horizon)
@@ -162,25 +162,23 @@ def _study(
     reach = stdtrit(np.maximum(n - 1, 1), (1 + _CONFIDENCE) / 2) * error
     tested = (count >= MIN_WINDOWS) & (error > 0)
     distance = np.divide(np.abs(mean - base_mean), error, out=np.full(len(months), np.nan), where=tested)
-    return pd.DataFrame(
-        {
-            "date": market.dates[months].astype("datetime64[ns]"),
-            "subject_kind": subject[0],
-            "subject": subject[1],
-            "horizon": horizon,
-            "event_days": np.searchsorted(ended + horizon, months, side="right"),
-            "independent_windows": count,
-            "mean_move": mean,
-            "mean_move_low": mean - reach,
-            "mean_move_high": mean + reach,
-            "base_move": base_mean,
-            "rising_share": _sums((moves[counted] > 0).astype(np.float64), count) / n,
-            "base_rising_share": _sums((moves[base] > 0).astype(np.float64), base_count)
-            / np.where(base_count > 0, base_count, np.nan),
-            "p_value": np.where(tested, np.minimum(2 * stdtr(np.maximum(n - 1, 1), -distance), 1), np.nan),
-            "prior_move": prior,
-        }
-    )
+    return {
+        "date": market.dates[months].astype("datetime64[ns]"),
+        "subject_kind": np.full(len(months), subject[0], object),
+        "subject": np.full(len(months), subject[1], object),
+        "horizon": np.full(len(months), horizon),
+        "event_days": np.searchsorted(ended + horizon, months, side="right"),
+        "independent_windows": count,
+        "mean_move": mean,
+        "mean_move_low": mean - reach,
+        "mean_move_high": mean + reach,
+        "base_move": base_mean,
+        "rising_share": _sums((moves[counted] > 0).astype(np.float64), count) / n,
+        "base_rising_share": _sums((moves[base] > 0).astype(np.float64), base_count)
+        / np.where(base_count > 0, base_count, np.nan),
+        "p_value": np.where(tested, np.minimum(2 * stdtr(np.maximum(n - 1, 1), -distance), 1), np.nan),
+        "prior_move": np.full(len(months), prior),
+    }
 
 
 def _apart(sessions: Positions, horizon: int) -> Iterator[int]:
