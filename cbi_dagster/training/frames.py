@@ -36,9 +36,18 @@ class TrainingFrame:
 
     def unlabelled_counts(self) -> pd.DataFrame:
         """Rows without a label per trade date and reason, as rows for `ops.held_back`."""
-        rows = self.unlabelled.rename(columns={"data_date": "date"}).astype({"symbol": object})
-        counts = rows.groupby(["date", "symbol", "reason"], observed=True).size().reset_index(name="bar_rows")
-        return counts.assign(vendor_schema="")
+        days = self.unlabelled["data_date"].to_numpy("datetime64[ns]").astype("datetime64[D]")
+        reasons, of_reason = np.unique(self.unlabelled["reason"].to_numpy(str), return_inverse=True)
+        groups, counts = np.unique(days.astype(np.int64) * len(reasons) + of_reason, return_counts=True)
+        return pd.DataFrame(
+            {
+                "date": (groups // max(len(reasons), 1)).astype("datetime64[D]").astype("datetime64[ns]"),
+                "symbol": self.unlabelled["symbol"].to_numpy(object)[: len(groups)],
+                "reason": reasons.astype(object)[groups % max(len(reasons), 1)],
+                "bar_rows": counts,
+                "vendor_schema": "",
+            }
+        )
 
 
 def split_by_maturity(
@@ -60,12 +69,12 @@ def split_by_maturity(
     label = of_dates(label, dates, f"{horizon.symbol} {_MATRIX}", "market_data.futures_continuous_1d")
     unlabelled = label.pop("unlabelled")
     known = unlabelled.isna().to_numpy()
-    # Wide rows are copied once.
-    rows = matrix.take(own[known]).rename(columns=_RENAMED)
-    rows = pd.concat([rows.reset_index(drop=True), label[known].reset_index(drop=True)], axis="columns")
+    # What is added is narrow: a column more costs a wide frame the index of all its columns.
+    label = label[known].reset_index(drop=True)
+    split = split_of(pd.Series(dates[known]), label["target_date"], splits)
+    label = label.assign(horizon_sessions=horizon.sessions, split=split)
+    rows = pd.concat([matrix.take(own[known]).rename(columns=_RENAMED).reset_index(drop=True), label], axis="columns")
     rows["symbol"] = rows["symbol"].astype(object)
-    rows["horizon_sessions"] = horizon.sessions
-    rows["split"] = split_of(rows["data_date"], rows["target_date"], splits)
     left_out = pd.DataFrame({"symbol": horizon.symbol, "data_date": dates[~known], "reason": unlabelled[~known]})
     return TrainingFrame(rows, left_out)
 

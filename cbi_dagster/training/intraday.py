@@ -23,6 +23,9 @@ from cbi_dagster.training.splits import split_of
 SESSION_END, GAP, NO_PRICE = "session_end", "gap", "no_price"
 """Why a bar has no label: it is the last of its session; the block after it has no bar; a price is not positive."""
 
+#: What the bars call otherwise.
+_RENAMED = {"date": "data_date", "run_id": "source_run_id"}
+
 
 def next_bar_labels(bars: pd.DataFrame, horizon: IntradayHorizon) -> pd.DataFrame:
     """Labels of every bar, on the index and in the order of `bars`.
@@ -95,16 +98,21 @@ def split_by_label(
     unlabelled = without_labels.where(without_labels.notna(), unlabelled)
     known = unlabelled.isna().to_numpy()
     left_out = keys.loc[~known, ["symbol", "date", "bar_close_ts"]].assign(reason=unlabelled[~known])
-    rows = bars.take(order[known]).reset_index(drop=True)
-    rows["data_date"], rows["source_run_id"] = rows.pop("date"), rows.pop("run_id")
-    rows[label.columns] = label[known].reset_index(drop=True)
-    rows["session_quality"] = quality[known].reset_index(drop=True)
-    days = rows["data_date"].to_numpy("datetime64[D]")
+    rows = bars.take(order[known])
+    rows.index = pd.RangeIndex(len(rows))
+    days = rows["date"].to_numpy("datetime64[D]")
     regime = regimes.lookup(days)
-    rows["regime"] = regime["regime"].to_numpy()
-    rows["training_weight"] = regime["weight"].to_numpy(np.int64)
-    rows["horizon_minutes"] = horizon.minutes
     embargoed_until = pd.Series(np.busday_offset(days, splits.intraday_embargo_trade_dates))
-    rows["split"] = split_of(rows["data_date"], embargoed_until, splits)
-    rows["as_of"] = rows["bar_close_ts"]
+    named = {_RENAMED.get(str(name), str(name)): values for name, values in rows.items()}
+    columns = {
+        **named,
+        **label[known].reset_index(drop=True),
+        "session_quality": quality[known].to_numpy(),
+        "regime": regime["regime"].to_numpy(),
+        "training_weight": regime["weight"].to_numpy(np.int64),
+        "horizon_minutes": horizon.minutes,
+        "split": split_of(rows["date"], embargoed_until, splits),
+        "as_of": rows["bar_close_ts"],
+    }
+    rows = pd.DataFrame(columns, copy=False)
     return TrainingFrame(rows, left_out.rename(columns={"date": "data_date"}).reset_index(drop=True))

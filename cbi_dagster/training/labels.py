@@ -32,19 +32,24 @@ def labels(continuous: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
     future than its table declares. `unlabelled` says why a row has no label, None where it has one. Raises
     InvalidFrameError for a symbol with two rows of one date: sessions could not be counted.
     """
-    require(continuous, LABEL_INPUTS, "rows of futures_continuous_1d", key=("symbol", "date"))
-    rows = continuous.sort_values(["symbol", "date"], ignore_index=True)
-    count, h = len(rows), horizon.sessions
-    symbol = rows["symbol"].astype("category").cat.codes.to_numpy()
-    dates = rows["date"].to_numpy().astype("datetime64[D]")
+    what, key = "rows of futures_continuous_1d", ("symbol", "date")
+    require(continuous, LABEL_INPUTS, what)
+    names = continuous["symbol"].to_numpy(object)
+    symbol = pd.factorize(names, sort=True)[0]
+    dates = continuous["date"].to_numpy("datetime64[ns]").astype("datetime64[D]")
+    order = np.lexsort((dates, symbol))
+    symbol, dates = symbol[order], dates[order]
+    if (symbol < 0).any() or np.isnat(dates).any() or ((np.diff(symbol) == 0) & (dates[1:] == dates[:-1])).any():
+        require(continuous, LABEL_INPUTS, what, key=key)
+    count, h = len(order), horizon.sessions
     ahead = np.minimum(np.arange(count) + h, max(count - 1, 0))
-    close, factor = rows["close"].to_numpy(np.float64), rows["adj_factor"].to_numpy(np.float64)
+    close, factor = (continuous[name].to_numpy(np.float64)[order] for name in ("close", "adj_factor"))
     matured = (np.arange(count) + h < count) & (symbol[ahead] == symbol)
     matured &= np.busday_count(dates, dates[ahead]) <= horizon.forward_trade_dates
     matured &= ~np.isnan(factor) & ~np.isnan(factor[ahead]) & (close > 0) & (close[ahead] > 0)
     unlabelled = np.full(count, None, dtype=object)
     unlabelled[~matured] = NOT_MATURED
-    quality = rows["session_quality"].to_numpy(object)
+    quality = continuous["session_quality"].to_numpy(object)[order]
     for part, reason in TARGET_REASONS.items():
         unlabelled[matured & (quality[ahead] == part)] = reason
     for part, reason in SESSION_REASONS.items():
@@ -57,8 +62,8 @@ def labels(continuous: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
     direction[~matured] = pd.NA
     return pd.DataFrame(
         {
-            "symbol": rows["symbol"],
-            "date": rows["date"],
+            "symbol": names[order],
+            "date": dates.astype("datetime64[ns]"),
             f"target_{horizon.name}": target,
             f"target_price_{horizon.name}": price,
             f"target_direction_{horizon.name}": direction,
