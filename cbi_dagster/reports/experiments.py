@@ -32,6 +32,7 @@ from cbi_dagster.reports.made_up import (
     days_of,
     disturbed,
     filled,
+    is_free_text,
     nearest,
     put_in,
     stacked,
@@ -360,11 +361,11 @@ class Bench:
         return bench
 
     def columns_behind(self, path: str, value: Any) -> dict[str, list[str]]:
-        """By source, the columns of inputs whose values matter to the row's.
+        """By source, the columns of inputs whose values matter to the row's: text if nothing else of the source does.
 
         Once there is no patience left those that matter together are not taken apart.
         """
-        others = {}
+        others, texts = {}, {}
         for name, table in self.sources.items():
             frame = self.frames[name]
             aside = {*table.key, table.partitioning.column, "root"}
@@ -372,6 +373,8 @@ class Bench:
                 other = None if column in aside else disturbed(frame[column])
                 if other is not None:
                     others[name, column] = other
+                elif column not in aside and is_free_text(table, column):
+                    texts[name, column] = "x" + frame[column].astype(object)
 
         def matters(cells: Sequence[tuple[str, str]]) -> bool:
             columns: dict[str, dict[str, pd.Series]] = {}
@@ -383,6 +386,13 @@ class Bench:
         found: dict[str, list[str]] = {}
         for name, column in _those_that(list(others), matters, self.patient):
             found.setdefault(name, []).append(column)
+        # A function may refuse strange text that the value is not made of.
+        others |= texts
+        for source in dict.fromkeys(name for name, _ in texts if name not in found):
+            if not self._gives(self._with(source, self.frames[source].iloc[:0]), path, value):
+                own = [cell for cell in texts if cell[0] == source]
+                if columns := [column for _, column in _those_that(own, matters, self.patient)]:
+                    found[source] = columns
         return found
 
     def symbols_behind(self, name: str, path: str, value: Any) -> list[str]:

@@ -120,6 +120,12 @@ def _declared(table: Table, name: str) -> Column:
     return dict(table.leaves()).get(source_path(table, name)) or table.column(name)
 
 
+def is_free_text(table: Table, name: str) -> bool:
+    """Whether a column is text that may say anything."""
+    column = _declared(table, name)
+    return column.type is Type.STRING and column.isin is None
+
+
 def filled(frame: pd.DataFrame, name: str, table: Table) -> pd.Series:
     """A column without NULLs: what is known nearest of the symbol, of others, or what its declaration allows."""
     values = frame[name]

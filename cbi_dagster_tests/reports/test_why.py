@@ -99,6 +99,13 @@ def test_a_recursive_value_reaches_far_back_and_another_market_is_named(world: W
     assert spread == {"futures_continuous_1d": ("ZL",), "futures_decision_1d": ("HO",)}
 
 
+def test_text_that_a_value_is_made_of_is_named(world: World) -> None:
+    told = asked(world, "zl_forecasts", "forecast_p50", **ZL, target_horizon="1w", model="past_returns")
+    (made_of,) = told.inputs
+    assert (made_of.source.name, made_of.first) == ("zl_forests", "2023-01-03")
+    assert {"forest_splits", "forest_returns"} < {*made_of.columns}
+
+
 def test_a_warm_up_counts_the_sessions_that_are_there_and_those_that_would_do(world: World) -> None:
     (reason,) = asked(world, "technicals_daily", "sma_20", dt.date(2022, 6, 14)).reasons
     assert reason.kind == "warm_up"
