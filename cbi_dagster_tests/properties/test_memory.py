@@ -35,8 +35,9 @@ home.prepare()
 platform = home.open().ready()
 platform.landing.land([Path(sys.argv[2])])
 builder = replace(platform.builder, slice_values=2_000_000)
-for table in (OHLCV_1M, OHLCV_1H, OHLCV_1D, BARS_AT_DECISION):
-    builder.build(table, None, "memory", only_stale=True)
+with builder.warehouse.shared_connection():  # as a run has it
+    for table in (OHLCV_1M, OHLCV_1H, OHLCV_1D, BARS_AT_DECISION):
+        builder.build(table, None, "memory", only_stale=True)
 bars = sum(file.kept_rows for file in platform.landing.files_of("ohlcv-1m"))
 print(bars, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

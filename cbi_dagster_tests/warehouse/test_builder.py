@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -166,6 +167,18 @@ def test_others_have_their_turn_while_each_of_several_slices_is_computed(scene, 
         assert had == [False]
         scene.build(only_stale=False, slice_values=1)
     assert had[1:] == [True, True, True]
+
+
+def test_frames_of_a_slice_are_gone_when_the_next_is_computed(scene):
+    frames = []
+
+    def output(rows: pd.DataFrame) -> pd.DataFrame:
+        frames.append(sum(isinstance(held, pd.DataFrame) for held in gc.get_objects()))
+        return rows
+
+    scene.output = output
+    scene.build(slice_values=1)
+    assert frames[1:] == frames[:1] * 2
 
 
 def test_slices_that_were_written_before_a_failure_stay(scene):
