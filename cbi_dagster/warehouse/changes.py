@@ -202,7 +202,7 @@ def replacement(
     )
     swaps = [
         *_content(rows, ~same, provenance.run_id, moment),
-        Swap(PARTITION_LEDGER, to_arrow(PARTITION_LEDGER, news.rows(table)), same_key=True),
+        Swap(PARTITION_LEDGER, to_arrow(PARTITION_LEDGER, news.rows(table)), same_key=bool(there.any())),
         *_left_out(rows, left_out),
         *_removed(table, gone),
         Swap(INGESTION_RUNS, _run_row(table, provenance, sums, moment), same_key=True),
