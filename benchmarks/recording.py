@@ -48,6 +48,7 @@ def cbi(home: Path, *arguments: str, checkout: Path = Path(__file__).parents[1])
     # Without the directory that one is in, which would come first and may be another checkout.
     path = {"PYTHONPATH": str(checkout), "PYTHONSAFEPATH": "1"}
     environment = {**os.environ, "CBI_HOME": str(home), **path}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # where users install, compiled modules are kept
     command = [sys.executable, "-m", "cbi_dagster.cli", *arguments]
     code = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL).returncode
     if code not in (0, 3):
