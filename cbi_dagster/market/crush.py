@@ -6,6 +6,7 @@ is off by dollars a bushel. The exchange's board crush pairs equal months, and N
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 
 import numpy as np
@@ -58,14 +59,14 @@ def rolls_agree(contracts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """
     agree = np.zeros(len(contracts), bool)
     seen: Counter[tuple[int, int]] = Counter()
-    agreed = contracts[0] if len(contracts) else None
-    for session, legs in enumerate(contracts):
-        seen.update(enumerate(legs.tolist()))
-        same = legs == agreed
-        settled = all(seen[leg] >= SETTLED_SESSIONS for leg in enumerate(legs.tolist()))
-        if not same.any() and settled:
-            agreed = legs
-        agree[session] = (legs == agreed).all()
+    rows: list[list[int]] = contracts.tolist()
+    agreed = rows[0] if rows else []
+    for session, legs in enumerate(rows):
+        seen.update(enumerate(legs))
+        if legs != agreed and not any(map(operator.eq, legs, agreed)):
+            settled = all(seen[leg] >= SETTLED_SESSIONS for leg in enumerate(legs))
+            agreed = legs if settled else agreed
+        agree[session] = legs == agreed
     return agree
 
 
