@@ -173,3 +173,14 @@ def test_later_sessions_change_no_factor(cut: int) -> None:
     until = front[cut - 1][0]
     past = factors(front[:cut], [row for row in others if row[0] <= until])
     pd.testing.assert_frame_equal(past, factors(front, others).iloc[:cut])
+
+
+def test_products_are_told_apart_even_where_their_contracts_have_the_same_numbers():
+    one = [session(0, 1, 50.0, 51.0), session(1, 2, 60.0, 61.0), session(2, 1, 52.0, 53.0)]
+    other = [session(0, 1, 70.0, 71.0), session(1, 2, 90.0, 91.0), session(2, 3, 95.0, 96.0)]
+    rows = pd.DataFrame([*one, *other], columns=_COLUMNS)
+    rows = rows.astype({"boundary_instrument_id": "Int64", "boundary_close": float})
+    rows["root"] = ["ZL"] * len(one) + ["ZS"] * len(other)
+    together = pd.DataFrame(roll_columns(rows, rows, rows["usable"]))
+    apart = pd.concat([factors(one), factors(other)], ignore_index=True)
+    pd.testing.assert_frame_equal(together, apart)
