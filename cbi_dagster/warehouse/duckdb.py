@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 _LOCK_WAIT_S = 120.0
+#: A backfill lets others have the file while it computes a slice: for a tenth of a second, be it among seconds.
+_LONGEST_PAUSE_S = 0.05
 #: What DuckDB raises when the file, and not a statement, is the matter; a wrong checksum is a bare duckdb.Error.
 _TROUBLE = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException)
 
@@ -108,7 +110,7 @@ class DuckDBWarehouse(Warehouse):
                     ) from error
                 # Jitter keeps two waiting writers from meeting again and again.
                 time.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 1.5, 0.25)
+                pause = min(pause * 1.5, _LONGEST_PAUSE_S)
 
     def _told(self, error: duckdb.Error) -> Exception:
         """The engine's trouble with the file as what it means, with the way out; other errors as they are."""
