@@ -86,7 +86,7 @@ def stored_as_written(warehouse: Warehouse, table: Table, span: Interval | None 
     ledger = warehouse.ledger_by_table({table.id}).get(table.id, NOTHING)
     partitions = rows = 0
     problems: dict[str, list[str]] = {}
-    for interval in _slices(table, ledger, span):
+    for interval in in_parts(table, ledger, span):
         with warehouse.snapshot():  # rows and ledger of one moment: a write in between is no fault
             known = warehouse.ledger_by_table({table.id}).get(table.id, NOTHING)
             stored = warehouse.read(table, [interval], [column.name for column in table.columns])
@@ -98,7 +98,7 @@ def stored_as_written(warehouse: Warehouse, table: Table, span: Interval | None 
     return CheckResult(table, partitions, rows, problems)
 
 
-def _slices(table: Table, ledger: Ledger, span: Interval | None) -> Iterator[Interval]:
+def in_parts(table: Table, ledger: Ledger, span: Interval | None) -> Iterator[Interval]:
     """Neighbouring spans of dates that together are `span`, each of partitions of at most about ROWS_AT_ONCE rows."""
     starts, stops = table.partitioning.spans(ledger.keys)
     if span is not None:
@@ -182,7 +182,7 @@ def agrees_with_settlements(warehouse: Warehouse, table: Table, span: Interval |
 def split_sizes(warehouse: Warehouse, table: Table, span: Interval | None = None) -> CheckResult:
     """Whether every split of a training table has rows enough to say anything; of the whole table whatever `span`."""
     ledger = warehouse.ledger_by_table({table.id}).get(table.id, NOTHING)
-    parts = (warehouse.read(table, [part], ["split"])["split"].to_pandas() for part in _slices(table, ledger, None))
+    parts = (warehouse.read(table, [part], ["split"])["split"].to_pandas() for part in in_parts(table, ledger, None))
     sizes = pd.concat([part.value_counts() for part in parts]).groupby(level=0).sum()
     counts = sizes.reindex(["train", "val", "test"], fill_value=0)
     small = [str(split) for split, count in counts.items() if count < _SPLIT_ROWS]
@@ -206,7 +206,7 @@ def leakage(warehouse: Warehouse, table: Table, span: Interval | None = None) ->
     """What gives the target of a training table away: see `reports.leakage`; of the whole table whatever `span`."""
     ledger = warehouse.ledger_by_table({table.id}).get(table.id, NOTHING)
     wanted = columns_read(table)
-    parts = (to_frame(table, warehouse.read(table, [part], wanted)) for part in _slices(table, ledger, None))
+    parts = (to_frame(table, warehouse.read(table, [part], wanted)) for part in in_parts(table, ledger, None))
     return CheckResult(table, len(ledger.keys), int(ledger.row_counts.sum()), leaks(table, parts))
 
 

@@ -243,10 +243,10 @@ def d4_proxy(rows: pd.DataFrame) -> Figure:
 @picture
 def targets(rows_by_horizon: Mapping[str, pd.DataFrame]) -> Figure:
     """Returns that came, by regime and horizon: median, middle half, and 10 … 90 %. Frames hold `target`, `regime`."""
-    order = list(dict.fromkeys(name for rows in rows_by_horizon.values() for name in rows["regime"].astype(str)))
+    order = list(dict.fromkeys(str(name) for rows in rows_by_horizon.values() for name in rows["regime"].unique()))
     figure, axes = canvas(WIDE, 1.0 + 0.27 * len(order), 1, len(rows_by_horizon), share_y=True)
     for chart, (horizon, rows) in zip(axes[0], rows_by_horizon.items(), strict=True):
-        groups = rows.groupby(rows["regime"].astype(str))["target"]
+        groups = rows.groupby("regime", observed=True)["target"]
         y = [len(order) - 1 - order.index(str(regime)) for regime, _ in groups]
         spread = np.array([np.quantile(own, (0.1, 0.25, 0.5, 0.75, 0.9)) for _, own in groups])
         tenth, quarter, middle, three, nine = spread.T
