@@ -247,7 +247,10 @@ def boundaries(first: pd.DataFrame, others: pd.DataFrame) -> dict[str, Any]:
 
     The symbols of both are of the same categories.
     """
-    at = pd.Index(_session_keys(first)).get_indexer(pd.Index(_session_keys(others)))
+    own, asked = _session_keys(first), _session_keys(others)
+    order = np.argsort(own, kind="stable")
+    places = np.minimum(np.searchsorted(own, asked, sorter=order), len(own) - 1)
+    at = np.where(own[order[places]] == asked, order[places], -1)
     instants = utc_instants(others["ts_event"])
     before = np.flatnonzero((at >= 0) & (instants < utc_instants(first["ts_event"])[at]))
     before = before[np.argsort(instants[before], kind="stable")]

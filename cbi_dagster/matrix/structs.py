@@ -65,6 +65,8 @@ def flatten(continuous: pd.DataFrame, families: Mapping[str, pd.DataFrame], tabl
         rows = sources[column.name]
         fields = [part.name for part in column.fields if f"{column.name}_{part.name}" not in _ENRICHED]
         require(rows, ("symbol", "date", *fields), f"rows for STRUCT {column.name}", key=("symbol", "date"))
+        known = rows["symbol"].isin(symbols).to_numpy()
+        rows = rows if known.all() else rows[known]
         at = pd.Index(_keys(rows, symbols)).get_indexer(pd.Index(keys))
         part = rows[fields]
         part.index = pd.RangeIndex(len(part))
@@ -77,7 +79,7 @@ def flatten(continuous: pd.DataFrame, families: Mapping[str, pd.DataFrame], tabl
 
 
 def _keys(rows: pd.DataFrame, symbols: pd.Index) -> npt.NDArray[np.int64]:
-    """One number for each symbol and date; rows of other symbols share those of no symbol."""
+    """One number for each of the `symbols` and date."""
     codes = symbols.get_indexer(pd.Index(rows["symbol"])).astype(np.int64)
     days: npt.NDArray[np.int64] = rows["date"].to_numpy().astype("datetime64[D]").astype(np.int64)
     return (codes << 32) + days

@@ -126,6 +126,14 @@ def test_rows_do_not_depend_on_what_else_is_consolidated() -> None:
         assert alone == [every[row["symbol"], row["data_date"]] for row in alone]
 
 
+def test_features_of_symbols_that_have_no_session_belong_to_no_row() -> None:
+    continuous = sessions()
+    parts = families(continuous)
+    every = matrix(continuous, parts)
+    more = {name: pd.concat([part, part[part["symbol"] == "ZL"].assign(symbol="ZM")]) for name, part in parts.items()}
+    assert matrix(continuous[continuous["symbol"] == "MES"], more) == [row for row in every if row["symbol"] == "MES"]
+
+
 def test_no_sessions_give_an_empty_matrix() -> None:
     continuous = sessions()
     empty = {name: part.iloc[:0] for name, part in families(continuous).items()}
