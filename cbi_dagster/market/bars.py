@@ -249,10 +249,11 @@ def boundaries(first: pd.DataFrame, others: pd.DataFrame) -> dict[str, Any]:
     """
     own, asked = _session_keys(first), _session_keys(others)
     order = np.argsort(own, kind="stable")
-    places = np.minimum(np.searchsorted(own, asked, sorter=order), len(own) - 1)
-    at = np.where(own[order[places]] == asked, order[places], -1)
+    at = np.append(order, -1)[np.searchsorted(own, asked, sorter=order)]
+    same = np.append(own, -1)[at] == asked
+    others, at = others[same], at[same]
     instants = utc_instants(others["ts_event"])
-    before = np.flatnonzero((at >= 0) & (instants < utc_instants(first["ts_event"])[at]))
+    before = np.flatnonzero(instants < utc_instants(first["ts_event"])[at])
     before = before[np.argsort(instants[before], kind="stable")]
     contract, close = np.full(len(first), -1), np.full(len(first), np.nan)
     contract[at[before]] = others["instrument_id"].to_numpy(np.int64)[before]  # the last one stays

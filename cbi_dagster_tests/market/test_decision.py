@@ -79,6 +79,12 @@ def test_it_is_of_the_contract_of_the_session_and_knows_the_other_ones_last_bar_
     assert (row["boundary_instrument_id"], row["boundary_close"]) == (1, 101.0)
 
 
+def test_bars_of_other_contracts_alone_are_no_row(landed) -> None:
+    others = [("2024-06-17 17:00", "MES.v.0", 1, 2, 100.0, 100.0, 100.0, 100.0, 1)]
+    assert decided({"ohlcv-1h": landed(others)}).empty
+    assert list(decided({"ohlcv-1h": landed(others)}).columns) == list(BARS_AT_DECISION)
+
+
 def test_the_finest_schema_that_covers_the_session_up_to_the_decision_time_counts(landed) -> None:
     minute, hour = (
         landed([("2024-06-18 12:00", "MES.v.0", 2, 2, price, price, price, price, 1)]) for price in (1.0, 2.0)
